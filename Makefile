@@ -1,0 +1,68 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` passes the tests.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CARGO ?= cargo
+PIPELINE ?= configs/pipelines/direction-1h-lightgbm.toml
+OUT ?= out/demo
+PLUGINS := .fusebox/plugins
+FUSEBOX := target/release/fusebox
+
+# `make demo` runs on the simulated market; `make demo DATA=DIR` runs on the candles in DIR.
+ifdef DATA
+DATA_FLAGS := --data $(DATA)
+else
+DATA_FLAGS := --set data.source=simulated
+endif
+
+.PHONY: help demo test bench check setup build reference clean need-cargo need-python need-cc
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: build ## Train, backtest and report; DATA=DIR for real candles, OUT=DIR for the result
+	$(FUSEBOX) run $(PIPELINE) $(DATA_FLAGS) --out $(OUT) --overwrite
+	@echo "Report: $(OUT)/report.html"
+
+test: setup ## Everything that must hold
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace --no-fail-fast
+
+bench: setup ## Speed, as a table
+	$(CARGO) bench -p fusebox-tests --bench fusebox
+
+check: ## Format, lints, licences (cargo-deny where it is installed)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed, licences not checked: cargo install cargo-deny"; fi
+
+reference: need-python ## Regenerate tests/reference/data from the Python references
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --requirement tests/reference/requirements.txt
+	for script in tests/reference/*.py; do .venv/bin/python $$script; done
+
+setup: need-cargo need-cc need-python ## Fetch the pinned native libraries into .fusebox/native
+	$(PYTHON) plugins/native/fetch.py
+
+build: setup ## The release binary and the plugins, installed under .fusebox/plugins
+	$(CARGO) build --release -p fusebox -p fusebox-gbm
+	$(CARGO) run --release --quiet -p fusebox-loader --example package -- \
+	    --manifest plugins/gbm/plugin.toml --library target/release/libfusebox_gbm.so \
+	    --into $(PLUGINS)
+
+clean: ## Remove what the commands above made
+	rm -rf target out .fusebox .venv
+
+need-cargo:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.90 or newer (rustup)"; exit 1; }
+
+need-cc:
+	@command -v cc >/dev/null || { echo "cc is missing: install gcc (Debian: apt-get install gcc)"; exit 1; }
+
+need-python:
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -m pip --version >/dev/null 2>&1 || \
+	    { echo "Python 3 with pip is missing: install it (Debian: apt-get install python3-pip python3-venv)"; exit 1; }

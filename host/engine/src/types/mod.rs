@@ -1,0 +1,14 @@
+//! Domain types shared by every stage: bars, time, identifiers, fixed-point money.
+//!
+//! Market data is `f64`, because features are statistics of it. From the order on, everything that
+//! is money is a fixed-point newtype ([`Price`], [`Quantity`], [`Cash`]).
+
+mod bar;
+mod ids;
+mod money;
+mod time;
+
+pub use bar::{Bar, BarSeries, Market, MarketError, MarketSteps};
+pub use ids::SymbolId;
+pub use money::{Cash, Fixed, MoneyError, Price, Quantity, UNITS_PER_ONE, Unit};
+pub use time::{TimeError, TimeFrame, Timestamp};

@@ -1,0 +1,304 @@
+//! Fixed-point money: integers of 1e-8, so that sums are exact and order-independent.
+
+use std::fmt;
+use std::hash::Hash;
+use std::iter::Sum;
+use std::marker::PhantomData;
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Units in one whole: eight decimals, as venues use for prices and amounts.
+pub const UNITS_PER_ONE: i128 = 100_000_000;
+const DECIMALS: usize = 8;
+
+/// Why a number is not money.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoneyError {
+    /// Not finite, or too large.
+    #[error("{value} is not a {kind}; it must be finite and below 1e20")]
+    OutOfRange {
+        /// The value, as text.
+        value: String,
+        /// What it should have been.
+        kind: &'static str,
+    },
+    /// The text is not a decimal number with at most eight decimals.
+    #[error("`{0}` is not a decimal number with at most 8 decimals")]
+    NotANumber(String),
+}
+
+/// What a fixed-point amount counts; keeps prices, quantities and cash from being mixed up.
+pub trait Unit: fmt::Debug + Copy + Default + Ord + Hash {
+    /// The name in messages.
+    const NAME: &'static str;
+}
+
+/// Marks [`Price`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotePerBase;
+/// Marks [`Quantity`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base;
+/// Marks [`Cash`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quote;
+
+impl Unit for QuotePerBase {
+    const NAME: &'static str = "price";
+}
+impl Unit for Base {
+    const NAME: &'static str = "quantity";
+}
+impl Unit for Quote {
+    const NAME: &'static str = "cash amount";
+}
+
+/// A price in the quote asset per one base asset.
+pub type Price = Fixed<QuotePerBase>;
+/// An amount of the base asset; negative is short.
+pub type Quantity = Fixed<Base>;
+/// An amount of the quote asset.
+pub type Cash = Fixed<Quote>;
+
+/// A number of units of 1e-8, below 1e20 whole ones where it comes from outside, so that the
+/// product of any two fits the integer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fixed<U: Unit> {
+    units: i128,
+    unit: PhantomData<U>,
+}
+
+/// Whole ones from which on a number from outside is refused.
+const LIMIT: i128 = 100_000_000_000_000_000_000;
+
+impl<U: Unit> Fixed<U> {
+    /// Nothing.
+    pub const ZERO: Self = Self::from_units(0);
+
+    /// From units of 1e-8.
+    #[must_use]
+    pub const fn from_units(units: i128) -> Self {
+        Self {
+            units,
+            unit: PhantomData,
+        }
+    }
+
+    /// In units of 1e-8.
+    #[must_use]
+    pub const fn units(self) -> i128 {
+        self.units
+    }
+
+    /// The nearest fixed-point value, ties away from zero.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`] where `value` is not finite or too large.
+    pub fn from_f64(value: f64) -> Result<Self, MoneyError> {
+        if value.is_finite() && value.abs() < LIMIT as f64 {
+            let units = (value * UNITS_PER_ONE as f64).round();
+            return Ok(Self::from_units(units as i128));
+        }
+        Err(MoneyError::OutOfRange {
+            value: value.to_string(),
+            kind: U::NAME,
+        })
+    }
+
+    /// The nearest `f64`, for statistics and display only.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        self.units as f64 / UNITS_PER_ONE as f64
+    }
+
+    /// The distance from zero.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self::from_units(self.units.saturating_abs())
+    }
+
+    /// Whether this is nothing.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.units == 0
+    }
+
+    /// -1, 0 or 1.
+    #[must_use]
+    pub const fn signum(self) -> i8 {
+        self.units.signum() as i8
+    }
+}
+
+impl<U: Unit> Add for Fixed<U> {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self::from_units(self.units.saturating_add(other.units))
+    }
+}
+
+impl<U: Unit> Sub for Fixed<U> {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self::from_units(self.units.saturating_sub(other.units))
+    }
+}
+
+impl<U: Unit> AddAssign for Fixed<U> {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl<U: Unit> SubAssign for Fixed<U> {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+impl<U: Unit> Neg for Fixed<U> {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self::from_units(self.units.saturating_neg())
+    }
+}
+
+impl<U: Unit> Sum for Fixed<U> {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl<U: Unit> fmt::Display for Fixed<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = UNITS_PER_ONE.unsigned_abs();
+        let sign = if self.units < 0 { "-" } else { "" };
+        let (whole, rest) = (
+            self.units.unsigned_abs() / one,
+            self.units.unsigned_abs() % one,
+        );
+        if rest == 0 {
+            return f.pad(&format!("{sign}{whole}"));
+        }
+        let decimals = format!("{rest:0DECIMALS$}");
+        f.pad(&format!("{sign}{whole}.{}", decimals.trim_end_matches('0')))
+    }
+}
+
+impl<U: Unit> FromStr for Fixed<U> {
+    type Err = MoneyError;
+
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        let wrong = || MoneyError::NotANumber(text.to_owned());
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || decimals.len() > DECIMALS || !plain(whole) || !plain(decimals) {
+            return Err(wrong());
+        }
+        let joined = format!("{whole}{decimals:0<DECIMALS$}");
+        let units: i128 = joined.parse().map_err(|_| wrong())?;
+        if units >= LIMIT * UNITS_PER_ONE {
+            return Err(MoneyError::OutOfRange {
+                value: text.to_owned(),
+                kind: U::NAME,
+            });
+        }
+        Ok(Self::from_units(if text.starts_with('-') {
+            -units
+        } else {
+            units
+        }))
+    }
+}
+
+impl<U: Unit> Serialize for Fixed<U> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, U: Unit> Deserialize<'de> for Fixed<U> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Price {
+    /// The value of `quantity` at this price, rounded half away from zero.
+    #[must_use]
+    pub const fn times(self, quantity: Quantity) -> Cash {
+        let product = self.units.saturating_mul(quantity.units);
+        Cash::from_units(divide_rounded(product, UNITS_PER_ONE))
+    }
+}
+
+impl Cash {
+    /// `micro_bps` millionths of a basis point of this amount, so that a fee of 0.25 bps is exact;
+    /// rounded half away from zero.
+    #[must_use]
+    pub const fn scaled_by_micro_bps(self, micro_bps: i64) -> Self {
+        let product = self.units.saturating_mul(micro_bps as i128);
+        Self::from_units(divide_rounded(product, 10_000 * 1_000_000))
+    }
+}
+
+/// `value / by` rounded half away from zero; `by` is positive.
+const fn divide_rounded(value: i128, by: i128) -> i128 {
+    let half = by / 2;
+    if value >= 0 {
+        value.saturating_add(half) / by
+    } else {
+        value.saturating_sub(half) / by
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn products_round_half_away_from_zero() {
+        let price: Price = "0.00000001".parse().unwrap();
+        let half: Quantity = "0.5".parse().unwrap();
+        assert_eq!(price.times(half), Cash::from_units(1));
+        let minus_half: Quantity = "-0.5".parse().unwrap();
+        assert_eq!(price.times(minus_half), Cash::from_units(-1));
+    }
+
+    #[test]
+    fn fees_in_fractions_of_a_basis_point_are_exact() {
+        let notional: Cash = "10000".parse().unwrap();
+        assert_eq!(notional.scaled_by_micro_bps(250_000).to_string(), "0.25");
+    }
+
+    #[test]
+    fn refuses_what_is_not_money() {
+        assert!(Price::from_f64(f64::NAN).is_err());
+        assert!(Price::from_f64(f64::INFINITY).is_err());
+        assert!(Price::from_f64(1e20).is_err());
+        for text in ["", ".", "1.123456789", "1e5", "--1", "+1", "1.2.3"] {
+            assert!(text.parse::<Price>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trip(units: i64) {
+            let price = Price::from_units(i128::from(units));
+            prop_assert_eq!(price.to_string().parse::<Price>().unwrap(), price);
+        }
+
+        #[test]
+        fn float_round_trip(units in -(1i64 << 52)..(1i64 << 52)) {
+            let price = Price::from_units(i128::from(units));
+            prop_assert_eq!(Price::from_f64(price.to_f64()).unwrap(), price);
+        }
+    }
+}
