@@ -1,1 +1,3 @@
-//! Skeleton.
+//! Helpers of the whole-system tests.
+
+pub mod fixtures;

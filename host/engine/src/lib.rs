@@ -6,4 +6,18 @@
 //! [`session`], the one step that all of them share.
 #![forbid(unsafe_code)]
 
+pub mod backtest;
+pub mod dataset;
+pub mod eval;
+pub mod execution;
+pub mod features;
+pub mod fusion;
+pub mod journal;
+pub mod labels;
+pub mod portfolio;
+pub mod ports;
+pub mod problem;
+pub mod risk;
+pub mod session;
+pub mod strategy;
 pub mod types;

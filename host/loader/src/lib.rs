@@ -1,1 +1,23 @@
-//! Skeleton.
+//! Plugins at run time: finding packages, checking them, loading them.
+//!
+//! [`discover()`] lists what lies in the plugin directories without running any of it, [`load()`]
+//! verifies one package, makes a private copy, maps it and asks it for its tables, and everything a
+//! [`LoadedPlugin`] hands out passes the guard of [`guard`]. The loader never unloads a library and
+//! never looks at data or features.
+
+pub mod backend;
+pub mod discover;
+pub mod elf;
+pub mod error;
+pub mod generation;
+pub mod guard;
+pub mod load;
+pub mod manifest;
+pub mod package;
+
+pub use discover::{Discovered, discover, find};
+pub use error::LoadError;
+pub use guard::{GuardStats, GuardedModel};
+pub use load::{LoadOptions, LoadedPlugin, load, load_linked};
+pub use manifest::{Isolation, Manifest, ManifestError};
+pub use package::{PackageError, PackageSpec, write_package};

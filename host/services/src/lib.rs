@@ -1,1 +1,9 @@
-//! Skeleton.
+//! Everything that touches files: candle sources, training, reports.
+//!
+//! The engine is pure; this crate feeds it. It knows the engine, the loader and the contract, and
+//! nothing of the application: settings arrive resolved, progress leaves through a trait.
+
+pub mod data;
+pub mod progress;
+pub mod report;
+pub mod training;

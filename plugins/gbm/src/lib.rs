@@ -1,1 +1,39 @@
-//! Skeleton.
+//! Gradient boosting for Fusebox: the plugin `ai.fusebox.gbm`, LightGBM through its C API.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `learner` | a fit, from the dataset to the artifact |
+//! | `samples` | which rows take part, without copying the matrix |
+//! | `params` | hyper-parameters and LightGBM's parameter text |
+//! | `early_stopping` | when a fit stops, and which round it keeps |
+//! | `artifact` | the bytes of a model and of a checkpoint, guarded by length and digest |
+//! | `model`, `explain` | predictions, importances, contributions |
+//! | `lightgbm` | the library, found and loaded at run time; all `unsafe` is in `lightgbm/ffi.rs` |
+//!
+//! The library is named by the configuration key `library`, else by the environment variable
+//! `FUSEBOX_LIGHTGBM_LIBRARY`, else looked up by the system; version 4.7 or newer is needed.
+//!
+//! A fit uses at most the threads that the host allows it, a prediction at most `predict_threads`.
+//! With more than one, they are OpenMP's: the host should start with `OMP_WAIT_POLICY=passive`, and
+//! they end with the thread that called, not with `quiesce`, because OpenMP offers no way to join
+//! them. With one thread none is started.
+
+mod artifact;
+mod early_stopping;
+mod explain;
+mod learner;
+mod lightgbm;
+mod model;
+mod params;
+mod samples;
+
+pub use learner::GbmLearner;
+pub use model::GbmModel;
+
+fusebox_plugin_api::export_plugin! {
+    id: "ai.fusebox.gbm",
+    version: env!("CARGO_PKG_VERSION"),
+    model: GbmModel,
+    learner: GbmLearner,
+    capabilities: fusebox_plugin_api::abi::FB_CAP_THREADS
+}

@@ -1,0 +1,291 @@
+//! `fusebox doctor`: can this machine do the job, and if not, what to do.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Context, EngineArgs};
+use crate::failure::Failure;
+use crate::output::{grouped, table};
+use crate::process;
+use crate::wiring::{self, EngineSettings};
+
+/// Check this machine: libraries, plugins, folders
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code 1 where something is missing that a run needs.
+
+Examples:
+  fusebox doctor
+  fusebox doctor --data candles
+  fusebox doctor --json")]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Data directory to check too
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    state: State,
+    detail: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: State::Ok,
+            detail: detail.into(),
+            advice: None,
+        }
+    }
+
+    fn not_ok(name: &str, state: State, detail: impl Into<String>, advice: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state,
+            detail: detail.into(),
+            advice: Some(advice.to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
+    let settings = super::engine_settings(&args.engine, context)?;
+    let mut checks = vec![
+        Check::ok("version", format!("fusebox {}", env!("CARGO_PKG_VERSION"))),
+        cores(),
+        memory(),
+        working_directory(),
+        openmp_runtime(context),
+        openmp_settings(context),
+    ];
+    checks.extend(libraries(&settings));
+    checks.extend(plugins(&settings));
+    checks.extend(args.data.as_deref().map(data_directory));
+    let is_ok = checks.iter().all(|check| check.state != State::Failed);
+    let document = json!({"ok": is_ok, "checks": checks});
+    context.output.show(&document, || text(&checks, is_ok))?;
+    if is_ok {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
+}
+
+fn text(checks: &[Check], is_ok: bool) -> String {
+    let mut table = table(&["check", "state", "found", "what to do"]);
+    for check in checks {
+        let state = match check.state {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Failed => "FAILED",
+        };
+        table.add_row([
+            check.name.as_str(),
+            state,
+            check.detail.as_str(),
+            check.advice.as_deref().unwrap_or(""),
+        ]);
+    }
+    let verdict = if is_ok {
+        "This machine is ready."
+    } else {
+        "Something that a run needs is missing."
+    };
+    format!("{table}\n{verdict}\n")
+}
+
+fn cores() -> Check {
+    match std::thread::available_parallelism() {
+        Ok(count) => Check::ok("cores", count.to_string()),
+        Err(error) => Check::not_ok(
+            "cores",
+            State::Warning,
+            format!("not known: {error}"),
+            "set run.threads",
+        ),
+    }
+}
+
+fn memory() -> Check {
+    /// A run of three symbols and four years of hours stays below this.
+    const WANTED_KIB: u64 = 1024 * 1024;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    let (Some(total), Some(available)) = (field("MemTotal:"), field("MemAvailable:")) else {
+        return Check::ok("memory", "not known on this system");
+    };
+    let detail = format!(
+        "{} MiB, {} MiB free",
+        grouped(total / 1024),
+        grouped(available / 1024)
+    );
+    if available < WANTED_KIB {
+        let advice = "close other programs; a run wants about 1 GiB";
+        return Check::not_ok("memory", State::Warning, detail, advice);
+    }
+    Check::ok("memory", detail)
+}
+
+fn working_directory() -> Check {
+    let name = "working directory";
+    let shown = std::env::current_dir()
+        .map_or_else(|error| error.to_string(), |path| path.display().to_string());
+    match tempfile::tempfile_in(".") {
+        Ok(_) => Check::ok(name, format!("{shown}, writable")),
+        Err(error) => Check::not_ok(
+            name,
+            State::Warning,
+            format!("{shown}: {error}"),
+            "write results elsewhere with --out",
+        ),
+    }
+}
+
+/// LightGBM's library needs GNU's OpenMP runtime from the system.
+fn openmp_runtime(context: &Context) -> Check {
+    const FILE: &str = "libgomp.so.1";
+    const FOLDERS: [&str; 9] = [
+        "/lib",
+        "/usr/lib",
+        "/lib64",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/lib/x86_64-linux-gnu",
+        "/usr/lib/x86_64-linux-gnu",
+        "/lib/aarch64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+    ];
+    let own = variable(context, "LD_LIBRARY_PATH").unwrap_or_default();
+    let own = own.split(':').filter(|folder| !folder.is_empty());
+    let found = own
+        .chain(FOLDERS)
+        .map(|folder| Path::new(folder).join(FILE))
+        .find(|path| path.exists());
+    match found {
+        Some(path) => Check::ok("libgomp", path.display().to_string()),
+        None => Check::not_ok(
+            "libgomp",
+            State::Failed,
+            format!("{FILE} is not in the usual folders"),
+            "install it (Debian: apt-get install libgomp1)",
+        ),
+    }
+}
+
+fn openmp_settings(context: &Context) -> Check {
+    let settings: Vec<String> = process::DEFAULTS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["OMP_NUM_THREADS"])
+        .filter_map(|name| Some(format!("{name}={}", variable(context, name)?)))
+        .collect();
+    let passive = variable(context, "OMP_WAIT_POLICY")
+        .is_some_and(|policy| policy.eq_ignore_ascii_case("passive"));
+    if passive {
+        return Check::ok("OpenMP settings", settings.join(", "));
+    }
+    Check::not_ok(
+        "OpenMP settings",
+        State::Warning,
+        settings.join(", "),
+        "set OMP_WAIT_POLICY=passive: waiting threads that spin make training slow",
+    )
+}
+
+fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
+    let found = context.variables.iter().find(|(other, _)| other == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+fn libraries(settings: &EngineSettings) -> Vec<Check> {
+    wiring::libraries(settings)
+        .into_iter()
+        .map(|library| match library.outcome {
+            Ok(found) => {
+                let version = found.version.as_deref().unwrap_or("version not recorded");
+                let short: String = found.sha256.chars().take(16).collect();
+                let path = found.path.display();
+                let from = found.from;
+                let detail = format!("{version}, {path} ({from}), sha256 {short}...");
+                Check::ok(library.name, detail)
+            }
+            Err(reason) => Check::not_ok(library.name, State::Failed, reason, library.advice),
+        })
+        .collect()
+}
+
+fn plugins(settings: &EngineSettings) -> Vec<Check> {
+    let plugins = wiring::plugins(settings);
+    if plugins.is_empty() {
+        let dirs: Vec<String> = settings
+            .plugin_dirs
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        return vec![Check::not_ok(
+            "plugins",
+            State::Failed,
+            format!("none in {}", dirs.join(", ")),
+            "run `make build`, or name a directory with --plugin-dir",
+        )];
+    }
+    plugins
+        .into_iter()
+        .map(|plugin| {
+            let name = format!("plugin {}", plugin.id);
+            match plugin.reason {
+                None => Check::ok(&name, format!("{}, {}", plugin.version, plugin.path)),
+                Some(reason) => Check::not_ok(
+                    &name,
+                    State::Failed,
+                    reason,
+                    "install it again, or remove its folder",
+                ),
+            }
+        })
+        .collect()
+}
+
+fn data_directory(dir: &Path) -> Check {
+    use fusebox_services::data::{EntryContent, list};
+    let advice = "bring candles in with `fusebox data import`";
+    match list(dir) {
+        Err(error) => Check::not_ok("data", State::Failed, error.to_string(), advice),
+        Ok(entries) if entries.is_empty() => {
+            let detail = format!("{} holds no candle files", dir.display());
+            Check::not_ok("data", State::Failed, detail, advice)
+        }
+        Ok(entries) => {
+            let is_broken = |content: &EntryContent| matches!(content, EntryContent::Broken { .. });
+            let broken = entries.iter().filter(|one| is_broken(&one.content)).count();
+            let detail = format!("{} files, {broken} broken", entries.len());
+            if broken > 0 {
+                let advice = "`fusebox data list` shows which";
+                return Check::not_ok("data", State::Warning, detail, advice);
+            }
+            Check::ok("data", detail)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `fusebox plugin`: which plugins there are.
+
+use clap::{Args, Subcommand};
+
+use super::{Context, EngineArgs};
+use crate::failure::Failure;
+use crate::output::table;
+use crate::wiring::{self, PluginState};
+
+/// Plugins: list
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    List(ListArgs),
+}
+
+/// List the plugins that are found, with the reason where one is broken
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A broken plugin is shown with its reason and is no failure of this command.
+
+Examples:
+  fusebox plugin list
+  fusebox plugin list --plugin-dir ~/plugins --json")]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failure> {
+    let PluginCommand::List(args) = command;
+    let settings = super::engine_settings(&args.engine, context)?;
+    let plugins = wiring::plugins(&settings);
+    context.output.show(&plugins, || text(&plugins, &settings))
+}
+
+fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
+    if plugins.is_empty() {
+        let dirs: Vec<String> = settings
+            .plugin_dirs
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        return format!("no plugins in {}; `make build` installs those of this project\n", dirs.join(", "));
+    }
+    let mut table = table(&["id", "version", "kinds", "ABI", "state", "digest or reason"]);
+    for plugin in plugins {
+        let short = |digest: &String| digest.chars().take(16).collect::<String>();
+        table.add_row([
+            plugin.id.clone(),
+            plugin.version.clone(),
+            plugin.kinds.join(", "),
+            plugin.abi.clone().unwrap_or_else(|| "-".to_owned()),
+            plugin.state.to_owned(),
+            plugin
+                .reason
+                .clone()
+                .or_else(|| plugin.digest.as_ref().map(short))
+                .unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    table.to_string()
+}

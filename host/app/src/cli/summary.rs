@@ -1,0 +1,141 @@
+//! What `fusebox run` says at the end: the verdicts, the figures beside their baselines, the
+//! digests, the files.
+
+use fusebox_services::report::{Estimate, Performance, model_verdict, strategy_verdict};
+use fusebox_services::training::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunSummary};
+use serde_json::{Value, json};
+
+use crate::output::{grouped, table};
+
+/// The summary for programs. `metrics.json` holds everything.
+pub(super) fn document(summary: &RunSummary) -> Value {
+    let report = &summary.report;
+    let (quality, trading) = (&report.classification, &report.trading);
+    let models: Vec<Value> = report
+        .reproducibility
+        .models
+        .iter()
+        .map(|model| json!({"fold": model.fold, "path": model.path, "sha256": model.sha256}))
+        .collect();
+    json!({
+        "out": summary.out,
+        "report": summary.out.join(REPORT_FILE),
+        "metrics": summary.out.join(METRICS_FILE),
+        "journal": summary.out.join(JOURNAL_FILE),
+        "journal_sha256": report.reproducibility.journal_sha256,
+        "journal_events": report.reproducibility.journal_events,
+        "models": models,
+        "files": summary.manifest.files,
+        "folds": report.folds.len(),
+        "predictions": quality.predictions,
+        "scored_predictions": quality.scored_predictions,
+        "accuracy": quality.accuracy,
+        "majority_accuracy": quality.majority_accuracy,
+        "accuracy_difference": quality.accuracy_difference,
+        "strategy": trading.strategy,
+        "buy_and_hold": trading.buy_and_hold,
+        "excess_return": trading.excess_return,
+        "deflated_sharpe_ratio": trading.deflated_sharpe_ratio,
+        "model_verdict": model_verdict(report).headline,
+        "strategy_verdict": strategy_verdict(report).headline,
+    })
+}
+
+/// The summary for people.
+pub(super) fn text(summary: &RunSummary) -> String {
+    let report = &summary.report;
+    let (model, strategy) = (model_verdict(report), strategy_verdict(report));
+    format!(
+        "{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
+        model.headline,
+        model.explanation,
+        quality(summary),
+        strategy.headline,
+        strategy.explanation,
+        performance(summary),
+        files(summary),
+    )
+}
+
+fn quality(summary: &RunSummary) -> String {
+    let quality = &summary.report.classification;
+    let mut table = table(&["out of sample", "model", "majority class", "difference"]);
+    let points = quality.accuracy_difference;
+    table.add_row([
+        "accuracy".to_owned(),
+        percent(quality.accuracy.value),
+        percent(quality.majority_accuracy),
+        with_interval(points, |value| format!("{:+.2} pp", 100.0 * value)),
+    ]);
+    table.add_row([
+        "log loss".to_owned(),
+        number(quality.log_loss),
+        number(quality.baseline_log_loss),
+        quality
+            .log_loss
+            .zip(quality.baseline_log_loss)
+            .map_or_else(|| "-".to_owned(), |(own, base)| format!("{:+.4}", own - base)),
+    ]);
+    table.to_string()
+}
+
+fn performance(summary: &RunSummary) -> String {
+    let trading = &summary.report.trading;
+    let mut table = table(&["after costs", "strategy", "buy and hold"]);
+    let (own, held) = (&trading.strategy, &trading.buy_and_hold);
+    let mut row = |name: &str, show: &dyn Fn(&Performance) -> String| {
+        table.add_row([name.to_owned(), show(own), show(held)]);
+    };
+    row("total return", &|one| percent(one.total_return));
+    row("annual volatility", &|one| percent(one.annual_volatility));
+    row("Sharpe ratio", &|one| with_interval(one.sharpe_ratio, |value| format!("{value:.2}")));
+    row("max drawdown", &|one| percent(one.max_drawdown));
+    row("trades", &|one| one.trades.map_or_else(|| "-".to_owned(), grouped));
+    table.to_string()
+}
+
+fn files(summary: &RunSummary) -> String {
+    let report = &summary.report;
+    let mut lines = vec![
+        ("report".to_owned(), summary.out.join(REPORT_FILE).display().to_string()),
+        ("metrics".to_owned(), summary.out.join(METRICS_FILE).display().to_string()),
+        (
+            "journal".to_owned(),
+            format!(
+                "{} ({} events)",
+                summary.out.join(JOURNAL_FILE).display(),
+                grouped(report.reproducibility.journal_events)
+            ),
+        ),
+        ("journal sha256".to_owned(), report.reproducibility.journal_sha256.clone()),
+    ];
+    let models = report.reproducibility.models.iter();
+    lines.extend(models.map(|model| {
+        (format!("model {} sha256", model.fold), model.sha256.clone())
+    }));
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:<16}{value}\n"))
+        .collect()
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{:.2} %", 100.0 * value))
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn with_interval(estimate: Estimate, show: impl Fn(f64) -> String) -> String {
+    let value = estimate.value.map_or_else(|| "-".to_owned(), &show);
+    match estimate.interval {
+        Some(interval) => format!(
+            "{value} ({:.0} %: {} to {})",
+            100.0 * interval.level,
+            show(interval.low),
+            show(interval.high)
+        ),
+        None => value,
+    }
+}

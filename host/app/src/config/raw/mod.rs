@@ -1,0 +1,119 @@
+//! The configuration as it is written: one struct per section, one field per key, and the one home
+//! of every default (where the engine has one, it is taken from there). The descriptions become the
+//! tooltips of the JSON schema.
+//!
+//! A key without a safe default is an `Option` or an empty list here, and `wiring` says so when it
+//! is missing. Nothing here knows what the values mean together.
+
+mod data;
+mod learning;
+mod trading;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use data::{RawData, RawSource};
+pub(crate) use learning::{
+    RawAmbiguity, RawEvaluation, RawFeatures, RawLabelKind, RawLabels, RawModel, RawSplit,
+    RawSplitKind, RawWeighting,
+};
+pub(crate) use trading::{RawExecution, RawPortfolio, RawRisk, RawStrategy};
+
+/// A whole configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawConfig {
+    /// The run itself: name, seed, threads.
+    pub(crate) run: RawRun,
+    /// Which market, and where its candles come from.
+    pub(crate) data: RawData,
+    /// What the model sees.
+    pub(crate) features: RawFeatures,
+    /// What the model learns to tell.
+    pub(crate) labels: RawLabels,
+    /// How history is cut into folds of training, validation and test.
+    pub(crate) split: RawSplit,
+    /// Which plugin learns, and its hyper-parameters.
+    pub(crate) model: RawModel,
+    /// How predictions become a wanted side of the market.
+    pub(crate) strategy: RawStrategy,
+    /// How much may be held. Without limits, every order is refused.
+    pub(crate) risk: RawRisk,
+    /// What trading costs in the simulation.
+    pub(crate) execution: RawExecution,
+    /// What the account starts with.
+    pub(crate) portfolio: RawPortfolio,
+    /// How the result is judged.
+    pub(crate) evaluation: RawEvaluation,
+    /// The machine: where plugins and native libraries are. Usually set in the engine file.
+    pub(crate) engine: RawEngine,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRun {
+    /// Name of the run, shown in the report.
+    pub(crate) name: String,
+    /// Seed of everything random: models, bootstrap, the simulated market. The same seed gives the
+    /// same result.
+    pub(crate) seed: u64,
+    /// Threads that the run may use; 0 takes one for each core. The result does not depend on it.
+    #[schemars(range(max = 1024))]
+    pub(crate) threads: u32,
+}
+
+impl Default for RawRun {
+    fn default() -> Self {
+        Self {
+            name: "run".to_owned(),
+            seed: 42,
+            threads: 0,
+        }
+    }
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawEngine {
+    /// Directories with plugins, as `<directory>/<id>/<version>/plugin.toml`; relative to the
+    /// working directory.
+    pub(crate) plugin_dirs: Vec<String>,
+    /// Where the private copies of loaded plugins lie; relative to the working directory.
+    pub(crate) cache_dir: String,
+    /// Native libraries by name, such as `lightgbm = "/path/to/lib_lightgbm.so"`. Those not named
+    /// here are looked for in the environment, in `.fusebox/native` and on the system.
+    pub(crate) libraries: BTreeMap<String, String>,
+    /// How much is logged to the standard error; `--quiet` and `-v` override it.
+    pub(crate) log: RawLogLevel,
+}
+
+impl Default for RawEngine {
+    fn default() -> Self {
+        Self {
+            plugin_dirs: vec![".fusebox/plugins".to_owned()],
+            cache_dir: ".fusebox/cache".to_owned(),
+            libraries: BTreeMap::new(),
+            log: RawLogLevel::Warn,
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawLogLevel {
+    /// What failed.
+    Error,
+    /// What failed or is doubtful.
+    Warn,
+    /// The steps of a run too.
+    Info,
+    /// Details for plugin authors too.
+    Debug,
+    /// Everything.
+    Trace,
+}

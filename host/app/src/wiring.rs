@@ -1,0 +1,227 @@
+//! The composition root: the only place that names concrete sources, plugins and services.
+//!
+//! Configuration comes in, a run is put together and started here. What the values mean together is
+//! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
+
+mod libraries;
+mod plugins;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fusebox_services::data::{DataSource, ParquetDirectory, Simulated, SimulatedConfig};
+use fusebox_services::progress::Progress;
+use fusebox_services::training::{
+    self, OutputError, PipelineSpec, RunEnvironment, RunSummary, TrainingError,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::config::raw::RawSource;
+use crate::config::{ConfigError, Loaded, Problem};
+use crate::failure::Failure;
+
+pub(crate) use libraries::libraries;
+pub(crate) use plugins::{PluginState, plugins};
+
+/// What a run needs to know of the machine.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineSettings {
+    /// Where plugins are looked for.
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+    /// Where the private copies of loaded plugins lie.
+    pub(crate) cache_dir: PathBuf,
+    /// Configured native libraries by name.
+    pub(crate) libraries: BTreeMap<String, PathBuf>,
+    variables: Vec<(String, String)>,
+}
+
+impl EngineSettings {
+    /// The settings of a configuration, in an environment.
+    pub(crate) fn new(loaded: &Loaded, variables: &[(String, String)]) -> Self {
+        let engine = &loaded.raw.engine;
+        Self {
+            plugin_dirs: engine.plugin_dirs.iter().map(PathBuf::from).collect(),
+            cache_dir: PathBuf::from(&engine.cache_dir),
+            libraries: engine
+                .libraries
+                .iter()
+                .map(|(name, path)| (name.clone(), PathBuf::from(path)))
+                .collect(),
+            variables: variables.to_vec(),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+/// A run that has been checked and can be started.
+pub(crate) struct CheckedRun {
+    spec: PipelineSpec,
+    source: Box<dyn DataSource>,
+    plugin: plugins::Choice,
+    settings: EngineSettings,
+}
+
+/// Checks a configuration for a run, without reading data or loading a plugin.
+///
+/// # Errors
+/// [`ConfigError::Problems`] with everything that is wrong.
+pub(crate) fn check(
+    loaded: &Loaded,
+    mut problems: Vec<Problem>,
+    settings: EngineSettings,
+    command_line: String,
+) -> Result<CheckedRun, ConfigError> {
+    problems.extend(unknown_libraries(loaded));
+    let source = source(loaded, &mut problems);
+    let spec = spec::pipeline(loaded, problems, command_line)?;
+    let (Some(source), Some(id)) = (source, loaded.raw.model.plugin.clone()) else {
+        return Err(ConfigError::Internal("a checked section is missing".to_owned()));
+    };
+    let plugin = plugins::Choice {
+        id,
+        version: loaded.raw.model.version.clone(),
+    };
+    Ok(CheckedRun {
+        spec,
+        source,
+        plugin,
+        settings,
+    })
+}
+
+/// Where a run goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The run directory.
+    pub(crate) out: &'a Path,
+    /// Whether a run that is there may be replaced.
+    pub(crate) overwrite: bool,
+}
+
+/// Carries out a run.
+///
+/// # Errors
+/// [`Failure`] with exit code 2 where other settings are needed, 1 for everything else.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the seam where the duration of a run is measured, for the report only"
+)]
+pub(crate) fn start(
+    run: CheckedRun,
+    target: Target<'_>,
+    progress: &dyn Progress,
+) -> Result<RunSummary, Failure> {
+    let began = Instant::now();
+    let mut spec = run.spec;
+    let plugin = plugins::load_chosen(&run.plugin, &run.settings)?;
+    add_machine(&mut spec, &run.plugin.id, &run.settings);
+    let environment = RunEnvironment {
+        source: run.source.as_ref(),
+        plugin: &plugin,
+        out: target.out,
+        overwrite: target.overwrite,
+        progress,
+        elapsed_s: &|| began.elapsed().as_secs_f64(),
+    };
+    training::run(&spec, &environment).map_err(failure)
+}
+
+fn failure(error: TrainingError) -> Failure {
+    use OutputError::{NotADirectory, NotARun, NotEmpty};
+    match error {
+        TrainingError::Output(NotEmpty(_) | NotARun(_) | NotADirectory(_)) => {
+            Failure::Usage(error.to_string())
+        }
+        error if error.is_configuration() => Failure::Refused(error.into()),
+        error => Failure::Failed(error.into()),
+    }
+}
+
+/// Adds what only this machine knows: paths of native libraries, versions.
+fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings) {
+    let mut versions = vec![
+        ("fusebox".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("rustc".to_owned(), env!("FUSEBOX_RUSTC_VERSION").to_owned()),
+    ];
+    for library in libraries::LIBRARIES.iter().filter(|one| one.plugin == plugin) {
+        match libraries::find(library, settings) {
+            Ok(found) => {
+                let path = Value::String(found.path.display().to_string());
+                spec.model.host_settings.insert(library.setting.to_owned(), path);
+                versions.extend(found.version.map(|version| (library.name.to_owned(), version)));
+            }
+            // The plugin has the last word: it may find the library by other means.
+            Err(reason) => tracing::warn!("{}: {reason}; run `make setup`", library.name),
+        }
+    }
+    spec.provenance.versions = versions;
+}
+
+/// Libraries that nobody would look for.
+fn unknown_libraries(loaded: &Loaded) -> Vec<Problem> {
+    let known: Vec<&str> = libraries::LIBRARIES.iter().map(|one| one.name).collect();
+    let names = loaded.raw.engine.libraries.keys();
+    names
+        .filter(|name| !known.contains(&name.as_str()))
+        .map(|name| {
+            let message = format!("is no library that a plugin asks for; known: {}", known.join(", "));
+            loaded.problem(&format!("engine.libraries.{name}"), message)
+        })
+        .collect()
+}
+
+/// The source of bars; `None` where the configuration does not make one, which is reported.
+fn source(loaded: &Loaded, problems: &mut Vec<Problem>) -> Option<Box<dyn DataSource>> {
+    let data = &loaded.raw.data;
+    if data.source == RawSource::Files {
+        return Some(Box::new(ParquetDirectory));
+    }
+    // What cannot be read here is reported where `[data]` is checked.
+    let market = SimulatedConfig {
+        symbols: data.symbols.clone(),
+        time_frame: data.time_frame.as_ref()?.parse().ok()?,
+        from: data.from.as_ref()?.parse().ok()?,
+        to: data.to.as_ref()?.parse().ok()?,
+        ..SimulatedConfig::default()
+    };
+    let config = data.simulated.config(market);
+    for problem in config.problems() {
+        problems.push(simulation_problem(loaded, &problem));
+    }
+    Simulated::new(config)
+        .ok()
+        .map(|source| Box::new(source) as Box<dyn DataSource>)
+}
+
+/// Puts a problem of the simulator under its key: those of the range are keys of `[data]`.
+fn simulation_problem(loaded: &Loaded, problem: &str) -> Problem {
+    let named = problem
+        .strip_prefix('`')
+        .and_then(|rest| rest.split_once('`'));
+    match named {
+        Some((key @ ("symbols" | "time_frame" | "from" | "to"), message)) => {
+            loaded.problem(&format!("data.{key}"), message.trim_start())
+        }
+        Some((key, message)) => {
+            loaded.problem(&format!("data.simulated.{key}"), message.trim_start())
+        }
+        None => loaded.problem("data.simulated", format!("is wrong: {problem}")),
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 in hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}

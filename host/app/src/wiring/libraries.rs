@@ -1,0 +1,158 @@
+//! Native libraries that plugins load at run time: which there are, and where each is taken from.
+//!
+//! The order is: the configuration, an environment variable, the project's own folder that
+//! `make setup` fills. Nothing here loads a library.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::EngineSettings;
+
+/// Where `make setup` puts libraries, relative to the working directory.
+const NATIVE_DIR: &str = ".fusebox/native";
+
+/// A native library that a plugin of this project needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownLibrary {
+    /// Name, as in `[engine.libraries]`.
+    pub(crate) name: &'static str,
+    /// File name.
+    file: &'static str,
+    /// Environment variable that names a copy.
+    variable: &'static str,
+    /// The plugin that wants it.
+    pub(crate) plugin: &'static str,
+    /// The plugin's setting that takes its path.
+    pub(crate) setting: &'static str,
+}
+
+/// The libraries that plugins of this project need.
+pub(crate) const LIBRARIES: [KnownLibrary; 1] = [KnownLibrary {
+    name: "lightgbm",
+    file: "lib_lightgbm.so",
+    variable: "FUSEBOX_LIGHTGBM_LIBRARY",
+    plugin: "ai.fusebox.gbm",
+    setting: "library",
+}];
+
+/// What became of looking for a library.
+#[derive(Debug)]
+pub(crate) struct LibraryState {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Where it is, or why it is not there.
+    pub(crate) outcome: Result<FoundLibrary, String>,
+    /// What to do where it is not there.
+    pub(crate) advice: &'static str,
+}
+
+/// A library that is there.
+#[derive(Debug)]
+pub(crate) struct FoundLibrary {
+    /// Absolute path.
+    pub(crate) path: PathBuf,
+    /// What led to it.
+    pub(crate) from: &'static str,
+    /// Version, where a record lies beside the file.
+    pub(crate) version: Option<String>,
+    /// SHA-256 of the file in hexadecimal.
+    pub(crate) sha256: String,
+}
+
+/// The record that the set-up writes beside a library.
+#[derive(Debug, Deserialize)]
+struct Record {
+    version: String,
+}
+
+/// Looks for every known library.
+pub(crate) fn libraries(settings: &EngineSettings) -> Vec<LibraryState> {
+    LIBRARIES
+        .iter()
+        .map(|library| LibraryState {
+            name: library.name,
+            outcome: find(library, settings),
+            advice: "run `make setup`, or name a copy in engine.libraries",
+        })
+        .collect()
+}
+
+/// Looks for one library.
+pub(crate) fn find(
+    library: &KnownLibrary,
+    settings: &EngineSettings,
+) -> Result<FoundLibrary, String> {
+    let configured = settings.libraries.get(library.name).cloned();
+    let (path, from) = if let Some(path) = configured {
+        (path, "engine.libraries")
+    } else if let Some(path) = settings.variable(library.variable) {
+        (PathBuf::from(path), library.variable)
+    } else if let Some(path) = set_up(library, Path::new(NATIVE_DIR)) {
+        (path, NATIVE_DIR)
+    } else {
+        return Err(format!("not in {NATIVE_DIR}, and {} is not set", library.variable));
+    };
+    let unreadable = |error: io::Error| format!("{} ({from}): {error}", path.display());
+    let absolute = path.canonicalize().map_err(unreadable)?;
+    let sha256 = digest(&absolute).map_err(unreadable)?;
+    let record = std::fs::read_to_string(absolute.with_file_name("record.json")).ok();
+    let record: Option<Record> = record.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(FoundLibrary {
+        path: absolute,
+        from,
+        version: record.map(|record| record.version),
+        sha256,
+    })
+}
+
+/// The newest copy in the project's own folder, by name.
+fn set_up(library: &KnownLibrary, folder: &Path) -> Option<PathBuf> {
+    let prefix = format!("{}-", library.name);
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut found: Vec<(Vec<u64>, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix(&prefix)?;
+            let numbers = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+            let path = entry.path().join(library.file);
+            path.is_file().then_some((numbers, path))
+        })
+        .collect();
+    found.sort();
+    found.pop().map(|(_, path)| path)
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(super::hex(&hasher.finalize())),
+            count => hasher.update(&chunk[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_copy_is_taken_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in ["4.7.0", "4.10.0", "4.9.1"] {
+            let inner = folder.path().join(format!("lightgbm-{version}"));
+            std::fs::create_dir(&inner).unwrap();
+            std::fs::write(inner.join("lib_lightgbm.so"), version).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("lightgbm-5.0.0")).unwrap();
+        let found = set_up(&LIBRARIES[0], folder.path()).unwrap();
+        assert!(found.ends_with("lightgbm-4.10.0/lib_lightgbm.so"), "{found:?}");
+    }
+}

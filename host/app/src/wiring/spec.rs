@@ -1,0 +1,337 @@
+//! From the raw configuration to the specification of a run: what the values mean together.
+//!
+//! Every problem of every section is reported at once, those of the layers included. Nothing here
+//! reads a file.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use fusebox_engine::dataset::{Span, SplitConfig, SplitKind};
+use fusebox_engine::execution::ExecutionConfig;
+use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, SymbolInputs};
+use fusebox_engine::fusion::FusionConfig;
+use fusebox_engine::labels::{Ambiguity, LabelConfig, LabelKind, Weighting};
+use fusebox_engine::portfolio::PortfolioConfig;
+use fusebox_engine::risk::RiskConfig;
+use fusebox_engine::session::SessionConfig;
+use fusebox_engine::strategy::StrategyConfig;
+use fusebox_engine::types::{TimeFrame, Timestamp};
+use fusebox_services::data::DataRequest;
+use fusebox_services::training::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
+use serde_json::Value;
+
+use crate::config::raw::{
+    RawAmbiguity, RawData, RawLabelKind, RawLabels, RawSource, RawSplitKind, RawWeighting,
+};
+use crate::config::{ConfigError, Loaded, Problem, RawConfig, to_toml};
+
+/// The specification of a run without what only the machine knows: its host settings and versions
+/// are empty.
+///
+/// # Errors
+/// [`ConfigError::Problems`] with `found`, which the layers had, and everything found here.
+pub(super) fn pipeline(
+    loaded: &Loaded,
+    found: Vec<Problem>,
+    command_line: String,
+) -> Result<PipelineSpec, ConfigError> {
+    let mut check = Check {
+        loaded,
+        problems: found,
+    };
+    let raw = &loaded.raw;
+    let data = check.data(&raw.data);
+    check.features(raw, data.as_ref());
+    let labels = check.labels(&raw.labels);
+    let split = check.split();
+    let session = check.session(raw);
+    check.model();
+    check.evaluation();
+    let problems = check.problems;
+    let (Some(data), Some(split), Some(session), true) =
+        (data, split, session, problems.is_empty())
+    else {
+        return Err(ConfigError::Problems(problems));
+    };
+    Ok(PipelineSpec {
+        name: raw.run.name.clone(),
+        seed: raw.run.seed,
+        threads: threads(raw.run.threads),
+        data,
+        features: raw.features.set.clone(),
+        extract: ExtractOptions {
+            max_gap_bars: raw.features.max_gap_bars,
+        },
+        labels,
+        split,
+        model: ModelSpec {
+            params: raw.model.params.clone().into_iter().collect(),
+            host_settings: std::collections::BTreeMap::new(),
+        },
+        session,
+        evaluation: EvaluationSpec {
+            confidence: raw.evaluation.confidence,
+            bootstrap_samples: raw.evaluation.bootstrap_samples,
+            trials: raw.evaluation.trials,
+            calibration_bins: raw.evaluation.calibration_bins as usize,
+        },
+        provenance: Provenance {
+            config_toml: to_toml(loaded)?,
+            config_sha256: digest(raw)?,
+            command_line,
+            versions: Vec::new(),
+        },
+    })
+}
+
+/// 0 stands for one thread per core.
+fn threads(wanted: u32) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        wanted => wanted as usize,
+    }
+}
+
+/// SHA-256 of everything that the result of a run depends on: not the number of threads, the place
+/// of the data or the machine's own settings.
+fn digest(raw: &RawConfig) -> Result<String, ConfigError> {
+    let internal = |error: serde_json::Error| ConfigError::Internal(error.to_string());
+    let mut values = serde_json::to_value(raw).map_err(internal)?;
+    for pointer in ["/engine", "/run/threads", "/data/dir"] {
+        if let Some(value) = values.pointer_mut(pointer) {
+            *value = Value::Null;
+        }
+    }
+    if raw.data.source == RawSource::Files
+        && let Some(simulated) = values.pointer_mut("/data/simulated")
+    {
+        *simulated = Value::Null;
+    }
+    let text = serde_json::to_vec(&values).map_err(internal)?;
+    Ok(super::sha256(&text))
+}
+
+/// Collects problems while it converts. A section that has any is `None`.
+struct Check<'a> {
+    loaded: &'a Loaded,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Reports a problem, unless the key itself has been reported already.
+    fn report(&mut self, key: &str, message: impl Display) {
+        if !self.loaded.is_refused(key) {
+            self.problems.push(self.loaded.problem(key, message));
+        }
+    }
+
+    fn required<T: Clone>(&mut self, key: &str, value: Option<&T>, example: &str) -> Option<T> {
+        if value.is_none() {
+            self.report(key, format!("is not set; set it, such as `{example}`"));
+        }
+        value.cloned()
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&mut self, key: &str, text: &str) -> Option<T> {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.report(key, format!("cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn parsed_if_set<T: FromStr<Err: Display>>(
+        &mut self,
+        key: &str,
+        text: Option<&String>,
+    ) -> Option<T> {
+        text.and_then(|text| self.parsed(key, text))
+    }
+
+    fn data(&mut self, data: &RawData) -> Option<DataRequest> {
+        let is_files = data.source == RawSource::Files;
+        if is_files && data.dir.is_none() {
+            self.report(
+                "data.dir",
+                "is not set; add --data DIR, or --set data.source=simulated for the simulated \
+                 market",
+            );
+        }
+        if is_files {
+            self.required("data.exchange", data.exchange.as_ref(), "exchange = \"BINANCE\"");
+        }
+        if data.symbols.is_empty() {
+            self.report("data.symbols", "is empty; name at least one, such as [\"BTCUSDT\"]");
+        }
+        for (position, symbol) in data.symbols.iter().enumerate() {
+            if data.symbols[..position].contains(symbol) {
+                self.report("data.symbols", format!("names {symbol} twice"));
+            }
+        }
+        let time_frame: Option<TimeFrame> = self
+            .required("data.time_frame", data.time_frame.as_ref(), "time_frame = \"1h\"")
+            .and_then(|text| self.parsed("data.time_frame", &text));
+        let from: Option<Timestamp> = self.parsed_if_set("data.from", data.from.as_ref());
+        let to: Option<Timestamp> = self.parsed_if_set("data.to", data.to.as_ref());
+        if let (Some(from), Some(to)) = (from, to)
+            && from >= to
+        {
+            self.report("data.to", format!("is {to}, which is not after `data.from` ({from})"));
+        }
+        if !is_files && !self.loaded.is_refused("data.source") {
+            self.simulated_range(data);
+        }
+        Some(DataRequest {
+            dir: data.dir.as_ref().map(PathBuf::from).unwrap_or_default(),
+            exchange: data.exchange.clone().unwrap_or_default(),
+            symbols: data.symbols.clone(),
+            time_frame: time_frame?,
+            from,
+            to,
+        })
+    }
+
+    /// A simulated market has no range of its own.
+    fn simulated_range(&mut self, data: &RawData) {
+        for (key, value) in [("data.from", &data.from), ("data.to", &data.to)] {
+            if value.is_none() {
+                self.report(key, "is not set; the simulated market needs its range");
+            }
+        }
+    }
+
+    /// Reads the feature list against what the market is said to be, so that a wrong expression is
+    /// found before any data is read. Columns count as there; the data has the last word on them.
+    fn features(&mut self, raw: &RawConfig, data: Option<&DataRequest>) {
+        let key = "features.set";
+        let Some(data) = data else {
+            return;
+        };
+        let inputs = |name: &String| SymbolInputs {
+            name: name.clone(),
+            quote_volume: true,
+            trades: true,
+            taker_buy_volume: true,
+        };
+        let context = FeatureContext {
+            time_frame: data.time_frame,
+            symbols: data.symbols.iter().map(inputs).collect(),
+        };
+        if let Err(error) = FeatureSet::parse(&raw.features.set, &context) {
+            for problem in error.problems {
+                self.report(key, format!("is wrong: {problem}"));
+            }
+        }
+    }
+
+    fn labels(&mut self, raw: &RawLabels) -> LabelConfig {
+        let labels = LabelConfig {
+            kind: match raw.kind {
+                RawLabelKind::TripleBarrier => LabelKind::TripleBarrier,
+                RawLabelKind::FixedHorizon => LabelKind::FixedHorizon,
+            },
+            horizon_bars: raw.horizon_bars,
+            upper_sigmas: raw.upper_sigmas,
+            lower_sigmas: raw.lower_sigmas,
+            volatility_span_bars: raw.volatility_span_bars,
+            ambiguous: match raw.ambiguous {
+                RawAmbiguity::Pessimistic => Ambiguity::Pessimistic,
+                RawAmbiguity::Flat => Ambiguity::Flat,
+            },
+            weights: match raw.weights {
+                RawWeighting::Uniform => Weighting::Uniform,
+                RawWeighting::Uniqueness => Weighting::Uniqueness,
+            },
+        };
+        for problem in labels.validate() {
+            self.report(&format!("labels.{}", problem.key), problem.message);
+        }
+        labels
+    }
+
+    fn split(&mut self) -> Option<SplitConfig> {
+        let raw = &self.loaded.raw.split;
+        let train: Option<Span> = self.parsed("split.train", &raw.train);
+        let valid = (!raw.valid.is_empty()).then_some(&raw.valid);
+        let valid: Option<Span> = self.parsed_if_set("split.valid", valid);
+        let test: Option<Span> = self.parsed("split.test", &raw.test);
+        let step: Option<Span> = self.parsed("split.step", &raw.step);
+        Some(SplitConfig {
+            kind: match raw.kind {
+                RawSplitKind::Rolling => SplitKind::Rolling,
+                RawSplitKind::Anchored => SplitKind::Anchored,
+            },
+            train: train?,
+            valid,
+            test: test?,
+            step: step?,
+            embargo_bars: raw.embargo_bars,
+        })
+    }
+
+    fn session(&mut self, raw: &RawConfig) -> Option<SessionConfig> {
+        let (strategy, risk) = (&raw.strategy, &raw.risk);
+        let (execution, portfolio) = (&raw.execution, &raw.portfolio);
+        let mut number = |key: &str, value: Option<f64>, example: &str| {
+            self.required(key, value.as_ref(), example)
+        };
+        let entry = number("strategy.entry_threshold", strategy.entry_threshold, "0.1");
+        let exit = number("strategy.exit_threshold", strategy.exit_threshold, "0.0");
+        let fee = number("execution.fee_bps", execution.fee_bps, "10.0");
+        let slippage = number("execution.slippage_bps", execution.slippage_bps, "2.0");
+        let risk = RiskConfig {
+            position_fraction: risk.position_fraction,
+            max_symbol_weight: risk.max_symbol_weight,
+            max_gross_exposure: risk.max_gross_exposure,
+            max_order_notional: risk.max_order_notional,
+            max_drawdown: risk.max_drawdown,
+            max_data_age_bars: risk.max_data_age_bars,
+        };
+        for key in risk.missing() {
+            let message = "is not set; without it every order is refused";
+            self.report(&format!("risk.{key}"), message);
+        }
+        let session = SessionConfig {
+            strategy: StrategyConfig {
+                entry_threshold: entry?,
+                exit_threshold: exit?,
+                minimum_holding_bars: strategy.minimum_holding_bars,
+                minimum_confidence: strategy.minimum_confidence,
+                allow_short: strategy.allow_short,
+            },
+            fusion: FusionConfig::default(),
+            risk,
+            execution: ExecutionConfig {
+                fee_bps: fee?,
+                slippage_bps: slippage?,
+                lot_size: execution.lot_size,
+                tick_size: execution.tick_size,
+                min_notional: execution.min_notional,
+                order_expiry_bars: execution.order_expiry_bars,
+            },
+            portfolio: PortfolioConfig {
+                initial_cash: portfolio.initial_cash,
+                allow_short: portfolio.allow_short,
+            },
+        };
+        for problem in session.validate() {
+            self.report(&problem.key, problem.message);
+        }
+        Some(session)
+    }
+
+    fn model(&mut self) {
+        let plugin = self.loaded.raw.model.plugin.as_ref();
+        self.required("model.plugin", plugin, "plugin = \"ai.fusebox.gbm\"");
+    }
+
+    fn evaluation(&mut self) {
+        let name = self.loaded.raw.run.name.trim();
+        if name.is_empty() {
+            self.report("run.name", "is empty; the report needs a title");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The synchronous driver: walks a market, asks for predictions and steps a session.
+//!
+//! Only the time that has predictions is traded, so a result is out of sample as far as its
+//! predictions are. The baselines pay the same costs over the same closing times.
+
+mod baseline;
+mod signals;
+
+use std::collections::BTreeMap;
+
+use crate::execution::Fill;
+use crate::journal::JournalError;
+use crate::portfolio::{Portfolio, Trade};
+use crate::ports::{JournalSink, SignalError, SignalSource};
+use crate::risk::Refusal;
+use crate::session::{
+    EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput,
+};
+use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
+
+pub use baseline::{buy_and_hold, flat};
+pub use signals::{PrecomputedSignals, SignalTableError};
+
+/// Why a backtest stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BacktestError {
+    /// The session cannot begin.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A step could not be taken.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The models gave no answer.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// The journal could not be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What is tested.
+#[derive(Debug, Clone, Copy)]
+pub struct BacktestSpec<'a> {
+    /// The bars.
+    pub market: &'a Market,
+    /// The session's settings.
+    pub config: &'a SessionConfig,
+    /// What the journal calls the configuration.
+    pub config_digest: &'a str,
+}
+
+/// What trading has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Costs {
+    /// Fees paid.
+    pub fees: Cash,
+    /// What slippage has cost.
+    pub slippage: Cash,
+    /// Value of all fills without their signs.
+    pub turnover: Cash,
+    /// Number of fills.
+    pub fills: u64,
+}
+
+impl Costs {
+    fn add(&mut self, fill: &Fill) {
+        self.fees += fill.fee;
+        self.slippage += fill.slippage;
+        self.turnover += fill.notional().abs();
+        self.fills += 1;
+    }
+}
+
+/// A position that is held when the backtest ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenPosition {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// How much, in the base asset; negative is short.
+    pub quantity: Quantity,
+    /// The average price that it was traded for.
+    pub average_price: Price,
+    /// Profit at the last close, after slippage and before fees.
+    pub unrealised: Cash,
+}
+
+/// What a backtest found. Its closing profit is explained to the last unit:
+/// `realised + unrealised - costs.fees` is the last equity less the initial cash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BacktestResult {
+    /// Cash at the start.
+    pub initial_cash: Cash,
+    /// The account at each closing time, ascending.
+    pub equity: Vec<EquityPoint>,
+    /// All fills in order.
+    pub fills: Vec<Fill>,
+    /// All round trips that ended, in the order of their ends.
+    pub trades: Vec<Trade>,
+    /// What is held at the end, in the order of symbol ids.
+    pub open_positions: Vec<OpenPosition>,
+    /// Profit of what was closed, after slippage and before fees.
+    pub realised: Cash,
+    /// Profit of what is held, after slippage and before fees.
+    pub unrealised: Cash,
+    /// Costs of all symbols.
+    pub costs: Costs,
+    /// Costs of each symbol, in the order of symbol ids.
+    pub costs_by_symbol: Vec<Costs>,
+    /// How often each refusal was given.
+    pub refusals: BTreeMap<Refusal, u64>,
+    /// Whether the drawdown breaker is tripped at the end.
+    pub breaker_tripped: bool,
+    /// Whether equity was ever gone.
+    pub ruined: bool,
+    /// SHA-256 of the journal; `None` where none is kept.
+    pub journal_digest: Option<String>,
+}
+
+impl BacktestResult {
+    /// A result without steps.
+    fn empty(initial_cash: Cash, symbols: usize) -> Self {
+        Self {
+            initial_cash,
+            equity: Vec::new(),
+            fills: Vec::new(),
+            trades: Vec::new(),
+            open_positions: Vec::new(),
+            realised: Cash::ZERO,
+            unrealised: Cash::ZERO,
+            costs: Costs::default(),
+            costs_by_symbol: vec![Costs::default(); symbols],
+            refusals: BTreeMap::new(),
+            breaker_tripped: false,
+            ruined: false,
+            journal_digest: None,
+        }
+    }
+
+    fn take_fill(&mut self, fill: &Fill) {
+        self.fills.push(*fill);
+        self.costs.add(fill);
+        if let Some(costs) = self.costs_by_symbol.get_mut(fill.symbol.index()) {
+            costs.add(fill);
+        }
+    }
+
+    fn take_portfolio(&mut self, portfolio: &Portfolio) {
+        self.realised = portfolio.realised();
+        self.unrealised = portfolio.unrealised();
+        let positions = (0..).map(SymbolId).zip(portfolio.positions());
+        let open = positions.filter_map(|(symbol, position)| {
+            Some(OpenPosition {
+                symbol,
+                quantity: position.quantity(),
+                average_price: position.average_price()?,
+                unrealised: position.unrealised(),
+            })
+        });
+        self.open_positions = open.collect();
+    }
+
+    /// Equity at the end; the initial cash where there was no step.
+    #[must_use]
+    pub fn final_equity(&self) -> Cash {
+        self.equity
+            .last()
+            .map_or(self.initial_cash, |point| point.equity)
+    }
+}
+
+/// Trades the predictions of `signals` over their range.
+///
+/// # Errors
+/// [`BacktestError`]; the journal then holds everything up to the failure.
+pub fn run_backtest(
+    spec: &BacktestSpec<'_>,
+    signals: &mut dyn SignalSource,
+    journal: &mut dyn JournalSink,
+) -> Result<BacktestResult, BacktestError> {
+    let market = spec.market;
+    let mut session = Session::new(SessionSetup {
+        config: spec.config,
+        config_digest: spec.config_digest.to_owned(),
+        symbols: market.names().map(str::to_owned).collect(),
+        time_frame: market.time_frame(),
+        models: signals.models().to_vec(),
+    })?;
+    let initial_cash = session.portfolio().initial_cash();
+    let mut result = BacktestResult::empty(initial_cash, market.series().len());
+    let mut predictions = Vec::new();
+    for (closed_at, bars) in steps_within(market, signals.range()) {
+        predictions.clear();
+        signals.predict(closed_at, &bars, &mut predictions)?;
+        let input = StepInput {
+            closed_at,
+            bars: &bars,
+            predictions: &predictions,
+        };
+        let report = session.step(&input, journal)?;
+        result.equity.push(report.point);
+        result.trades.extend_from_slice(report.trades);
+        for fill in report.fills {
+            result.take_fill(fill);
+        }
+    }
+    session.finish(journal)?;
+    result.take_portfolio(session.portfolio());
+    result.refusals = session.refusals().clone();
+    result.breaker_tripped = session.breaker().is_tripped();
+    result.ruined = session.breaker().is_ruined();
+    result.journal_digest = journal.digest();
+    Ok(result)
+}
+
+/// The steps of `market` from the first to the last moment of `range`, both included; all of them
+/// without a range.
+fn steps_within(
+    market: &Market,
+    range: Option<(Timestamp, Timestamp)>,
+) -> impl Iterator<Item = <MarketSteps<'_> as Iterator>::Item> {
+    market
+        .steps()
+        .skip_while(move |(at, _)| range.is_some_and(|(first, _)| *at < first))
+        .take_while(move |(at, _)| range.is_none_or(|(_, last)| *at <= last))
+}

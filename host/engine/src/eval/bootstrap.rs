@@ -1,0 +1,292 @@
+//! The stationary block bootstrap (D. Politis, J. Romano 1994) for statistics of sums over time.
+//!
+//! A step holds the sums of all samples of one moment, so that symbols of a moment stay together;
+//! blocks of consecutive steps, of geometric length, keep what overlaps in time together. A
+//! statistic sees the sums over a resampled history, which costs one subtraction per block.
+
+use rand_core::Rng;
+use serde::Serialize;
+
+use super::trading::normal::quantile;
+
+/// How uncertainty is estimated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BootstrapOptions {
+    /// Resampled histories.
+    pub samples: u32,
+    /// Mean length of a block in steps, at least 1; see [`block_steps`].
+    pub mean_block_steps: f64,
+    /// Probability that the interval covers the true value, such as 0.95.
+    pub confidence: f64,
+    /// How many variants have been tried before this one was shown, itself included. The interval
+    /// is widened so that the stated confidence holds for all of them together (Bonferroni).
+    pub trials: u32,
+}
+
+/// An estimate and where the true value lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// The statistic of the history itself.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Probability of covering the true value, over all trials together.
+    pub confidence: f64,
+    /// Variants that the interval allows for.
+    pub trials: u32,
+    /// Mean length of a block in steps.
+    pub mean_block_steps: f64,
+    /// Resampled histories whose statistic was defined.
+    pub samples: u32,
+}
+
+impl Interval {
+    /// Whether the whole interval lies above zero.
+    #[must_use]
+    pub fn is_above_zero(&self) -> bool {
+        self.low > 0.0
+    }
+
+    /// Whether zero is a plausible value.
+    #[must_use]
+    pub fn includes_zero(&self) -> bool {
+        self.low <= 0.0 && self.high >= 0.0
+    }
+}
+
+/// The usual mean block length: the cube root of the number of steps, and no less than the steps
+/// over which samples overlap, such as a label's horizon.
+#[must_use]
+pub fn block_steps(steps: usize, overlap_steps: usize) -> f64 {
+    (steps as f64).cbrt().max(overlap_steps as f64).max(1.0)
+}
+
+/// Fewest resampled values beyond an end of the interval for that end to be read from them.
+const LEAST_TAIL: f64 = 5.0;
+
+/// The interval of `statistic`, a function of the sums over all steps; `None` where it is not
+/// defined for the history or for nearly all resampled ones, or nothing was resampled.
+///
+/// The ends are quantiles of the resampled statistics. Where so many trials are allowed for that
+/// fewer than five resampled values would lie beyond an end, they come from the normal
+/// distribution with the resampled standard deviation instead.
+#[must_use]
+pub fn interval<const K: usize>(
+    steps: &[[f64; K]],
+    options: &BootstrapOptions,
+    rng: &mut impl Rng,
+    statistic: impl Fn([f64; K], usize) -> Option<f64>,
+) -> Option<Interval> {
+    let history = History::new(steps);
+    let estimate = statistic(history.total(), steps.len())?;
+    let mut values: Vec<f64> = (0..options.samples)
+        .filter_map(|_| statistic(history.resample(options.mean_block_steps, rng), steps.len()))
+        .filter(|value| value.is_finite())
+        .collect();
+    if values.len() < 2 || values.len() * 2 < options.samples as usize {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let tail = (1.0 - options.confidence) / 2.0 / f64::from(options.trials.max(1));
+    let (low, high) = if values.len() as f64 * tail >= LEAST_TAIL {
+        (
+            sorted_quantile(&values, tail),
+            sorted_quantile(&values, 1.0 - tail),
+        )
+    } else {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares = values
+            .iter()
+            .map(|value| (value - mean).powi(2))
+            .sum::<f64>();
+        let reach = quantile(1.0 - tail)? * (squares / (count - 1.0)).sqrt();
+        (estimate - reach, estimate + reach)
+    };
+    Some(Interval {
+        estimate,
+        low,
+        high,
+        confidence: options.confidence,
+        trials: options.trials.max(1),
+        mean_block_steps: options.mean_block_steps,
+        samples: u32::try_from(values.len()).unwrap_or(u32::MAX),
+    })
+}
+
+/// Sums over the first steps, so that any block's sum is one subtraction.
+struct History<const K: usize> {
+    before: Vec<[f64; K]>,
+}
+
+impl<const K: usize> History<K> {
+    fn new(steps: &[[f64; K]]) -> Self {
+        let mut before = Vec::with_capacity(steps.len() + 1);
+        let mut sum = [0.0; K];
+        before.push(sum);
+        for step in steps {
+            add(&mut sum, step, 1.0);
+            before.push(sum);
+        }
+        Self { before }
+    }
+
+    fn steps(&self) -> usize {
+        self.before.len() - 1
+    }
+
+    fn total(&self) -> [f64; K] {
+        self.before[self.steps()]
+    }
+
+    /// Sums over a history of the same length, joined from blocks; the end continues at the start.
+    fn resample(&self, mean_block_steps: f64, rng: &mut impl Rng) -> [f64; K] {
+        let count = self.steps();
+        let mut sum = [0.0; K];
+        let mut missing = count;
+        while missing > 0 {
+            let start = below(count, rng);
+            let mut length = geometric(mean_block_steps, rng).min(missing);
+            missing -= length;
+            let mut from = start;
+            while length > 0 {
+                let to = (from + length).min(count);
+                add(&mut sum, &self.before[to], 1.0);
+                add(&mut sum, &self.before[from], -1.0);
+                length -= to - from;
+                from = 0;
+            }
+        }
+        sum
+    }
+}
+
+fn add<const K: usize>(sum: &mut [f64; K], values: &[f64; K], sign: f64) {
+    for (total, value) in sum.iter_mut().zip(values) {
+        *total += sign * value;
+    }
+}
+
+/// A whole number from 0 up to, not including, `count`; the bias is below 2^-32 for any real count.
+fn below(count: usize, rng: &mut impl Rng) -> usize {
+    ((u128::from(rng.next_u64()) * count as u128) >> 64) as usize
+}
+
+/// A number from 0 to 1, neither included.
+fn uniform(rng: &mut impl Rng) -> f64 {
+    ((rng.next_u64() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+}
+
+/// A whole number from 1 on with the given mean, geometrically distributed.
+fn geometric(mean: f64, rng: &mut impl Rng) -> usize {
+    let draw = uniform(rng);
+    if mean <= 1.0 {
+        return 1;
+    }
+    1 + (draw.ln() / (1.0 - 1.0 / mean).ln()) as usize
+}
+
+/// The quantile of ascending values, between neighbours by linear interpolation.
+fn sorted_quantile(values: &[f64], probability: f64) -> f64 {
+    let place = probability * (values.len() - 1) as f64;
+    let (lower, share) = (place.floor() as usize, place.fract());
+    let upper = (lower + 1).min(values.len() - 1);
+    values[lower] + share * (values[upper] - values[lower])
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    fn options(mean_block_steps: f64) -> BootstrapOptions {
+        BootstrapOptions {
+            samples: 500,
+            mean_block_steps,
+            confidence: 0.95,
+            trials: 1,
+        }
+    }
+
+    fn mean(sums: [f64; 1], steps: usize) -> Option<f64> {
+        (steps > 0).then(|| sums[0] / steps as f64)
+    }
+
+    #[test]
+    fn the_interval_covers_the_true_mean_about_as_often_as_it_says() {
+        let mut covered = 0;
+        for seed in 0..300 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let steps: Vec<[f64; 1]> = (0..300)
+                .map(|_| [rng.random::<f64>() + rng.random::<f64>() - 1.0])
+                .collect();
+            let found = interval(&steps, &options(5.0), &mut rng, mean).unwrap();
+            covered += u32::from(found.includes_zero());
+        }
+        assert!((270..=297).contains(&covered), "covered {covered} of 300");
+    }
+
+    #[test]
+    fn blocks_widen_the_interval_of_a_persistent_series() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut level = 0.0;
+        let steps: Vec<[f64; 1]> = (0..2000)
+            .map(|_| {
+                level = 0.95 * level + rng.random::<f64>() - 0.5;
+                [level]
+            })
+            .collect();
+        let width = |blocks: f64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let found = interval(&steps, &options(blocks), &mut rng, mean).unwrap();
+            found.high - found.low
+        };
+        assert!(
+            width(60.0) > 3.0 * width(1.0),
+            "{} against {}",
+            width(60.0),
+            width(1.0)
+        );
+    }
+
+    #[test]
+    fn more_trials_widen_the_interval_and_the_seed_decides_it() {
+        let steps: Vec<[f64; 1]> = (0..400).map(|i| [f64::from(i % 7) - 3.0]).collect();
+        let run = |seed, trials| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let options = BootstrapOptions {
+                trials,
+                ..options(4.0)
+            };
+            interval(&steps, &options, &mut rng, mean).unwrap()
+        };
+        let widths: Vec<f64> = [1, 3, 50].map(|t| run(1, t).high - run(1, t).low).to_vec();
+        assert!(widths[0] < widths[1] && widths[1] < widths[2], "{widths:?}");
+        assert_eq!(run(1, 1), run(1, 1));
+        assert_ne!(run(1, 1), run(2, 1));
+    }
+
+    #[test]
+    fn nothing_gives_no_interval() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        assert_eq!(interval(&[], &options(1.0), &mut rng, mean), None);
+        let none = BootstrapOptions {
+            samples: 0,
+            ..options(1.0)
+        };
+        assert_eq!(interval(&[[1.0]], &none, &mut rng, mean), None);
+    }
+
+    #[test]
+    fn block_lengths_have_the_mean_that_is_asked_for() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let total: usize = (0..20_000).map(|_| geometric(12.0, &mut rng)).sum();
+        let mean = total as f64 / 20_000.0;
+        assert!((mean - 12.0).abs() < 0.4, "{mean}");
+    }
+}

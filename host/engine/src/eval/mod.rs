@@ -1,0 +1,23 @@
+//! Metrics of predictions and of equity curves, their baselines and their uncertainty.
+//!
+//! One metric per file: [`classification`] for classes and probabilities, [`ranking`] for scores
+//! against returns, [`trading`] for equity curves and trades. [`PredictionReport`] and
+//! [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
+//! no loss) is `None`, never a number that stands for it.
+//!
+//! Uncertainty comes from [`bootstrap`], which resamples blocks of time, because samples overlap in
+//! time and symbols move together. Randomness comes in as a seeded generator.
+
+mod baseline;
+pub mod bootstrap;
+mod class_shares;
+pub mod classification;
+mod prediction;
+pub mod ranking;
+pub mod trading;
+
+pub use baseline::{best_constant, majority_class};
+pub use class_shares::class_share_log_loss;
+pub use prediction::{
+    AccuracyAgainst, EvaluationOptions, Outcome, OutcomeError, PredictionReport, score,
+};

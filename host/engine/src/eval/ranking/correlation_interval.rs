@@ -1,0 +1,115 @@
+//! Where the true correlation of score and return lies.
+
+use std::collections::BTreeMap;
+
+use rand_core::Rng;
+
+use super::mid_ranks;
+use crate::eval::bootstrap::{BootstrapOptions, Interval, interval};
+use crate::eval::prediction::{EvaluationOptions, Outcome, score};
+use crate::types::Timestamp;
+
+/// Block-bootstrap interval of Pearson's correlation of score and return, all symbols of a moment
+/// together; `None` where it is not defined.
+#[must_use]
+pub fn information_coefficient_interval(
+    outcomes: &[Outcome],
+    options: &EvaluationOptions,
+    rng: &mut impl Rng,
+) -> Option<Interval> {
+    let scores: Vec<f64> = outcomes
+        .iter()
+        .map(|one| score(&one.probabilities))
+        .collect();
+    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+    of_pairs(outcomes, (&scores, &returns), options, rng)
+}
+
+/// The same of Spearman's correlation. Ranks are those within the whole history, which the
+/// resampled histories keep.
+#[must_use]
+pub fn rank_information_coefficient_interval(
+    outcomes: &[Outcome],
+    options: &EvaluationOptions,
+    rng: &mut impl Rng,
+) -> Option<Interval> {
+    let scores: Vec<f64> = outcomes
+        .iter()
+        .map(|one| score(&one.probabilities))
+        .collect();
+    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+    of_pairs(
+        outcomes,
+        (&mid_ranks(&scores), &mid_ranks(&returns)),
+        options,
+        rng,
+    )
+}
+
+fn of_pairs(
+    outcomes: &[Outcome],
+    (left, right): (&[f64], &[f64]),
+    options: &EvaluationOptions,
+    rng: &mut impl Rng,
+) -> Option<Interval> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    // Sums of squares of centred values do not cancel.
+    let (left_mean, right_mean) = (mean(left), mean(right));
+    let mut moments: BTreeMap<Timestamp, [f64; 6]> = BTreeMap::new();
+    for ((one, x), y) in outcomes.iter().zip(left).zip(right) {
+        let (x, y) = (x - left_mean, y - right_mean);
+        let sums = moments.entry(one.closed_at).or_default();
+        for (sum, value) in sums.iter_mut().zip([1.0, x, y, x * x, y * y, x * y]) {
+            *sum += value;
+        }
+    }
+    let steps: Vec<[f64; 6]> = moments.into_values().collect();
+    let bootstrap: BootstrapOptions = options.bootstrap(steps.len());
+    interval(&steps, &bootstrap, rng, |[count, x, y, xx, yy, xy], _| {
+        let spread = ((xx - x * x / count) * (yy - y * y / count)).sqrt();
+        (spread > 0.0).then(|| (xy - x * y / count) / spread)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::ranking::correlation;
+    use crate::labels::Direction;
+    use crate::types::SymbolId;
+    use rand::RngExt;
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn the_interval_surrounds_the_correlation_of_the_whole_history() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let outcomes: Vec<Outcome> = (0..4000)
+            .map(|i| {
+                let up: f32 = rng.random::<f32>() * 0.5;
+                let forward_return = f64::from(up) * 0.5 + rng.random::<f64>();
+                Outcome {
+                    closed_at: Timestamp::from_nanos(i / 2),
+                    symbol: SymbolId((i % 2) as u32),
+                    label: Direction::Flat,
+                    forward_return,
+                    probabilities: [0.25, 0.75 - up, up],
+                    majority: Direction::Flat,
+                }
+            })
+            .collect();
+        let options = EvaluationOptions::default();
+        let scores: Vec<f64> = outcomes
+            .iter()
+            .map(|one| score(&one.probabilities))
+            .collect();
+        let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+        let found = information_coefficient_interval(&outcomes, &options, &mut rng).unwrap();
+        let direct = correlation(&scores, &returns).unwrap();
+        assert!((found.estimate - direct).abs() < 1e-9, "{found:?} {direct}");
+        // 2 x 1.96 / sqrt(4000) = 0.062, all samples being independent.
+        assert!((found.high - found.low - 0.062).abs() < 0.012, "{found:?}");
+        let ranks = rank_information_coefficient_interval(&outcomes, &options, &mut rng).unwrap();
+        assert!(ranks.is_above_zero(), "{ranks:?}");
+    }
+}

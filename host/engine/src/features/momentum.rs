@@ -1,0 +1,313 @@
+//! Oscillators, with the definitions and the seeding of TA-Lib.
+
+use super::Operator;
+use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::window::{Ring, RollingExtreme, RollingMean, WilderMean};
+use crate::types::Bar;
+
+const BASE: FeatureKind = FeatureKind {
+    family: Family::Momentum,
+    ..FeatureKind::BASE
+};
+
+const WINDOW: &[Parameter] = &[Parameter::bars("period", 14, 2, "window length in bars")];
+const RANGES: &[Input] = &[Input::High, Input::Low, Input::Close];
+
+pub(super) const KINDS: &[FeatureKind] = &[
+    FeatureKind {
+        name: "rsi",
+        summary: "Share of gains in all changes.",
+        formula: "100 gain / (gain + loss), Wilder's averages; 0 where nothing changed",
+        source: "J. W. Wilder 1978; TA-Lib RSI",
+        units: "0 to 100",
+        parameters: WINDOW,
+        memory: Memory::Recursive {
+            settling_bars: |a| settling_wilder(a.number(0), 1),
+        },
+        warmup_bars: |a| a.bars_u32(0) + 1,
+        operator: |a| {
+            Box::new(Rsi {
+                previous_close: None,
+                gain: WilderMean::new(a.bars(0)),
+                loss: WilderMean::new(a.bars(0)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "stochastic_k",
+        summary: "Smoothed place of the close in the window's range.",
+        formula: "SMA of 100 (close - lowest) / (highest - lowest); 0 for a window without range",
+        source: "G. Lane; TA-Lib STOCH slow %K",
+        units: "0 to 100",
+        parameters: &[
+            Parameter::bars("period", 14, 2, "window length in bars"),
+            Parameter::bars("smoothing", 3, 1, "length of the average in bars"),
+        ],
+        inputs: RANGES,
+        warmup_bars: |a| a.bars_u32(0) + a.bars_u32(1) - 1,
+        operator: |a| Box::new(StochasticK::new(a.bars(0), a.bars(1))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "stochastic_d",
+        summary: "Twice smoothed place of the close in the window's range.",
+        formula: "SMA of stochastic_k",
+        source: "G. Lane; TA-Lib STOCH slow %D",
+        units: "0 to 100",
+        parameters: &[
+            Parameter::bars("period", 14, 2, "window length in bars"),
+            Parameter::bars("smoothing", 3, 1, "length of the first average in bars"),
+            Parameter::bars("signal", 3, 1, "length of the second average in bars"),
+        ],
+        inputs: RANGES,
+        warmup_bars: |a| a.bars_u32(0) + a.bars_u32(1) + a.bars_u32(2) - 2,
+        operator: |a| {
+            Box::new(StochasticD {
+                line: StochasticK::new(a.bars(0), a.bars(1)),
+                mean: RollingMean::new(a.bars(2)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "cci",
+        summary: "Distance of the typical price from its average in mean deviations.",
+        formula: "(tp - SMA(tp)) / (0.015 mean |tp - SMA(tp)|), tp = (high + low + close) / 3; \
+                  reads its whole window at each bar",
+        source: "D. Lambert 1980; TA-Lib CCI",
+        units: "index",
+        parameters: &[Parameter {
+            max: 1000.0,
+            ..Parameter::bars("period", 20, 2, "window length in bars")
+        }],
+        inputs: RANGES,
+        warmup_bars: |a| a.bars_u32(0),
+        operator: |a| {
+            Box::new(Cci {
+                typical: Ring::new(a.bars(0)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "roc",
+        summary: "Rate of change.",
+        formula: "100 (close[t] / close[t - period] - 1)",
+        source: "TA-Lib ROC",
+        units: "percent",
+        parameters: &[Parameter::bars("period", 10, 1, "how many bars back")],
+        warmup_bars: |a| a.bars_u32(0) + 1,
+        operator: |a| {
+            Box::new(Roc {
+                closes: Ring::new(a.bars(0)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "williams_r",
+        summary: "Place of the close in the window's range, counted from the high.",
+        formula: "-100 (highest - close) / (highest - lowest); 0 for a window without range",
+        source: "L. Williams; TA-Lib WILLR",
+        units: "-100 to 0",
+        parameters: WINDOW,
+        inputs: RANGES,
+        warmup_bars: |a| a.bars_u32(0),
+        operator: |a| {
+            Box::new(WilliamsR {
+                range: Range::new(a.bars(0)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "momentum_difference",
+        summary: "Whether the latest moves are faster than the longer trend.",
+        formula: "ln(close[t] / close[t - fast]) / fast - ln(close[t] / close[t - slow]) / slow",
+        source: "standard definition",
+        units: "log return per bar",
+        parameters: &[
+            Parameter::bars("fast", 6, 1, "bars of the short return"),
+            Parameter::bars("slow", 48, 2, "bars of the long return"),
+        ],
+        constraint: Some(Constraint {
+            holds: |a| a.number(0) < a.number(1),
+            requirement: "`fast` must be below `slow`",
+        }),
+        warmup_bars: |a| a.bars_u32(1) + 1,
+        operator: |a| {
+            let [fast, slow] = [Ring::new(a.bars(0)), Ring::new(a.bars(1))];
+            Box::new(MomentumDifference {
+                fast,
+                slow,
+                bars: [a.number(0), a.number(1)],
+            })
+        },
+        ..BASE
+    },
+];
+
+#[derive(Debug, Clone)]
+struct Rsi {
+    previous_close: Option<f64>,
+    gain: WilderMean,
+    loss: WilderMean,
+}
+
+impl Operator for Rsi {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = bar.close - self.previous_close.replace(bar.close)?;
+        let gain = self.gain.push(change.max(0.0));
+        let loss = self.loss.push((-change).max(0.0))?;
+        let total = gain? + loss;
+        Some(if total > 0.0 {
+            100.0 * gain? / total
+        } else {
+            0.0
+        })
+    }
+}
+
+/// Highest high and lowest low of a window.
+#[derive(Debug, Clone)]
+struct Range {
+    highest: RollingExtreme,
+    lowest: RollingExtreme,
+}
+
+impl Range {
+    fn new(period: usize) -> Self {
+        Self {
+            highest: RollingExtreme::highest(period),
+            lowest: RollingExtreme::lowest(period),
+        }
+    }
+
+    /// Highest and lowest.
+    fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
+        let highest = self.highest.push(bar.high);
+        let lowest = self.lowest.push(bar.low);
+        Some((highest?.value, lowest?.value))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct StochasticK {
+    range: Range,
+    mean: RollingMean,
+}
+
+impl StochasticK {
+    fn new(period: usize, smoothing: usize) -> Self {
+        Self {
+            range: Range::new(period),
+            mean: RollingMean::new(smoothing),
+        }
+    }
+}
+
+impl Operator for StochasticK {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let (highest, lowest) = self.range.push(bar)?;
+        let fast = if highest > lowest {
+            100.0 * (bar.close - lowest) / (highest - lowest)
+        } else {
+            0.0
+        };
+        self.mean.push(fast)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct StochasticD {
+    line: StochasticK,
+    mean: RollingMean,
+}
+
+impl Operator for StochasticD {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let line = self.line.update(bar)?;
+        self.mean.push(line)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Cci {
+    typical: Ring,
+}
+
+impl Operator for Cci {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let typical = typical_price(bar);
+        self.typical.push(typical);
+        if !self.typical.is_full() {
+            return None;
+        }
+        let count = self.typical.iter().count() as f64;
+        let mean = self.typical.iter().sum::<f64>() / count;
+        let deviation = self
+            .typical
+            .iter()
+            .map(|one| (one - mean).abs())
+            .sum::<f64>()
+            / count;
+        // Below this share of the price, mean and deviation are rounding errors of a flat window.
+        let is_flat = deviation <= mean * 1e-14;
+        Some(if is_flat {
+            0.0
+        } else {
+            (typical - mean) / (0.015 * deviation)
+        })
+    }
+}
+
+/// Mean of high, low and close.
+pub(super) fn typical_price(bar: &Bar) -> f64 {
+    (bar.high + bar.low + bar.close) / 3.0
+}
+
+#[derive(Debug, Clone)]
+struct Roc {
+    closes: Ring,
+}
+
+impl Operator for Roc {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let past = self.closes.push(bar.close)?;
+        Some(100.0 * (bar.close / past - 1.0))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct WilliamsR {
+    range: Range,
+}
+
+impl Operator for WilliamsR {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let (highest, lowest) = self.range.push(bar)?;
+        let place = (highest - bar.close) / (highest - lowest);
+        Some(if highest > lowest {
+            -100.0 * place
+        } else {
+            0.0
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct MomentumDifference {
+    fast: Ring,
+    slow: Ring,
+    bars: [f64; 2],
+}
+
+impl Operator for MomentumDifference {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let fast = self.fast.push(bar.close);
+        let slow = self.slow.push(bar.close)?;
+        let pace = |past: f64, bars: f64| (bar.close / past).ln() / bars;
+        Some(pace(fast?, self.bars[0]) - pace(slow, self.bars[1]))
+    }
+}

@@ -1,0 +1,501 @@
+use proptest::prelude::*;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use super::*;
+use crate::types::{BarSeries, Market, SymbolId, TimeFrame, Timestamp};
+
+const OWN: SymbolId = SymbolId(1);
+
+fn hour() -> TimeFrame {
+    "1h".parse().unwrap()
+}
+
+/// A random walk of hourly bars at `hours`, every column filled.
+fn walk(seed: u64, hours: impl Iterator<Item = i64>) -> Vec<Bar> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut uniform = move || rng.random::<f64>();
+    let mut close = 100.0_f64;
+    hours
+        .map(|at| {
+            let open = close * (0.002 * (uniform() - 0.5)).exp();
+            close = open * (0.04 * (uniform() - 0.5)).exp();
+            let volume = 50.0 + 100.0 * uniform();
+            let opened_at = Timestamp::from_nanos(at * hour().nanos());
+            Bar {
+                opened_at,
+                closed_at: opened_at.saturating_add_nanos(hour().nanos()),
+                open,
+                high: open.max(close) * (1.0 + 0.01 * uniform()),
+                low: open.min(close) * (1.0 - 0.01 * uniform()),
+                close,
+                volume,
+                quote_volume: Some(volume * close),
+                trades: Some((1000.0 * uniform()).floor()),
+                taker_buy_volume: Some(volume * uniform()),
+            }
+        })
+        .collect()
+}
+
+fn market_of(all: Vec<Vec<Bar>>) -> Market {
+    let series = all
+        .into_iter()
+        .enumerate()
+        .map(|(position, bars)| BarSeries {
+            name: ["LEAD", "OWN"][position].to_owned(),
+            time_frame: hour(),
+            bars,
+        });
+    Market::new(series.collect()).unwrap()
+}
+
+/// Two symbols with short gaps at different hours and one long gap in each.
+fn gappy(bars: i64) -> Market {
+    let lead = (0..bars).filter(|at| at % 37 != 5 && !(290..310).contains(at));
+    let own = (2..bars).filter(|at| at % 41 != 3 && at % 4 != (at / 97) % 29);
+    let own = own.filter(|at| !(400..421).contains(at));
+    market_of(vec![walk(1, lead), walk(2, own)])
+}
+
+fn smooth(bars: i64) -> Market {
+    market_of(vec![walk(1, 0..bars), walk(2, 0..bars)])
+}
+
+/// Small parameters, so that every kind is warm soon, also on higher bars.
+fn short_form(kind: &FeatureKind) -> String {
+    let numbers: Vec<String> = kind
+        .parameters
+        .iter()
+        .enumerate()
+        .map(|(position, parameter)| {
+            let small = parameter.min + 1.0 + position as f64;
+            small.min(parameter.default).max(parameter.min).to_string()
+        })
+        .collect();
+    format!("{}({})", kind.name, numbers.join(","))
+}
+
+/// Every kind, plain, on a higher time frame, of the lead, and both.
+fn every_expression() -> Vec<String> {
+    let suffixes = ["", "@4h", "#LEAD", "@4h#LEAD"];
+    let with_suffixes = |kind| suffixes.map(|suffix| format!("{}{suffix}", short_form(kind)));
+    registry().flat_map(with_suffixes).collect()
+}
+
+fn parse(expressions: &[String], market: &Market) -> FeatureSet {
+    FeatureSet::parse(expressions, &FeatureContext::of(market)).unwrap()
+}
+
+fn cut(market: &Market, last: Timestamp) -> Market {
+    let keep = |series: &BarSeries| {
+        series
+            .bars
+            .iter()
+            .filter(|bar| bar.closed_at <= last)
+            .copied()
+            .collect()
+    };
+    market_of(market.series().iter().map(keep).collect())
+}
+
+const OPTIONS: ExtractOptions = ExtractOptions { max_gap_bars: 12 };
+
+/// The first rows in which two extractions differ in any bit, by column name.
+fn differences(set: &FeatureSet, a: &[f64], b: &[f64]) -> Vec<String> {
+    let pairs = a.iter().zip(b).enumerate();
+    let changed = pairs.filter(|(_, (a, b))| a.to_bits() != b.to_bits());
+    let names: Vec<&str> = set.names().collect();
+    let told = |(position, (a, b)): (usize, (&f64, &f64))| {
+        let (row, column) = (position / names.len(), position % names.len());
+        format!("{} at row {row}: {a} against {b}", names[column])
+    };
+    changed.map(told).take(5).collect()
+}
+
+#[test]
+fn no_feature_of_a_row_changes_when_later_bars_are_removed() {
+    let market = gappy(700);
+    let set = parse(&every_expression(), &market);
+    let whole = extract_exact(&set, &market, OWN, OPTIONS).unwrap();
+    assert!(whole.iter().filter(|value| value.is_finite()).count() > whole.len() / 2);
+    let bars = &market.get(OWN).unwrap().bars;
+    for rows in [1, 2, 63, 64, 65, 66, 67, 289, 305, 383, 400, 511] {
+        let prefix = cut(&market, bars[rows - 1].closed_at);
+        let part = extract_exact(&set, &prefix, OWN, OPTIONS).unwrap();
+        assert_eq!(part.len(), rows * set.len());
+        let changed = differences(&set, &part, &whole[..part.len()]);
+        assert!(changed.is_empty(), "cut after {rows} rows: {changed:#?}");
+    }
+}
+
+#[test]
+fn no_feature_of_a_row_changes_when_later_bars_move() {
+    let market = gappy(500);
+    let set = parse(&every_expression(), &market);
+    let whole = extract_exact(&set, &market, OWN, OPTIONS).unwrap();
+    let rows = 333;
+    let last = market.get(OWN).unwrap().bars[rows - 1].closed_at;
+    let crash = |bar: &Bar| {
+        let factor = if bar.closed_at > last { 0.25 } else { 1.0 };
+        Bar {
+            open: bar.open * factor,
+            high: bar.high * factor,
+            low: bar.low * factor,
+            close: bar.close * factor,
+            volume: bar.volume / factor,
+            ..*bar
+        }
+    };
+    let moved = market
+        .series()
+        .iter()
+        .map(|series| series.bars.iter().map(crash).collect());
+    let changed = extract_exact(&set, &market_of(moved.collect()), OWN, OPTIONS).unwrap();
+    let kept = rows * set.len();
+    let told = differences(&set, &changed[..kept], &whole[..kept]);
+    assert!(told.is_empty(), "{told:#?}");
+    assert!(
+        !differences(&set, &changed, &whole).is_empty(),
+        "the crash itself must show"
+    );
+}
+
+#[test]
+fn live_steps_give_the_bits_of_the_batch_also_from_a_copied_state() {
+    let market = gappy(600);
+    let set = parse(&every_expression(), &market);
+    let context = FeatureContext::of(&market);
+    let batch = extract(&set, &market, OPTIONS).unwrap();
+    let mut live = FeatureExtractor::new(&set, &context, OPTIONS).unwrap();
+    let mut next = [0_usize; 2];
+    for (number, (closed_at, bars)) in market.steps().enumerate() {
+        if number == 250 {
+            let copy = live.clone();
+            live.step(closed_at, &[None, None]).unwrap();
+            live = copy;
+        }
+        for row in live.step(closed_at, &bars).unwrap().iter() {
+            let matrix = &batch[row.symbol.index()];
+            let at = &mut next[row.symbol.index()];
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(row.values), bits(matrix.row(*at)), "{closed_at}");
+            let told = (row.closed_at, row.segment, row.is_valid);
+            assert_eq!(
+                told,
+                (
+                    matrix.closed_at[*at],
+                    matrix.segment[*at],
+                    matrix.is_valid[*at]
+                )
+            );
+            *at += 1;
+        }
+    }
+    assert_eq!(next, [batch[0].rows(), batch[1].rows()]);
+}
+
+#[test]
+fn the_first_value_comes_exactly_with_the_warm_up() {
+    let market = smooth(700);
+    for kind in registry() {
+        for text in [
+            kind.example(),
+            short_form(kind),
+            format!("{}@4h", short_form(kind)),
+        ] {
+            let set = parse(std::slice::from_ref(&text), &market);
+            let values = extract_exact(&set, &market, OWN, OPTIONS).unwrap();
+            let first = values.iter().position(|value| value.is_finite()).unwrap();
+            // History begins with a higher bar here, so its warm-up needs no alignment.
+            let alignment = if text.ends_with("@4h") { 3 } else { 0 };
+            assert_eq!(first + 1 + alignment, set.warmup_bars() as usize, "{text}");
+            assert!(
+                values[first..].iter().all(|value| value.is_finite()),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn where_the_history_begins_fades_as_each_kind_declares() {
+    let bars = walk(5, 0..2600);
+    let late = 311;
+    for kind in registry() {
+        let arguments = Arguments::defaults(kind);
+        let set = parse(&[kind.example()], &market_of(vec![bars.clone()]));
+        let run = |bars: &[Bar]| {
+            let market = market_of(vec![bars.to_vec()]);
+            extract_exact(&set, &market, SymbolId(0), OPTIONS).unwrap()
+        };
+        let (whole, part) = (run(&bars), run(&bars[late..]));
+        let settled = (set.warmup_bars() + kind.settling_bars(&arguments)) as usize;
+        assert!(settled < part.len(), "{} never settles", kind.name);
+        let scale = part
+            .iter()
+            .filter(|v| v.is_finite())
+            .map(|v| v.abs())
+            .fold(0.0, f64::max);
+        // Windows agree up to the rounding of carried sums.
+        let tolerance = if kind.settling_bars(&arguments) > 0 {
+            1e-5
+        } else {
+            1e-9
+        };
+        for row in settled..part.len() {
+            let difference = (part[row] - whole[row + late]).abs();
+            assert!(
+                difference <= tolerance * scale,
+                "{} at {row}: {difference}",
+                kind.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_feature_survives_a_market_without_movement_and_volume() {
+    let flat = walk(1, 0..400).into_iter().map(|bar| Bar {
+        open: 7.3,
+        high: 7.3,
+        low: 7.3,
+        close: 7.3,
+        volume: 0.0,
+        quote_volume: Some(0.0),
+        trades: Some(0.0),
+        taker_buy_volume: Some(0.0),
+        ..bar
+    });
+    let market = market_of(vec![flat.collect()]);
+    let expressions: Vec<String> = registry().map(FeatureKind::example).collect();
+    let set = parse(&expressions, &market);
+    let values = extract_exact(&set, &market, SymbolId(0), OPTIONS).unwrap();
+    let last = &values[values.len() - set.len()..];
+    for (name, value) in set.names().zip(last) {
+        assert!(value.is_finite(), "{name} is {value}");
+    }
+}
+
+#[test]
+fn a_long_gap_starts_over_and_a_short_one_is_passed_over() {
+    let hours = (0..50).filter(|at| !(20..23).contains(at) && !(30..44).contains(at));
+    let market = market_of(vec![walk(3, hours)]);
+    let set = parse(
+        &["log_return(1)".to_owned(), "sma_ratio(3)".to_owned()],
+        &market,
+    );
+    let options = ExtractOptions { max_gap_bars: 3 };
+    let matrix = extract_symbol(&set, &market, SymbolId(0), options).unwrap();
+    let bars = &market.series()[0].bars;
+    let after_short = (bars[20].close / bars[19].close).ln() as f32;
+    assert_eq!(matrix.row(20)[0].to_bits(), after_short.to_bits());
+    assert_eq!(matrix.segment, [vec![0; 27], vec![1; 6]].concat());
+    let invalid: Vec<usize> = (0..33).filter(|row| !matrix.is_valid[*row]).collect();
+    assert_eq!(invalid, [0, 1, 27, 28]);
+    assert!(matrix.row(27).iter().all(|value| value.is_nan()));
+}
+
+#[test]
+fn a_lead_that_falls_silent_gives_no_values_until_it_is_back_and_warm() {
+    let lead = (0..40).filter(|at| !(10..20).contains(at));
+    let market = market_of(vec![walk(1, lead), walk(2, 0..40)]);
+    let set = parse(&["log_return(1)#LEAD".to_owned()], &market);
+    let options = ExtractOptions { max_gap_bars: 3 };
+    let matrix = extract_symbol(&set, &market, OWN, options).unwrap();
+    let invalid: Vec<usize> = (0..40).filter(|row| !matrix.is_valid[*row]).collect();
+    // Held for three bars, then silent; bar 20 is the first one of its new history.
+    assert_eq!(invalid, [0, 13, 14, 15, 16, 17, 18, 19, 20]);
+    assert!(matrix.segment.iter().all(|segment| *segment == 0));
+}
+
+#[test]
+fn a_higher_time_frame_shows_its_last_closed_bar_only() {
+    let market = market_of(vec![walk(1, 0..40)]);
+    let set = parse(&["log_return(1)@4h".to_owned()], &market);
+    let values = extract_exact(&set, &market, SymbolId(0), OPTIONS).unwrap();
+    let bars = &market.series()[0].bars;
+    for (row, value) in values.iter().enumerate() {
+        let closed = (row + 1) / 4;
+        if closed < 2 {
+            assert!(value.is_nan(), "row {row}");
+            continue;
+        }
+        let expected = (bars[closed * 4 - 1].close / bars[closed * 4 - 5].close).ln();
+        assert_eq!(value.to_bits(), expected.to_bits(), "row {row}");
+    }
+}
+
+#[test]
+fn an_unusable_bar_gives_an_invalid_row_and_leaves_the_state_alone() {
+    let good = walk(4, 0..30);
+    let mut bad = good.clone();
+    bad[15].close = 0.0;
+    let market = market_of(vec![bad]);
+    let set = parse(&["rsi(5)".to_owned()], &market);
+    let matrix = extract_symbol(&set, &market, SymbolId(0), OPTIONS).unwrap();
+    assert!(!matrix.is_valid[15]);
+    assert!(matrix.is_valid[16..].iter().all(|valid| *valid));
+    let without = [&good[..15], &good[16..]].concat();
+    let other = extract_symbol(&set, &market_of(vec![without]), SymbolId(0), OPTIONS).unwrap();
+    assert_eq!(matrix.row(20), other.row(19));
+}
+
+#[test]
+fn bars_that_do_not_fit_are_refused_and_change_nothing() {
+    let market = market_of(vec![walk(1, 0..5), walk(2, 0..5)]);
+    let set = parse(&["log_return(1)".to_owned()], &market);
+    let context = FeatureContext::of(&market);
+    let mut live = FeatureExtractor::new(&set, &context, OPTIONS).unwrap();
+    let bars: Vec<&Bar> = market.series()[0].bars.iter().collect();
+    live.step(bars[1].closed_at, &[Some(bars[1]), None])
+        .unwrap();
+    let before = format!("{live:?}");
+    for (at, step) in [
+        (bars[0].closed_at, vec![Some(bars[0]), None]),
+        (bars[1].closed_at, vec![Some(bars[1]), None]),
+        (bars[3].closed_at, vec![Some(bars[2]), None]),
+        (bars[2].closed_at, vec![Some(bars[2])]),
+    ] {
+        assert!(live.step(at, &step).is_err());
+    }
+    assert_eq!(format!("{live:?}"), before);
+    let doubled = vec![*bars[0], *bars[0]];
+    let error = extract(&set, &market_of(vec![doubled]), OPTIONS).unwrap_err();
+    assert!(error.to_string().contains("drop duplicates"), "{error}");
+}
+
+#[test]
+fn parsing_reports_every_problem_of_every_expression() {
+    let mut market = gappy(50);
+    let mut series = market.series().to_vec();
+    series[1].bars[7].taker_buy_volume = None;
+    market = Market::new(series).unwrap();
+    let texts = [
+        "rsi(14)",
+        "rs1(14)",
+        "rsi(1)@7m#NOPE",
+        "macd(30, 20)",
+        "sma_ratio(period=5, period=6)",
+        "roc(1, 2)",
+        "roc(span=2)",
+        "roc(2.5)",
+        "taker_buy_imbalance",
+        "taker_buy_imbalance(2)#LEAD",
+        "log_return(24)@1h",
+        "rsi",
+        "rsi(",
+    ];
+    let texts = texts.map(str::to_owned);
+    let error = FeatureSet::parse(&texts, &FeatureContext::of(&market)).unwrap_err();
+    let told = error.to_string();
+    for part in [
+        "13 problem(s)",
+        "there is no feature `rs1`; did you mean `rsi`?",
+        "`period` is 1; it must be a whole number from 2 to 20000",
+        "7m does not hold a whole number of the run's 1h bars",
+        "the run has no symbol NOPE; it has LEAD, OWN",
+        "`fast` must be below `slow`",
+        "`period` is given twice",
+        "too many parameters; `roc` takes (period)",
+        "no parameter `span`",
+        "`period` is 2.5",
+        "needs the column `taker_buy_volume`, which OWN lacks",
+        "the bars are 1h already",
+        "`rsi` is the same feature as `rsi(14)`",
+        "the closing `)` is missing",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    let empty = FeatureSet::parse(&[], &FeatureContext::of(&market)).unwrap_err();
+    assert_eq!(empty.problems, [FeatureProblem::Empty]);
+}
+
+#[test]
+fn the_digest_stands_for_meaning_not_for_spelling() {
+    let market = smooth(10);
+    let digest = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        parse(&texts, &market).digest().to_owned()
+    };
+    assert_eq!(
+        digest(&["rsi", "roc(10)"]),
+        digest(&["rsi( period = 14 )", "roc"])
+    );
+    assert_ne!(digest(&["rsi", "roc"]), digest(&["roc", "rsi"]));
+    assert_ne!(digest(&["rsi"]), digest(&["rsi@4h"]));
+    assert_eq!(digest(&["rsi"]).len(), 64);
+}
+
+#[test]
+fn declarations_are_complete_and_names_unique() {
+    let mut seen = std::collections::BTreeSet::new();
+    for kind in registry() {
+        assert!(seen.insert(kind.name), "{} is declared twice", kind.name);
+        for text in [kind.summary, kind.formula, kind.source, kind.units] {
+            assert!(!text.is_empty(), "{} lacks a text", kind.name);
+        }
+        for one in kind.parameters {
+            assert!(
+                one.min <= one.default && one.default <= one.max,
+                "{}",
+                kind.name
+            );
+            assert!(!one.doc.is_empty(), "{}", kind.name);
+        }
+        assert!((1..=3).contains(&kind.tier()));
+        assert_eq!(find(kind.name).map(|found| found.name), Some(kind.name));
+    }
+    assert!(seen.len() >= 40, "{} kinds", seen.len());
+}
+
+#[test]
+fn calendar_features_are_points_on_a_circle() {
+    // 1970-01-05 was a Monday; the bar that opens 95 hours after the epoch closes at its midnight.
+    let market = market_of(vec![walk(1, 95..(95 + 24 * 7))]);
+    let texts = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos"].map(str::to_owned);
+    let set = parse(&texts, &market);
+    let rows = extract_exact(&set, &market, SymbolId(0), OPTIONS).unwrap();
+    let near = |row: usize, expected: [f64; 4]| {
+        let got = &rows[row * 4..row * 4 + 4];
+        assert!(
+            got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{row}: {got:?}"
+        );
+    };
+    near(0, [0.0, 1.0, 0.0, 1.0]);
+    near(84, [0.0, -1.0, 0.0, -1.0]);
+    near(
+        6,
+        [
+            1.0,
+            0.0,
+            (std::f64::consts::TAU / 28.0).sin(),
+            (std::f64::consts::TAU / 28.0).cos(),
+        ],
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn truncation_holds_for_any_gaps(seed: u64, keep in 0.5_f64..1.0, rows in 1_usize..150) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let hours = |rng: &mut ChaCha8Rng| -> Vec<i64> {
+            (0..200).filter(|_| rng.random::<f64>() < keep).collect()
+        };
+        let (lead, own) = (hours(&mut rng), hours(&mut rng));
+        let market = market_of(vec![walk(seed, lead.into_iter()), walk(!seed, own.into_iter())]);
+        let bars = &market.get(OWN).unwrap().bars;
+        prop_assume!(rows <= bars.len());
+        let set = parse(&every_expression(), &market);
+        let options = ExtractOptions { max_gap_bars: 2 };
+        let whole = extract_exact(&set, &market, OWN, options).unwrap();
+        let prefix = cut(&market, bars[rows - 1].closed_at);
+        let part = extract_exact(&set, &prefix, OWN, options).unwrap();
+        let changed = differences(&set, &part, &whole[..part.len()]);
+        prop_assert!(changed.is_empty(), "{:#?}", changed);
+    }
+}

@@ -1,0 +1,358 @@
+//! Size and shape of price changes. Per-bar values: nothing is annualised.
+
+use super::Operator;
+use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::trend::true_range;
+use super::window::{RollingMean, RollingMoments, RollingSum, WilderMean};
+use crate::types::Bar;
+
+const BASE: FeatureKind = FeatureKind {
+    family: Family::Volatility,
+    units: "log return per bar",
+    ..FeatureKind::BASE
+};
+
+const WINDOW: &[Parameter] = &[Parameter::bars("period", 24, 2, "window length in bars")];
+const OHLC: &[Input] = &[Input::Open, Input::High, Input::Low, Input::Close];
+
+const RANGE_ESTIMATOR: FeatureKind = FeatureKind {
+    parameters: WINDOW,
+    inputs: OHLC,
+    warmup_bars: |a| a.bars_u32(0),
+    ..BASE
+};
+
+const WILDER_RANGE: FeatureKind = FeatureKind {
+    parameters: &[Parameter::bars(
+        "period",
+        14,
+        2,
+        "length of the average in bars",
+    )],
+    inputs: &[Input::High, Input::Low, Input::Close],
+    memory: Memory::Recursive {
+        settling_bars: |a| settling_wilder(a.number(0), 1),
+    },
+    warmup_bars: |a| a.bars_u32(0) + 1,
+    ..BASE
+};
+
+const BANDS: FeatureKind = FeatureKind {
+    source: "J. Bollinger; TA-Lib BBANDS",
+    parameters: &[
+        Parameter::bars("period", 20, 2, "window length in bars"),
+        Parameter {
+            name: "deviations",
+            default: 2.0,
+            min: 0.1,
+            max: 10.0,
+            whole: false,
+            doc: "half width of the band in standard deviations",
+        },
+    ],
+    warmup_bars: |a| a.bars_u32(0),
+    ..BASE
+};
+
+pub(super) const KINDS: &[FeatureKind] = &[
+    FeatureKind {
+        name: "realized_volatility",
+        summary: "Root mean square of the log returns.",
+        formula: "sqrt(mean of ln(close[t] / close[t - 1])^2)",
+        source: "T. Andersen, T. Bollerslev 1998",
+        parameters: WINDOW,
+        warmup_bars: |a| a.bars_u32(0) + 1,
+        operator: |a| {
+            let squares = RollingMean::new(a.bars(0));
+            Box::new(RealizedVolatility {
+                returns: Returns::default(),
+                squares,
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "parkinson",
+        summary: "Volatility from the ranges of the bars.",
+        formula: "sqrt(mean of ln(high / low)^2 / (4 ln 2))",
+        source: "M. Parkinson 1980",
+        inputs: &[Input::High, Input::Low],
+        operator: |a| Box::new(RootMean::new(a.bars(0), parkinson_term)),
+        ..RANGE_ESTIMATOR
+    },
+    FeatureKind {
+        name: "garman_klass",
+        summary: "Volatility from ranges and bodies of the bars.",
+        formula: "sqrt(mean of ln(high / low)^2 / 2 - (2 ln 2 - 1) ln(close / open)^2), at least 0",
+        source: "M. Garman, M. Klass 1980",
+        operator: |a| Box::new(RootMean::new(a.bars(0), garman_klass_term)),
+        ..RANGE_ESTIMATOR
+    },
+    FeatureKind {
+        name: "rogers_satchell",
+        summary: "Volatility from ranges, free of the trend inside the bars.",
+        formula: "sqrt(mean of ln(h / c) ln(h / o) + ln(l / c) ln(l / o))",
+        source: "L. Rogers, S. Satchell 1991",
+        operator: |a| Box::new(RootMean::new(a.bars(0), rogers_satchell_term)),
+        ..RANGE_ESTIMATOR
+    },
+    FeatureKind {
+        name: "atr",
+        summary: "Average true range, in price units; mind that it grows with the price.",
+        formula: "Wilder's average of max(high - low, |high - close[-1]|, |low - close[-1]|)",
+        source: "J. W. Wilder 1978; TA-Lib ATR",
+        units: "price",
+        operator: |a| {
+            let mean = WilderMean::new(a.bars(0));
+            Box::new(AverageTrueRange {
+                previous_close: None,
+                mean,
+                show: |atr, _| atr,
+            })
+        },
+        ..WILDER_RANGE
+    },
+    FeatureKind {
+        name: "natr",
+        summary: "Average true range in percent of the close.",
+        formula: "100 ATR / close",
+        source: "J. Forman; TA-Lib NATR",
+        units: "percent",
+        operator: |a| {
+            let mean = WilderMean::new(a.bars(0));
+            let show = |atr, close| 100.0 * atr / close;
+            Box::new(AverageTrueRange {
+                previous_close: None,
+                mean,
+                show,
+            })
+        },
+        ..WILDER_RANGE
+    },
+    FeatureKind {
+        name: "bollinger_percent_b",
+        summary: "Place of the close in its band: 0 at the lower, 1 at the upper edge.",
+        formula: "(close - lower) / (upper - lower), edges SMA -/+ deviations STDDEV; 0.5 when flat",
+        units: "share",
+        operator: |a| {
+            let closes = RollingMoments::new(a.bars(0));
+            Box::new(PercentB {
+                closes,
+                deviations: a.number(1),
+            })
+        },
+        ..BANDS
+    },
+    FeatureKind {
+        name: "bollinger_width",
+        summary: "Width of the band around the average.",
+        formula: "(upper - lower) / SMA",
+        units: "share of the price",
+        operator: |a| {
+            let closes = RollingMoments::new(a.bars(0));
+            Box::new(BandWidth {
+                closes,
+                deviations: a.number(1),
+            })
+        },
+        ..BANDS
+    },
+    FeatureKind {
+        name: "volatility_ratio",
+        summary: "Recent against longer volatility.",
+        formula: "ln(realized_volatility(short) / realized_volatility(long)); 0 when the long one \
+                  is 0, held above -10",
+        source: "standard definition",
+        units: "log ratio",
+        parameters: &[
+            Parameter::bars("short", 6, 2, "bars of the recent volatility"),
+            Parameter::bars("long", 48, 3, "bars of the longer volatility"),
+        ],
+        constraint: Some(Constraint {
+            holds: |a| a.number(0) < a.number(1),
+            requirement: "`short` must be below `long`",
+        }),
+        warmup_bars: |a| a.bars_u32(1) + 1,
+        operator: |a| {
+            Box::new(VolatilityRatio {
+                returns: Returns::default(),
+                short: RollingMean::new(a.bars(0)),
+                long: RollingMean::new(a.bars(1)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "return_skew",
+        summary: "Lopsidedness of the log returns.",
+        formula: "m3 / m2^1.5 with population moments; 0 when the returns do not vary",
+        source: "standard definition; scipy.stats.skew",
+        units: "none",
+        parameters: &[Parameter::bars("period", 48, 3, "window length in bars")],
+        warmup_bars: |a| a.bars_u32(0) + 1,
+        operator: |a| Box::new(ReturnSkew::new(a.bars(0))),
+        ..BASE
+    },
+];
+
+/// Log returns from one bar to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Returns {
+    previous_close: Option<f64>,
+}
+
+impl Returns {
+    pub(super) fn push(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous_close.replace(bar.close)?;
+        Some((bar.close / previous).ln())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct RealizedVolatility {
+    returns: Returns,
+    squares: RollingMean,
+}
+
+impl Operator for RealizedVolatility {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        Some(self.squares.push(change * change)?.max(0.0).sqrt())
+    }
+}
+
+/// Square root of the mean of a term of each bar.
+#[derive(Debug, Clone)]
+struct RootMean {
+    mean: RollingMean,
+    term: fn(&Bar) -> f64,
+}
+
+impl RootMean {
+    fn new(period: usize, term: fn(&Bar) -> f64) -> Self {
+        Self {
+            mean: RollingMean::new(period),
+            term,
+        }
+    }
+}
+
+impl Operator for RootMean {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        Some(self.mean.push((self.term)(bar))?.max(0.0).sqrt())
+    }
+}
+
+fn parkinson_term(bar: &Bar) -> f64 {
+    (bar.high / bar.low).ln().powi(2) / (4.0 * std::f64::consts::LN_2)
+}
+
+fn garman_klass_term(bar: &Bar) -> f64 {
+    let body_weight = 2.0 * std::f64::consts::LN_2 - 1.0;
+    0.5 * (bar.high / bar.low).ln().powi(2) - body_weight * (bar.close / bar.open).ln().powi(2)
+}
+
+fn rogers_satchell_term(bar: &Bar) -> f64 {
+    let above = (bar.high / bar.close).ln() * (bar.high / bar.open).ln();
+    above + (bar.low / bar.close).ln() * (bar.low / bar.open).ln()
+}
+
+#[derive(Debug, Clone)]
+struct AverageTrueRange {
+    previous_close: Option<f64>,
+    mean: WilderMean,
+    show: fn(f64, f64) -> f64,
+}
+
+impl Operator for AverageTrueRange {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous_close.replace(bar.close)?;
+        let mean = self.mean.push(true_range(bar, previous))?;
+        Some((self.show)(mean, bar.close))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct PercentB {
+    closes: RollingMoments,
+    deviations: f64,
+}
+
+impl Operator for PercentB {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let score = self.closes.push(bar.close)?.z_score(bar.close);
+        Some(0.5 + score / (2.0 * self.deviations))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct BandWidth {
+    closes: RollingMoments,
+    deviations: f64,
+}
+
+impl Operator for BandWidth {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let moments = self.closes.push(bar.close)?;
+        Some(2.0 * self.deviations * moments.standard_deviation / moments.mean)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct VolatilityRatio {
+    returns: Returns,
+    short: RollingMean,
+    long: RollingMean,
+}
+
+impl Operator for VolatilityRatio {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        let short = self.short.push(change * change);
+        let long = self.long.push(change * change)?;
+        if long > 0.0 {
+            Some((0.5 * (short?.max(0.0) / long).ln()).max(-10.0))
+        } else {
+            Some(0.0)
+        }
+    }
+}
+
+/// Third moment from carried sums of powers, around zero: returns are small against one, and the
+/// sums are renewed once per window.
+#[derive(Debug, Clone)]
+struct ReturnSkew {
+    returns: Returns,
+    count: f64,
+    moments: RollingMoments,
+    squares: RollingSum,
+    cubes: RollingSum,
+}
+
+impl ReturnSkew {
+    fn new(period: usize) -> Self {
+        Self {
+            returns: Returns::default(),
+            count: period as f64,
+            moments: RollingMoments::new(period),
+            squares: RollingSum::new(period),
+            cubes: RollingSum::new(period),
+        }
+    }
+}
+
+impl Operator for ReturnSkew {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        let squares = self.squares.push(change * change);
+        let cubes = self.cubes.push(change.powi(3));
+        let moments = self.moments.push(change)?;
+        let (mean, deviation) = (moments.mean, moments.standard_deviation);
+        if deviation <= mean.abs() * 1e-6 {
+            return Some(if deviation.is_nan() { f64::NAN } else { 0.0 });
+        }
+        let (square, cube) = (squares? / self.count, cubes? / self.count);
+        let third = cube - 3.0 * mean * square + 2.0 * mean.powi(3);
+        Some(third / deviation.powi(3))
+    }
+}

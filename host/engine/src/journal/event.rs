@@ -1,0 +1,141 @@
+//! The events of a session.
+
+use serde::{Deserialize, Serialize};
+
+use crate::execution::{Expiry, Fill, Order, OrderId};
+use crate::fusion::{ModelInfo, ModelRef, Prediction};
+use crate::risk::Refusal;
+use crate::strategy::Direction;
+use crate::types::{Cash, SymbolId, TimeFrame, Timestamp};
+
+/// The number of the journal's format; it changes when an event loses or renames a field.
+pub const FORMAT: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// The entry's number, from zero without gaps.
+    pub seq: u64,
+    /// The closing time of the step that it belongs to, in nanoseconds since the epoch.
+    #[serde(rename = "at_ns")]
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A session begins; always the first entry.
+    SessionStarted {
+        /// [`FORMAT`].
+        format: u32,
+        /// Digest of the configuration, as the driver made it.
+        config_digest: String,
+        /// Names in the order of symbol ids.
+        symbols: Vec<String>,
+        /// Length of every bar.
+        time_frame: TimeFrame,
+        /// Cash at the start.
+        initial_cash: Cash,
+        /// The models in the order of their references.
+        models: Vec<ModelInfo>,
+    },
+    /// A model's predictions begin to be used.
+    ModelActivated {
+        /// The model.
+        model: ModelRef,
+    },
+    /// A model answered.
+    Predicted {
+        /// What about.
+        symbol: SymbolId,
+        /// The model.
+        model: ModelRef,
+        /// Probabilities of down, flat, up; `None` is not a finite number.
+        probabilities: [Option<f32>; 3],
+        /// The closing time that the prediction was made at, where it is older than the step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicted_at_ns: Option<Timestamp>,
+    },
+    /// The strategy wants another side than the one that is held.
+    Signalled {
+        /// The symbol.
+        symbol: SymbolId,
+        /// Strength from -1 to 1.
+        score: f32,
+        /// The side that is held.
+        held: Direction,
+        /// The side that is wanted.
+        target: Direction,
+    },
+    /// Risk approved an order; it goes to the broker.
+    OrderApproved(Order),
+    /// Risk refused an order, or to act on a prediction.
+    OrderRefused {
+        /// The symbol.
+        symbol: SymbolId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// An order was carried out; a part that was not is cancelled.
+    OrderFilled(Fill),
+    /// An order came to nothing.
+    OrderExpired {
+        /// The order.
+        order: OrderId,
+        /// Why.
+        reason: Expiry,
+    },
+    /// The portfolio was valued at the closes.
+    Marked {
+        /// Cash plus positions.
+        equity: Cash,
+        /// Cash.
+        cash: Cash,
+        /// Positions without their signs.
+        gross_exposure: Cash,
+    },
+    /// The drawdown breaker tripped.
+    BreakerTripped {
+        /// The highest equity so far.
+        peak: Cash,
+        /// Equity now.
+        equity: Cash,
+    },
+    /// The drawdown breaker was reset by hand.
+    BreakerReset {
+        /// Equity now, the new peak.
+        equity: Cash,
+    },
+    /// Equity is gone; nothing is opened any more.
+    Ruined {
+        /// Equity now.
+        equity: Cash,
+    },
+    /// The session ends; always the last entry.
+    SessionEnded {
+        /// Cash plus positions at the last marks.
+        equity: Cash,
+        /// Steps taken.
+        steps: u64,
+        /// Fills booked.
+        fills: u64,
+    },
+}
+
+impl Event {
+    /// The event of a prediction in the step at `closed_at`.
+    pub(crate) fn predicted(prediction: &Prediction, closed_at: Timestamp) -> Self {
+        let older = prediction.closed_at != closed_at;
+        Self::Predicted {
+            symbol: prediction.symbol,
+            model: prediction.model,
+            probabilities: prediction.probabilities.map(|p| p.is_finite().then_some(p)),
+            predicted_at_ns: older.then_some(prediction.closed_at),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the engine needs from outside, as traits: predictions, a broker, a place for the journal.
+//!
+//! Time needs no port: it arrives with the bars. Drivers choose the implementations; the session
+//! knows these traits only.
+
+use std::fmt;
+
+use crate::execution::Outcome;
+use crate::fusion::{ModelInfo, Prediction};
+use crate::journal::{JournalEntry, JournalError};
+use crate::risk::ApprovedOrder;
+use crate::types::{Bar, Cash, Timestamp};
+
+/// Why a signal source has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no predictions at {closed_at}: {message}")]
+pub struct SignalError {
+    /// The closing time that was asked for.
+    pub closed_at: Timestamp,
+    /// What went wrong and what to do next.
+    pub message: String,
+}
+
+/// Where predictions come from: a table made before, or models that run now.
+pub trait SignalSource {
+    /// The models behind the predictions; a [`ModelRef`](crate::fusion::ModelRef) is a position
+    /// here.
+    fn models(&self) -> &[ModelInfo];
+
+    /// The first and the last closing time with predictions, both included; `None` where they are
+    /// not known beforehand.
+    fn range(&self) -> Option<(Timestamp, Timestamp)> {
+        None
+    }
+
+    /// Appends the predictions made at `closed_at` to `predictions`, from bars that have closed by
+    /// then.
+    ///
+    /// # Errors
+    /// [`SignalError`] where a model could not be asked. Having no prediction is not an error.
+    fn predict(
+        &mut self,
+        closed_at: Timestamp,
+        bars: &[Option<&Bar>],
+        predictions: &mut Vec<Option<Prediction>>,
+    ) -> Result<(), SignalError>;
+}
+
+/// What a broker may know when it is polled.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerTick<'a> {
+    /// The moment of the step.
+    pub closed_at: Timestamp,
+    /// The bars that close now, one slot per symbol.
+    pub bars: &'a [Option<&'a Bar>],
+    /// Cash that purchases may spend; `None` where the account may borrow.
+    pub funds: Option<Cash>,
+}
+
+/// Carries out orders.
+pub trait Broker: fmt::Debug + Send {
+    /// Takes an order. Exactly one later [`poll`](Self::poll) answers it, unless the session ends
+    /// before.
+    fn submit(&mut self, order: ApprovedOrder);
+
+    /// The next outcome that is known at `tick`; `None` where there is none. The session books one
+    /// outcome before it asks for the next, so that `funds` is always up to date.
+    fn poll(&mut self, tick: &BrokerTick<'_>) -> Option<Outcome>;
+}
+
+/// Where journal entries go.
+pub trait JournalSink {
+    /// Takes the next entry; it has been kept when this returns.
+    ///
+    /// # Errors
+    /// [`JournalError`] where the entry could not be kept. The session then stops for good.
+    fn record(&mut self, entry: &JournalEntry) -> Result<(), JournalError>;
+
+    /// SHA-256 of all that was recorded, lower-case hexadecimal; `None` where nothing is kept.
+    fn digest(&self) -> Option<String>;
+}

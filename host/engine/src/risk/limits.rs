@@ -1,0 +1,417 @@
+//! The desk that sizes a proposal, holds it against every limit, and approves or refuses it.
+//!
+//! A position is sized at a fixed fraction of equity at the last close. Of the limits, only gross
+//! exposure makes an order smaller; the others refuse it. A turn whose opening half is refused is
+//! carried out as a close.
+
+use super::{ApprovedOrder, Breaker, Refusal, RiskConfig};
+use crate::execution::{ExecutionConfig, Order, OrderId, OrderReason};
+use crate::fusion::{ModelRef, Prediction};
+use crate::portfolio::PortfolioConfig;
+use crate::problem::micro_bps_of_fraction;
+use crate::strategy::Direction;
+use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
+
+/// The limits, all of them set.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    position_micro_bps: i64,
+    symbol_micro_bps: i64,
+    gross_micro_bps: i64,
+    order_notional: Cash,
+}
+
+/// What a session wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal {
+    /// The number that the order gets.
+    pub id: OrderId,
+    /// What would be traded.
+    pub symbol: SymbolId,
+    /// The side to be on afterwards, other than the one that is held.
+    pub target: Direction,
+    /// When it is decided.
+    pub decided_at: Timestamp,
+    /// Why.
+    pub reason: OrderReason,
+    /// The model behind it; `None` where no model was asked.
+    pub model: Option<ModelRef>,
+}
+
+/// The account as a proposal meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// Equity at the last closes.
+    pub equity: Cash,
+    /// What is held of the symbol.
+    pub held: Quantity,
+    /// The symbol's last close; `None` before its first bar.
+    pub mark: Option<Price>,
+    /// The values of all other symbols without their signs, approved orders included.
+    pub others: Cash,
+}
+
+/// What the desk answers; both parts are there where a turn became a close.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The order to carry out.
+    pub approved: Option<ApprovedOrder>,
+    /// Why the proposal, or its opening half, is refused.
+    pub refused: Option<Refusal>,
+}
+
+/// Sizes proposals and holds them against the limits.
+#[derive(Debug)]
+pub struct RiskDesk {
+    limits: Option<Limits>,
+    max_age_nanos: Option<i64>,
+    allow_short: bool,
+    lot_size: Quantity,
+    min_notional: Cash,
+    pub(crate) breaker: Breaker,
+}
+
+/// The settings that risk reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RiskSetup<'a> {
+    pub risk: &'a RiskConfig,
+    pub execution: &'a ExecutionConfig,
+    pub portfolio: &'a PortfolioConfig,
+    pub time_frame: TimeFrame,
+}
+
+impl RiskDesk {
+    /// From settings without problems.
+    ///
+    /// # Errors
+    /// [`MoneyError`] where a setting is not money.
+    pub(crate) fn new(setup: &RiskSetup<'_>) -> Result<Self, MoneyError> {
+        let risk = setup.risk;
+        let drawdown = risk.max_drawdown.map(micro_bps_of_fraction);
+        let initial = Cash::from_f64(setup.portfolio.initial_cash)?;
+        let age = |bars| setup.time_frame.nanos().saturating_mul(i64::from(bars));
+        Ok(Self {
+            limits: limits(risk)?,
+            max_age_nanos: risk.max_data_age_bars.map(age),
+            allow_short: setup.portfolio.allow_short,
+            lot_size: Quantity::from_f64(setup.execution.lot_size)?,
+            min_notional: Cash::from_f64(setup.execution.min_notional)?,
+            breaker: Breaker::new(initial, drawdown),
+        })
+    }
+
+    /// Why `prediction` must not be acted on at `closed_at`, where the symbol's newest bar closed
+    /// at `bar_closed_at`; `None` where it may.
+    #[must_use]
+    pub fn refuse_prediction(
+        &self,
+        prediction: &Prediction,
+        closed_at: Timestamp,
+        bar_closed_at: Option<Timestamp>,
+    ) -> Option<Refusal> {
+        if !prediction.is_valid() {
+            return Some(Refusal::InvalidPrediction);
+        }
+        let Some(oldest) = self.max_age_nanos else {
+            return Some(Refusal::NotConfigured);
+        };
+        let fresh = |at: Timestamp| closed_at.nanos_since(at) <= oldest;
+        let stale = !fresh(prediction.closed_at) || !bar_closed_at.is_some_and(fresh);
+        stale.then_some(Refusal::StaleData)
+    }
+
+    /// Approves what the limits allow of `proposal` and says why the rest is refused.
+    #[must_use]
+    pub fn review(&self, proposal: &Proposal, account: &Account) -> Verdict {
+        if self.limits.is_none() {
+            return Verdict {
+                approved: None,
+                refused: Some(Refusal::NotConfigured),
+            };
+        }
+        let closing = -account.held;
+        let opening = match proposal.target {
+            Direction::Flat => Ok(Quantity::ZERO),
+            side => self.opening(side, account),
+        };
+        let (opening, refused) = match opening {
+            Ok(quantity) => (quantity, None),
+            Err(refusal) => (Quantity::ZERO, Some(refusal)),
+        };
+        let quantity = closing + opening;
+        if quantity.is_zero() {
+            return Verdict {
+                approved: None,
+                refused,
+            };
+        }
+        // A turn that lost its opening half is an exit.
+        let reason = match (proposal.reason, refused) {
+            (OrderReason::Flip, Some(_)) => OrderReason::Exit,
+            (reason, _) => reason,
+        };
+        let order = Order {
+            id: proposal.id,
+            symbol: proposal.symbol,
+            quantity,
+            decided_at: proposal.decided_at,
+            reason,
+            model: proposal.model,
+        };
+        Verdict {
+            approved: Some(ApprovedOrder { order }),
+            refused,
+        }
+    }
+
+    /// The signed quantity that opens `side`, or why nothing may.
+    fn opening(&self, side: Direction, account: &Account) -> Result<Quantity, Refusal> {
+        let limits = self.limits.ok_or(Refusal::NotConfigured)?;
+        if self.breaker.is_ruined() {
+            return Err(Refusal::Ruined);
+        }
+        if self.breaker.is_tripped() {
+            return Err(Refusal::BreakerTripped);
+        }
+        if side == Direction::Short && !self.allow_short {
+            return Err(Refusal::ShortNotAllowed);
+        }
+        let mark = account.mark.ok_or(Refusal::StaleData)?;
+        let wanted = account
+            .equity
+            .scaled_by_micro_bps(limits.position_micro_bps);
+        if wanted > account.equity.scaled_by_micro_bps(limits.symbol_micro_bps) {
+            return Err(Refusal::SymbolWeight);
+        }
+        let gross = account.equity.scaled_by_micro_bps(limits.gross_micro_bps);
+        let room = gross - account.others;
+        let notional = wanted.min(room);
+        // Whichever cut the order below the minimum is the reason that helps.
+        let too_small = if room < wanted {
+            Refusal::GrossExposure
+        } else {
+            Refusal::BelowMinimum
+        };
+        if notional <= Cash::ZERO {
+            return Err(too_small);
+        }
+        if notional > limits.order_notional {
+            return Err(Refusal::OrderNotional);
+        }
+        let quantity = notional.divided_by(mark).unwrap_or_default();
+        let quantity = quantity.toward_zero(self.lot_size);
+        if quantity.is_zero() || mark.times(quantity) < self.min_notional {
+            return Err(too_small);
+        }
+        Ok(match side {
+            Direction::Short => -quantity,
+            _ => quantity,
+        })
+    }
+}
+
+/// All limits; `None` where one is not set.
+fn limits(risk: &RiskConfig) -> Result<Option<Limits>, MoneyError> {
+    let (Some(position), Some(symbol), Some(gross), Some(order_notional)) = (
+        risk.position_fraction,
+        risk.max_symbol_weight,
+        risk.max_gross_exposure,
+        risk.max_order_notional,
+    ) else {
+        return Ok(None);
+    };
+    if !risk.missing().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Limits {
+        position_micro_bps: micro_bps_of_fraction(position),
+        symbol_micro_bps: micro_bps_of_fraction(symbol),
+        gross_micro_bps: micro_bps_of_fraction(gross),
+        order_notional: Cash::from_f64(order_notional)?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn risk() -> RiskConfig {
+        RiskConfig {
+            position_fraction: Some(0.5),
+            max_symbol_weight: Some(0.5),
+            max_gross_exposure: Some(1.0),
+            max_order_notional: Some(10_000.0),
+            max_drawdown: Some(0.25),
+            max_data_age_bars: Some(0),
+        }
+    }
+
+    fn desk(risk: &RiskConfig, allow_short: bool) -> RiskDesk {
+        let execution = ExecutionConfig {
+            fee_bps: 0.0,
+            slippage_bps: 0.0,
+            lot_size: 0.1,
+            tick_size: 1e-8,
+            min_notional: 20.0,
+            order_expiry_bars: 0,
+        };
+        let portfolio = PortfolioConfig {
+            initial_cash: 1_000.0,
+            allow_short,
+        };
+        RiskDesk::new(&RiskSetup {
+            risk,
+            execution: &execution,
+            portfolio: &portfolio,
+            time_frame: "1h".parse().unwrap(),
+        })
+        .unwrap()
+    }
+
+    fn proposal(target: Direction, reason: OrderReason) -> Proposal {
+        Proposal {
+            id: OrderId(1),
+            symbol: SymbolId(0),
+            target,
+            decided_at: Timestamp::from_nanos(5),
+            reason,
+            model: Some(ModelRef(2)),
+        }
+    }
+
+    fn account(equity: &str, held: &str, mark: &str, others: &str) -> Account {
+        Account {
+            equity: equity.parse().unwrap(),
+            held: held.parse().unwrap(),
+            mark: Some(mark.parse().unwrap()),
+            others: others.parse().unwrap(),
+        }
+    }
+
+    /// The approved quantity and the refusal of an entry.
+    fn entry(desk: &RiskDesk, target: Direction, account: &Account) -> (String, Option<Refusal>) {
+        let verdict = desk.review(&proposal(target, OrderReason::Entry), account);
+        let quantity = verdict
+            .approved
+            .map(|approved| approved.order().quantity.to_string());
+        (quantity.unwrap_or_default(), verdict.refused)
+    }
+
+    #[test]
+    fn every_limit_has_its_answer() {
+        use Direction::{Long, Short};
+        let free = account("1000", "0", "30", "0");
+        let full = desk(&risk(), true);
+        // 500 / 30 = 16.66 floors to the lot of 0.1.
+        assert_eq!(entry(&full, Long, &free), ("16.6".into(), None));
+        assert_eq!(entry(&full, Short, &free), ("-16.6".into(), None));
+        let refused = |desk: &RiskDesk, target, account: &Account| {
+            let (quantity, refusal) = entry(desk, target, account);
+            assert_eq!(quantity, "");
+            refusal.unwrap()
+        };
+        let no_short = desk(&risk(), false);
+        assert_eq!(refused(&no_short, Short, &free), Refusal::ShortNotAllowed);
+        let crowded = account("1000", "0", "30", "700");
+        assert_eq!(entry(&full, Long, &crowded), ("10".into(), None));
+        let full_up = account("1000", "0", "30", "990");
+        assert_eq!(refused(&full, Long, &full_up), Refusal::GrossExposure);
+        let over = account("1000", "0", "30", "1001");
+        assert_eq!(refused(&full, Long, &over), Refusal::GrossExposure);
+        let poor = account("30", "0", "30", "0");
+        assert_eq!(refused(&full, Long, &poor), Refusal::BelowMinimum);
+        let coarse = account("1000", "0", "6000", "0");
+        assert_eq!(refused(&full, Long, &coarse), Refusal::BelowMinimum);
+        let rich = account("30000", "0", "30", "0");
+        assert_eq!(refused(&full, Long, &rich), Refusal::OrderNotional);
+        let light = RiskConfig {
+            max_symbol_weight: Some(0.4),
+            ..risk()
+        };
+        assert_eq!(
+            refused(&desk(&light, true), Long, &free),
+            Refusal::SymbolWeight
+        );
+    }
+
+    #[test]
+    fn any_missing_limit_refuses_everything() {
+        let empties: [fn(&mut RiskConfig); 7] = [
+            |risk| risk.position_fraction = None,
+            |risk| risk.max_symbol_weight = None,
+            |risk| risk.max_gross_exposure = None,
+            |risk| risk.max_order_notional = None,
+            |risk| risk.max_drawdown = None,
+            |risk| risk.max_data_age_bars = None,
+            |risk| *risk = RiskConfig::default(),
+        ];
+        for empty in empties {
+            let mut config = risk();
+            empty(&mut config);
+            let desk = desk(&config, true);
+            for target in [Direction::Long, Direction::Short, Direction::Flat] {
+                let proposal = proposal(target, OrderReason::Entry);
+                let verdict = desk.review(&proposal, &account("1000", "1", "30", "0"));
+                assert_eq!(verdict.approved, None);
+                assert_eq!(verdict.refused, Some(Refusal::NotConfigured));
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_that_may_not_open_becomes_a_close() {
+        let no_short = desk(&risk(), false);
+        let held = account("1000", "3", "30", "0");
+        let verdict = no_short.review(&proposal(Direction::Short, OrderReason::Flip), &held);
+        let order = *verdict.approved.unwrap().order();
+        assert_eq!(order.quantity.to_string(), "-3");
+        assert_eq!(order.reason, OrderReason::Exit);
+        assert_eq!(verdict.refused, Some(Refusal::ShortNotAllowed));
+        let margin = desk(&risk(), true);
+        let verdict = margin.review(&proposal(Direction::Short, OrderReason::Flip), &held);
+        assert_eq!(
+            verdict.approved.unwrap().order().quantity.to_string(),
+            "-19.6"
+        );
+    }
+
+    #[test]
+    fn a_tripped_breaker_refuses_entries_and_lets_exits_pass() {
+        let mut desk = desk(&risk(), true);
+        let equity: Cash = "700".parse().unwrap();
+        let trip = desk.breaker.judge(equity);
+        desk.breaker.observe(equity, trip);
+        let free = account("700", "0", "30", "0");
+        let (_, refusal) = entry(&desk, Direction::Long, &free);
+        assert_eq!(refusal, Some(Refusal::BreakerTripped));
+        let held = account("700", "0.05", "30", "0");
+        let verdict = desk.review(&proposal(Direction::Flat, OrderReason::Breaker), &held);
+        assert_eq!(
+            verdict.approved.unwrap().order().quantity.to_string(),
+            "-0.05"
+        );
+        assert_eq!(verdict.refused, None);
+    }
+
+    #[test]
+    fn old_and_broken_predictions_are_refused() {
+        let desk = desk(&risk(), true);
+        let now = Timestamp::from_nanos(7_200_000_000_000);
+        let before = Timestamp::from_nanos(3_600_000_000_000);
+        let prediction = |closed_at, up| Prediction {
+            symbol: SymbolId(0),
+            closed_at,
+            probabilities: [0.25, 0.25, up],
+            model: ModelRef(0),
+        };
+        let refusal =
+            |closed_at, up, bar| desk.refuse_prediction(&prediction(closed_at, up), now, bar);
+        assert_eq!(refusal(now, 0.5, Some(now)), None);
+        let stale = Some(Refusal::StaleData);
+        assert_eq!(refusal(before, 0.5, Some(now)), stale);
+        assert_eq!(refusal(now, 0.5, Some(before)), stale);
+        assert_eq!(refusal(now, 0.5, None), stale);
+        let invalid = Some(Refusal::InvalidPrediction);
+        assert_eq!(refusal(now, f32::NAN, Some(now)), invalid);
+    }
+}

@@ -1,0 +1,472 @@
+//! The one step of trading: the bars that close and the predictions made then become events.
+//!
+//! Backtest, paper and live trading and the environment of policy learners differ in who calls
+//! [`Session::step`] and in the broker behind it, never in the step. Its order is fixed: orders of
+//! earlier steps settle at this step's opens, the portfolio is marked at the closes, predictions
+//! become signals, signals become approved orders or refusals, and approved orders go to the
+//! broker. Every event is journaled before it is acted on.
+//!
+//! A session never looks at a bar before it closes, never asks for the time and never fills an
+//! order inside the bar that decided it.
+
+mod config;
+mod decide;
+mod settle;
+
+use std::collections::BTreeMap;
+
+use crate::execution::{Expiry, Fill, Order, SimulatedBroker};
+use crate::fusion::{Fusion, FusionError, ModelInfo, Prediction};
+use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
+use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
+use crate::ports::{Broker, JournalSink};
+use crate::problem::{Problem, lines};
+use crate::risk::{Breaker, Refusal, RiskDesk, RiskSetup};
+use crate::strategy::Strategy;
+use crate::types::{Bar, Cash, MoneyError, Price, SymbolId, TimeFrame, Timestamp};
+
+pub use config::SessionConfig;
+
+/// Why a session cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The settings have problems.
+    #[error("the session's settings are wrong: {}", lines(.0))]
+    Config(Vec<Problem>),
+    /// A setting is not money.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// A model does not fit the fusion.
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
+}
+
+/// Why a step could not be taken. After any but [`Input`](Self::Input) the session is halted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The input is wrong; nothing has happened.
+    #[error("the step at {closed_at} cannot be taken: {}", .problems.join("; "))]
+    Input {
+        /// The step.
+        closed_at: Timestamp,
+        /// Every problem.
+        problems: Vec<String>,
+    },
+    /// The journal could not keep an event.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Predictions do not fit the fusion.
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
+    /// The broker reported something impossible.
+    #[error("the broker's report at {closed_at} is impossible: {message}")]
+    Broker {
+        /// The step.
+        closed_at: Timestamp,
+        /// What is impossible.
+        message: String,
+    },
+    /// The ledger broke a promise.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// An earlier error has stopped the session, or it has ended.
+    #[error("the session is over; start a new one, or replay its journal")]
+    Halted,
+}
+
+/// What a session is made of.
+#[derive(Debug, Clone)]
+pub struct SessionSetup<'a> {
+    /// The settings.
+    pub config: &'a SessionConfig,
+    /// What the journal calls the configuration: usually the digest of the whole pipeline's.
+    pub config_digest: String,
+    /// Names in the order of symbol ids.
+    pub symbols: Vec<String>,
+    /// Length of every bar.
+    pub time_frame: TimeFrame,
+    /// The models whose predictions will come, in the order of their references.
+    pub models: Vec<ModelInfo>,
+}
+
+/// What happens at one closing time.
+#[derive(Debug, Clone, Copy)]
+pub struct StepInput<'a> {
+    /// The closing time, later than that of the step before.
+    pub closed_at: Timestamp,
+    /// The bars that close now, one slot per symbol id.
+    pub bars: &'a [Option<&'a Bar>],
+    /// The predictions made now, in any order; several of one symbol where several models answer.
+    pub predictions: &'a [Option<Prediction>],
+}
+
+/// The account at one closing time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EquityPoint {
+    /// The closing time.
+    pub at: Timestamp,
+    /// Cash plus positions.
+    pub equity: Cash,
+    /// Cash.
+    pub cash: Cash,
+    /// Positions without their signs.
+    pub gross_exposure: Cash,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepReport<'a> {
+    /// The account after the step.
+    pub point: EquityPoint,
+    /// The fills of the step.
+    pub fills: &'a [Fill],
+    /// The trades that ended.
+    pub trades: &'a [Trade],
+}
+
+/// What is known of one symbol.
+#[derive(Debug, Clone, Copy, Default)]
+struct SymbolState {
+    /// The order at the broker; a symbol has one at most.
+    pending: Option<Order>,
+    /// The newest bar's closing time.
+    bar_closed_at: Option<Timestamp>,
+    /// The newest close.
+    close: Option<Price>,
+}
+
+/// A run of steps; see the head of the file.
+#[derive(Debug)]
+pub struct Session {
+    config_digest: String,
+    symbols: Vec<String>,
+    time_frame: TimeFrame,
+    models: Vec<ModelInfo>,
+    activated: Vec<bool>,
+    allow_short: bool,
+
+    strategy: Box<dyn Strategy>,
+    fusion: Box<dyn Fusion>,
+    broker: Box<dyn Broker>,
+    desk: RiskDesk,
+    portfolio: Portfolio,
+    book: TradeBook,
+    states: Vec<SymbolState>,
+    refusals: BTreeMap<Refusal, u64>,
+
+    closed_at: Option<Timestamp>,
+    next_seq: u64,
+    next_order: u64,
+    steps: u64,
+    fill_count: u64,
+    halted: bool,
+    buffers: Buffers,
+}
+
+/// Memory that steps reuse.
+#[derive(Debug, Default)]
+struct Buffers {
+    fills: Vec<Fill>,
+    trades: Vec<Trade>,
+    gathered: Vec<Vec<Prediction>>,
+    intents: Vec<decide::Intent>,
+    closes: Vec<Option<Price>>,
+}
+
+impl Session {
+    /// A session with the simulated broker.
+    ///
+    /// # Errors
+    /// [`SetupError`] with every problem of the settings.
+    pub fn new(setup: SessionSetup<'_>) -> Result<Self, SetupError> {
+        let problems = setup.config.validate();
+        if !problems.is_empty() {
+            return Err(SetupError::Config(problems));
+        }
+        let broker = SimulatedBroker::new(&setup.config.execution, setup.time_frame)?;
+        Self::with_broker(setup, Box::new(broker))
+    }
+
+    /// A session with a broker of the caller's choice.
+    ///
+    /// # Errors
+    /// [`SetupError`] with every problem of the settings.
+    pub fn with_broker(
+        setup: SessionSetup<'_>,
+        broker: Box<dyn Broker>,
+    ) -> Result<Self, SetupError> {
+        let config = setup.config;
+        let problems = config.validate();
+        if !problems.is_empty() {
+            return Err(SetupError::Config(problems));
+        }
+        let mut fusion = config.fusion.build();
+        for (model, info) in (0..).map(crate::fusion::ModelRef).zip(&setup.models) {
+            fusion.add_model(model, info)?;
+        }
+        let desk = RiskDesk::new(&RiskSetup {
+            risk: &config.risk,
+            execution: &config.execution,
+            portfolio: &config.portfolio,
+            time_frame: setup.time_frame,
+        })?;
+        let count = setup.symbols.len();
+        let initial_cash = Cash::from_f64(config.portfolio.initial_cash)?;
+        Ok(Self {
+            strategy: config.strategy.build(),
+            fusion,
+            broker,
+            desk,
+            portfolio: Portfolio::new(initial_cash, count),
+            book: TradeBook::new(setup.time_frame, count),
+            states: vec![SymbolState::default(); count],
+            refusals: BTreeMap::new(),
+            config_digest: setup.config_digest,
+            symbols: setup.symbols,
+            time_frame: setup.time_frame,
+            activated: vec![false; setup.models.len()],
+            models: setup.models,
+            allow_short: config.portfolio.allow_short,
+            closed_at: None,
+            next_seq: 0,
+            next_order: 0,
+            steps: 0,
+            fill_count: 0,
+            halted: false,
+            buffers: Buffers {
+                gathered: vec![Vec::new(); count],
+                ..Buffers::default()
+            },
+        })
+    }
+
+    /// Takes the step at `input.closed_at`; see the head of the file for its order.
+    ///
+    /// # Errors
+    /// [`StepError::Input`] where the input is wrong: nothing has happened, and the session goes
+    /// on. After any other error it is halted.
+    pub fn step(
+        &mut self,
+        input: &StepInput<'_>,
+        journal: &mut dyn JournalSink,
+    ) -> Result<StepReport<'_>, StepError> {
+        if self.halted {
+            return Err(StepError::Halted);
+        }
+        self.check(input)?;
+        // Until the step is complete the session is halted, so an error leaves it so.
+        self.halted = true;
+        self.begin(input.closed_at, journal)?;
+        self.settle(input, journal)?;
+        let point = self.mark(input, journal)?;
+        self.decide(input, journal)?;
+        self.place(input.closed_at, journal)?;
+        debug_assert_eq!(self.portfolio.check(), Ok(()));
+        self.steps += 1;
+        self.halted = false;
+        Ok(StepReport {
+            point,
+            fills: &self.buffers.fills,
+            trades: &self.buffers.trades,
+        })
+    }
+
+    /// Ends the session: orders that wait expire, positions stay as they are marked. Later steps
+    /// are refused. Without a step there is nothing to end.
+    ///
+    /// # Errors
+    /// [`StepError::Journal`] where an event could not be kept; [`StepError::Halted`] where the
+    /// session is over already.
+    pub fn finish(&mut self, journal: &mut dyn JournalSink) -> Result<(), StepError> {
+        if self.halted {
+            return Err(StepError::Halted);
+        }
+        self.halted = true;
+        let Some(closed_at) = self.closed_at else {
+            return Ok(());
+        };
+        let mut waiting: Vec<Order> = self.states.iter().filter_map(|s| s.pending).collect();
+        waiting.sort_by_key(|order| order.id);
+        for order in waiting {
+            let event = Event::OrderExpired {
+                order: order.id,
+                reason: Expiry::SessionEnded,
+            };
+            self.record(closed_at, event, journal)?;
+            self.state(order.symbol, |state| state.pending = None);
+        }
+        let ended = Event::SessionEnded {
+            equity: self.portfolio.equity(),
+            steps: self.steps,
+            fills: self.fill_count,
+        };
+        self.record(closed_at, ended, journal)
+    }
+
+    /// Arms the drawdown breaker again, with equity now as the peak. Does nothing where it has not
+    /// tripped.
+    ///
+    /// # Errors
+    /// [`StepError::Journal`] where the event could not be kept; [`StepError::Halted`] where the
+    /// session is over.
+    pub fn reset_breaker(&mut self, journal: &mut dyn JournalSink) -> Result<(), StepError> {
+        if self.halted {
+            return Err(StepError::Halted);
+        }
+        let Some(closed_at) = self.closed_at.filter(|_| self.desk.breaker.is_tripped()) else {
+            return Ok(());
+        };
+        let equity = self.portfolio.equity();
+        self.halted = true;
+        self.record(closed_at, Event::BreakerReset { equity }, journal)?;
+        self.halted = false;
+        self.desk.breaker.reset(equity);
+        Ok(())
+    }
+
+    /// The portfolio.
+    #[must_use]
+    pub fn portfolio(&self) -> &Portfolio {
+        &self.portfolio
+    }
+
+    /// The breaker's state.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.desk.breaker
+    }
+
+    /// How often each refusal was given.
+    #[must_use]
+    pub fn refusals(&self) -> &BTreeMap<Refusal, u64> {
+        &self.refusals
+    }
+
+    /// Names in the order of symbol ids.
+    #[must_use]
+    pub fn symbols(&self) -> &[String] {
+        &self.symbols
+    }
+
+    /// The order of `symbol` that the broker has not answered yet.
+    #[must_use]
+    pub fn pending(&self, symbol: SymbolId) -> Option<&Order> {
+        self.states.get(symbol.index())?.pending.as_ref()
+    }
+
+    /// Finds everything wrong with `input` and takes the closes over as prices.
+    fn check(&mut self, input: &StepInput<'_>) -> Result<(), StepError> {
+        let mut problems = Vec::new();
+        if let Some(before) = self.closed_at.filter(|&before| input.closed_at <= before) {
+            problems.push(format!("the step before was at {before}"));
+        }
+        if input.bars.len() != self.symbols.len() {
+            problems.push(format!(
+                "it has {} bar slots for {} symbols",
+                input.bars.len(),
+                self.symbols.len()
+            ));
+        }
+        self.buffers.closes.clear();
+        for (bar, name) in input.bars.iter().zip(&self.symbols) {
+            let close = bar.and_then(|bar| match checked_close(bar, input.closed_at) {
+                Ok(close) => Some(close),
+                Err(problem) => {
+                    problems.push(format!("the bar of {name} {problem}"));
+                    None
+                }
+            });
+            self.buffers.closes.push(close);
+        }
+        for prediction in input.predictions.iter().flatten() {
+            if prediction.symbol.index() >= self.symbols.len() {
+                problems.push(format!("there is no symbol {}", prediction.symbol.0));
+            }
+            if prediction.model.index() >= self.models.len() {
+                problems.push(format!("there is no model {}", prediction.model.0));
+            }
+            if prediction.closed_at > input.closed_at {
+                problems.push(format!(
+                    "a prediction is from the future, {}",
+                    prediction.closed_at
+                ));
+            }
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(StepError::Input {
+            closed_at: input.closed_at,
+            problems,
+        })
+    }
+
+    /// Journals the start with the first step.
+    fn begin(&mut self, at: Timestamp, journal: &mut dyn JournalSink) -> Result<(), StepError> {
+        if self.closed_at.replace(at).is_some() {
+            return Ok(());
+        }
+        let started = Event::SessionStarted {
+            format: FORMAT,
+            config_digest: self.config_digest.clone(),
+            symbols: self.symbols.clone(),
+            time_frame: self.time_frame,
+            initial_cash: self.portfolio.initial_cash(),
+            models: self.models.clone(),
+        };
+        self.record(at, started, journal)
+    }
+
+    fn record(
+        &mut self,
+        at: Timestamp,
+        event: Event,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        let seq = self.next_seq;
+        journal.record(&JournalEntry { seq, at, event })?;
+        self.next_seq += 1;
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        symbol: SymbolId,
+        reason: Refusal,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        self.record(closed_at, Event::OrderRefused { symbol, reason }, journal)?;
+        *self.refusals.entry(reason).or_default() += 1;
+        Ok(())
+    }
+
+    /// Changes what is known of `symbol`, which has been checked to exist.
+    fn state(&mut self, symbol: SymbolId, change: impl FnOnce(&mut SymbolState)) {
+        if let Some(state) = self.states.get_mut(symbol.index()) {
+            change(state);
+        }
+    }
+}
+
+/// The close of a bar that may be stepped over, or what is wrong with the bar.
+fn checked_close(bar: &Bar, closed_at: Timestamp) -> Result<Price, String> {
+    if bar.closed_at != closed_at || bar.opened_at >= closed_at {
+        return Err(format!(
+            "is from {} to {}; it must close now",
+            bar.opened_at, bar.closed_at
+        ));
+    }
+    let positive = |value: f64, name: &str| match Price::from_f64(value) {
+        Ok(price) if price > Price::ZERO => Ok(price),
+        Ok(_) => Err(format!("has {name} {value}; it must be above 0")),
+        Err(error) => Err(format!("has {name} {error}")),
+    };
+    positive(bar.open, "open")?;
+    positive(bar.close, "close")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The second half of a step: predictions become signals, and signals orders or refusals.
+
+use super::{Session, StepError, StepInput};
+use crate::execution::{OrderId, OrderReason};
+use crate::fusion::ModelRef;
+use crate::journal::Event;
+use crate::ports::JournalSink;
+use crate::risk::{Account, Proposal};
+use crate::strategy::{Direction, Holding};
+use crate::types::{Cash, SymbolId, Timestamp};
+
+/// A wish to be on another side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Intent {
+    symbol: SymbolId,
+    target: Direction,
+    reason: OrderReason,
+    model: Option<ModelRef>,
+}
+
+impl Session {
+    /// Journals the predictions and gathers what should change, symbol by symbol.
+    pub(super) fn decide(
+        &mut self,
+        input: &StepInput<'_>,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        self.buffers.intents.clear();
+        self.gather(input, journal)?;
+        let count = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
+        for symbol in (0..count).map(SymbolId) {
+            // A symbol waits for its broker before it decides again.
+            if self.pending(symbol).is_some() {
+                continue;
+            }
+            let wished = self.wish(symbol, input.closed_at, journal)?;
+            let wished = self.emergency(symbol).or(wished);
+            self.buffers.intents.extend(wished);
+        }
+        Ok(())
+    }
+
+    /// Journals the predictions and sorts them by symbol.
+    fn gather(
+        &mut self,
+        input: &StepInput<'_>,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        for gathered in &mut self.buffers.gathered {
+            gathered.clear();
+        }
+        for prediction in input.predictions.iter().flatten() {
+            let model = prediction.model;
+            if self.activated.get(model.index()) == Some(&false) {
+                self.record(input.closed_at, Event::ModelActivated { model }, journal)?;
+                if let Some(activated) = self.activated.get_mut(model.index()) {
+                    *activated = true;
+                }
+            }
+            let predicted = Event::predicted(prediction, input.closed_at);
+            self.record(input.closed_at, predicted, journal)?;
+            if let Some(gathered) = self.buffers.gathered.get_mut(prediction.symbol.index()) {
+                gathered.push(*prediction);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the strategy wants changed for `symbol`.
+    fn wish(
+        &mut self,
+        symbol: SymbolId,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<Option<Intent>, StepError> {
+        let Some(predictions) = self.buffers.gathered.get(symbol.index()) else {
+            return Ok(None);
+        };
+        let newest = self
+            .states
+            .get(symbol.index())
+            .and_then(|s| s.bar_closed_at);
+        let refusal = predictions
+            .iter()
+            .find_map(|one| self.desk.refuse_prediction(one, closed_at, newest));
+        if let Some(reason) = refusal {
+            self.refuse(symbol, reason, closed_at, journal)?;
+            return Ok(None);
+        }
+        let Some(fused) = self.fusion.fuse(predictions)? else {
+            return Ok(None);
+        };
+        let holding = self.holding(symbol, closed_at);
+        let signal = self.strategy.decide(&fused, holding);
+        if signal.target == holding.direction {
+            return Ok(None);
+        }
+        let signalled = Event::Signalled {
+            symbol,
+            score: signal.score,
+            held: holding.direction,
+            target: signal.target,
+        };
+        self.record(closed_at, signalled, journal)?;
+        let reason = match (holding.direction, signal.target) {
+            (Direction::Flat, _) => OrderReason::Entry,
+            (_, Direction::Flat) => OrderReason::Exit,
+            _ => OrderReason::Flip,
+        };
+        Ok(Some(Intent {
+            symbol,
+            target: signal.target,
+            reason,
+            model: Some(fused.model),
+        }))
+    }
+
+    /// The closing of a position of `symbol` that a tripped breaker or ruin demands.
+    fn emergency(&self, symbol: SymbolId) -> Option<Intent> {
+        let breaker = &self.desk.breaker;
+        let reason = match (breaker.is_ruined(), breaker.is_tripped()) {
+            (true, _) => OrderReason::Ruin,
+            (false, true) => OrderReason::Breaker,
+            (false, false) => return None,
+        };
+        let held = self.portfolio.position(symbol)?.direction();
+        (held != Direction::Flat).then_some(Intent {
+            symbol,
+            target: Direction::Flat,
+            reason,
+            model: None,
+        })
+    }
+
+    fn holding(&self, symbol: SymbolId, closed_at: Timestamp) -> Holding {
+        let position = self.portfolio.position(symbol).copied().unwrap_or_default();
+        let bars = position.opened_at().map_or(0, |opened_at| {
+            closed_at.nanos_since(opened_at) / self.time_frame.nanos()
+        });
+        Holding {
+            direction: position.direction(),
+            bars: u32::try_from(bars).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Asks risk for every intent, closings before openings so that they make room, and submits
+    /// what is approved.
+    pub(super) fn place(
+        &mut self,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        for closings in [true, false] {
+            for index in 0..self.buffers.intents.len() {
+                let Some(&intent) = self.buffers.intents.get(index) else {
+                    continue;
+                };
+                if (intent.target == Direction::Flat) == closings {
+                    self.place_one(&intent, closed_at, journal)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place_one(
+        &mut self,
+        intent: &Intent,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        let symbol = intent.symbol;
+        let proposal = Proposal {
+            id: OrderId(self.next_order),
+            symbol,
+            target: intent.target,
+            decided_at: closed_at,
+            reason: intent.reason,
+            model: intent.model,
+        };
+        let position = self.portfolio.position(symbol).copied().unwrap_or_default();
+        let account = Account {
+            equity: self.portfolio.equity(),
+            held: position.quantity(),
+            mark: self.states.get(symbol.index()).and_then(|s| s.close),
+            others: self.exposure_without(symbol),
+        };
+        let verdict = self.desk.review(&proposal, &account);
+        if let Some(reason) = verdict.refused {
+            self.refuse(symbol, reason, closed_at, journal)?;
+        }
+        if let Some(approved) = verdict.approved {
+            let order = *approved.order();
+            self.record(closed_at, Event::OrderApproved(order), journal)?;
+            self.next_order += 1;
+            self.state(symbol, |state| state.pending = Some(order));
+            self.broker.submit(approved);
+        }
+        Ok(())
+    }
+
+    /// The values of all other symbols without their signs, as they will be when what waits at the
+    /// broker is filled.
+    fn exposure_without(&self, symbol: SymbolId) -> Cash {
+        let positions = self.portfolio.positions().iter().zip(&self.states);
+        let others = (0..).map(SymbolId).zip(positions);
+        others
+            .filter(|&(other, _)| other != symbol)
+            .map(
+                |(_, (position, state))| match (state.pending, state.close) {
+                    (Some(order), Some(close)) => {
+                        close.times(position.quantity() + order.quantity).abs()
+                    }
+                    _ => position.value().abs(),
+                },
+            )
+            .sum()
+    }
+}

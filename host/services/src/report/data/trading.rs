@@ -1,0 +1,196 @@
+//! The strategy after costs, its benchmarks, its trades.
+
+use fusebox_engine::types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Estimate, Period};
+
+/// The out-of-sample backtest and its benchmarks, over the same bars and with the same costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trading {
+    /// Quote currency of every amount, such as `USDT`.
+    pub currency: String,
+    /// Cash at the start, for the strategy and for each benchmark.
+    pub initial_cash: f64,
+    /// The traded range.
+    pub period: Period,
+    /// One point for each closing time, ascending. Charts thin it out; numbers never do.
+    pub curve: Vec<CurvePoint>,
+    /// The strategy.
+    pub strategy: Performance,
+    /// Equal weights bought at the first open and held.
+    pub buy_and_hold: Performance,
+    /// Cash only.
+    pub flat: Performance,
+    /// Annualised mean return of the strategy minus that of buy and hold.
+    pub excess_return: Estimate,
+    /// Probability that the true Sharpe ratio is above 0 (Bailey and Lopez de Prado 2012).
+    pub probabilistic_sharpe_ratio: Option<f64>,
+    /// The same against the best Sharpe ratio that `trials` tries would show by luck (2014).
+    pub deflated_sharpe_ratio: Option<f64>,
+    /// Configurations tried, this one included.
+    pub trials: u32,
+    /// Calendar months (UTC), ascending.
+    pub monthly_returns: Vec<MonthReturn>,
+    /// What trading cost.
+    pub costs: Costs,
+    /// Refused orders by reason.
+    pub refusals: Vec<NamedCount>,
+    /// Approved orders that expired before a bar could fill them.
+    pub expired_orders: u64,
+    /// Totals by symbol, in id order.
+    pub symbols: Vec<SymbolSummary>,
+    /// All round trips, in order of entry. The page lists the last ones and says how many.
+    pub trades: Vec<TradeRow>,
+}
+
+/// The state at one closing time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Close time of the bar.
+    pub closed_at: Timestamp,
+    /// Equity of the strategy.
+    pub strategy_equity: f64,
+    /// Equity of buy and hold.
+    pub buy_and_hold_equity: f64,
+    /// Sum of absolute position values over the strategy's equity.
+    pub gross_exposure: f64,
+}
+
+/// Key figures of one equity curve.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Performance {
+    /// Equity at the end.
+    pub final_equity: Option<f64>,
+    /// Final equity over initial cash, minus 1.
+    pub total_return: Option<f64>,
+    /// Compound annual growth rate.
+    pub annual_growth_rate: Option<f64>,
+    /// Annualised standard deviation of bar returns.
+    pub annual_volatility: Option<f64>,
+    /// Annualised Sharpe ratio, risk-free rate 0, with a block-bootstrap interval.
+    pub sharpe_ratio: Estimate,
+    /// Annualised Sortino ratio, target 0.
+    pub sortino_ratio: Option<f64>,
+    /// Annual growth rate over maximum drawdown.
+    pub calmar_ratio: Option<f64>,
+    /// Largest fall from a peak, a positive fraction of the peak.
+    pub max_drawdown: Option<f64>,
+    /// Longest time below a peak, in days.
+    pub longest_drawdown_days: Option<f64>,
+    /// Round trips.
+    pub trades: Option<u64>,
+    /// Share of round trips with a net profit.
+    pub win_rate: Option<f64>,
+    /// Sum of profits over sum of losses, net.
+    pub profit_factor: Option<f64>,
+    /// Mean net return of a round trip.
+    pub mean_trade_return: Option<f64>,
+    /// Traded value a year over mean equity.
+    pub annual_turnover: Option<f64>,
+    /// Share of bars with an open position.
+    pub time_in_market: Option<f64>,
+    /// Mean gross exposure over all bars.
+    pub mean_exposure: Option<f64>,
+}
+
+/// Returns of one calendar month.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MonthReturn {
+    /// Year.
+    pub year: i16,
+    /// Month, 1 to 12.
+    pub month: u8,
+    /// Return of the strategy.
+    pub strategy: Option<f64>,
+    /// Return of buy and hold.
+    pub buy_and_hold: Option<f64>,
+}
+
+/// From gross to net: `gross_profit - fees - slippage = net_profit`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Profit at the undisturbed prices, without fees.
+    pub gross_profit: f64,
+    /// Fees paid.
+    pub fees: f64,
+    /// Paid through worse prices.
+    pub slippage: f64,
+    /// Profit after both, open positions marked at the last close.
+    pub net_profit: f64,
+    /// Value traded.
+    pub traded_value: f64,
+    /// Orders filled.
+    pub fills: u64,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedCount {
+    /// What.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Totals of one symbol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SymbolSummary {
+    /// Symbol.
+    pub symbol: String,
+    /// Round trips.
+    pub trades: u64,
+    /// Share with a net profit.
+    pub win_rate: Option<f64>,
+    /// Sum of profits over sum of losses, net.
+    pub profit_factor: Option<f64>,
+    /// Mean net return of a round trip.
+    pub mean_trade_return: Option<f64>,
+    /// Mean holding time in bars.
+    pub mean_bars_held: Option<f64>,
+    /// From gross to net.
+    pub costs: Costs,
+}
+
+/// Direction of a round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TradeSide {
+    /// Bought first.
+    Long,
+    /// Sold first.
+    Short,
+}
+
+/// One round trip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TradeRow {
+    /// Symbol.
+    pub symbol: String,
+    /// Direction.
+    pub side: TradeSide,
+    /// Open time of the bar of the entry fill.
+    pub entered_at: Timestamp,
+    /// Open time of the bar of the last exit fill; `None` while the position is open.
+    pub exited_at: Option<Timestamp>,
+    /// Amount in the base asset, positive.
+    pub quantity: f64,
+    /// Mean entry price.
+    pub entry_price: f64,
+    /// Mean exit price; `None` while the position is open.
+    pub exit_price: Option<f64>,
+    /// Profit at the undisturbed prices, without fees.
+    pub gross_profit: f64,
+    /// Fees of all its fills.
+    pub fees: f64,
+    /// Slippage of all its fills.
+    pub slippage: f64,
+    /// Profit after both.
+    pub net_profit: f64,
+    /// Net profit over the value at entry.
+    pub net_return: Option<f64>,
+    /// Bars between entry and exit.
+    pub bars_held: u64,
+    /// Why it was closed, such as `signal`; `open` while it is not.
+    pub exit_reason: String,
+}

@@ -1,0 +1,385 @@
+//! Fills the report's data from the pieces of a run.
+
+use std::collections::BTreeMap;
+
+use fusebox_engine::backtest::BacktestResult;
+use fusebox_engine::dataset::{Fold, Period as EnginePeriod};
+use fusebox_engine::execution::OrderReason;
+use fusebox_engine::labels::{CLASSES, Label, LabelKind, LabelReport as Counts};
+use fusebox_engine::portfolio::Trade;
+use fusebox_engine::strategy::Direction as Side;
+use fusebox_engine::types::{Cash, Market, Quantity, SymbolId, Timestamp};
+
+use super::folds::FoldModel;
+use super::prepare::Prepared;
+use super::score::FoldScores;
+use super::spec::PipelineSpec;
+use super::trade::{Curve, Traded, net_return};
+use crate::data::Origin;
+use crate::report::{
+    ClassCount, Costs, CurvePoint, DataSource, FeatureImportance, FoldRow, HorizonBucket,
+    LabelReport, MarketSummary, MonthReturn, NamedCount, Period, SymbolSummary, TradeRow,
+    TradeSide,
+};
+
+/// Buckets of the label horizon.
+const HORIZON_BUCKETS: u32 = 12;
+
+/// What the run saw.
+pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> MarketSummary {
+    let loaded = &prepared.loaded;
+    let market = &loaded.market;
+    let all = || market.series().iter().filter(|series| !series.bars.is_empty());
+    let epoch = Timestamp::from_nanos(0);
+    let expected = |first: Timestamp, last: Timestamp| {
+        let bars = last.nanos_since(first) / market.time_frame().nanos() + 1;
+        u64::try_from(bars).unwrap_or(0)
+    };
+    let missing = all().map(|series| {
+        let (first, last) = (series.bars[0].opened_at, series.bars[series.bars.len() - 1].opened_at);
+        expected(first, last).saturating_sub(series.bars.len() as u64)
+    });
+    let (source, exchange) = match loaded.origin {
+        Origin::Files => (DataSource::Files, Some(spec.data.exchange.clone())),
+        Origin::Simulated { seed, signal_ic, signal_horizon_bars } => {
+            (DataSource::Simulated { signal_ic, horizon_bars: signal_horizon_bars, seed }, None)
+        }
+    };
+    MarketSummary {
+        source,
+        exchange,
+        symbols: market.names().map(str::to_owned).collect(),
+        time_frame: market.time_frame(),
+        first_opened_at: all().map(|s| s.bars[0].opened_at).min().unwrap_or(epoch),
+        last_closed_at: all().map(|s| s.bars[s.bars.len() - 1].closed_at).max().unwrap_or(epoch),
+        bars: all().map(|series| series.bars.len() as u64).sum(),
+        missing_bars: missing.sum(),
+        warnings: loaded.warnings.clone(),
+    }
+}
+
+/// One row of the table of folds.
+pub(super) fn fold_row(
+    fold: &Fold,
+    model: &FoldModel,
+    scores: FoldScores,
+    sharpe_ratio: Option<f64>,
+) -> FoldRow {
+    let counts = (fold.train_counts, fold.valid_counts);
+    FoldRow {
+        fold: number(fold.index),
+        train: period(fold.train),
+        valid: period(fold.valid.unwrap_or(EnginePeriod {
+            from: fold.test.from,
+            to: fold.test.from,
+        })),
+        test: period(fold.test),
+        train_rows: counts.0.samples as u64,
+        valid_rows: counts.1.samples as u64,
+        test_rows: model.predictions.len() as u64,
+        purged_rows: (counts.0.purged + counts.1.purged) as u64,
+        embargoed_rows: (counts.0.embargoed + counts.1.embargoed) as u64,
+        best_iteration: model.best_iteration,
+        accuracy: scores.accuracy,
+        majority_accuracy: scores.majority_accuracy,
+        accuracy_difference: scores.accuracy_difference,
+        log_loss: scores.log_loss,
+        matthews_correlation: scores.matthews_correlation,
+        information_coefficient: scores.information_coefficient,
+        sharpe_ratio,
+    }
+}
+
+/// A fold's number in files and tables, from 1.
+pub(super) fn number(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
+}
+
+fn period(period: EnginePeriod) -> Period {
+    Period { from: period.from, to: period.to }
+}
+
+/// Each column's share of its fold model's gain; empty where a model has no importance.
+pub(super) fn importance(columns: &[String], models: &[FoldModel]) -> Vec<FeatureImportance> {
+    let by_fold: Option<Vec<&Vec<f64>>> =
+        models.iter().map(|model| model.importance.as_ref()).collect();
+    let Some(by_fold) = by_fold else { return Vec::new() };
+    let share = |gains: &[f64], position: usize| {
+        let total: f64 = gains.iter().sum();
+        let own = gains.get(position).copied().unwrap_or(0.0);
+        if total > 0.0 { own / total } else { 0.0 }
+    };
+    columns
+        .iter()
+        .enumerate()
+        .map(|(position, feature)| FeatureImportance {
+            feature: feature.clone(),
+            gain_share_by_fold: by_fold.iter().map(|gains| share(gains, position)).collect(),
+        })
+        .collect()
+}
+
+/// How the labels of all symbols came out.
+pub(super) fn label_report(spec: &PipelineSpec, prepared: &Prepared) -> LabelReport {
+    let per_symbol: Vec<Counts> =
+        prepared.samples.symbols().map(|symbol| Counts::of(&symbol.labels)).collect();
+    let sum = |count: &dyn Fn(&Counts) -> usize| -> u64 {
+        per_symbol.iter().map(|one| count(one) as u64).sum()
+    };
+    let weighted = |value: &dyn Fn(&Counts) -> Option<f64>| -> Option<f64> {
+        let total: usize = per_symbol.iter().map(|one| one.labelled).sum();
+        let values = per_symbol.iter().filter_map(|one| Some(value(one)? * one.labelled as f64));
+        (total > 0).then(|| values.sum::<f64>() / total as f64)
+    };
+    let named = |name: &str, rows: u64| ClassCount { name: name.to_owned(), rows };
+    LabelReport {
+        description: label_description(spec),
+        labelled_rows: sum(&|one| one.labelled),
+        unlabelled_rows: sum(&|one| one.bars - one.labelled),
+        ambiguous_rows: sum(&|one| one.ambiguous),
+        balance: (0..CLASSES.len())
+            .map(|class| named(CLASSES[class], sum(&|one| one.class_counts[class])))
+            .collect(),
+        reasons: vec![
+            named("upper", sum(&|one| one.upper)),
+            named("lower", sum(&|one| one.lower)),
+            named("vertical", sum(&|one| one.vertical)),
+            named("ambiguous", sum(&|one| one.ambiguous)),
+        ],
+        horizon: horizon(spec, prepared),
+        mean_horizon_bars: weighted(&|one| one.mean_duration_bars),
+        mean_uniqueness: weighted(&|one| one.average_uniqueness),
+    }
+}
+
+fn label_description(spec: &PipelineSpec) -> String {
+    let labels = &spec.labels;
+    let kind = match labels.kind {
+        LabelKind::TripleBarrier => "triple barrier",
+        LabelKind::FixedHorizon => "fixed horizon",
+    };
+    format!(
+        "{kind}, {} bars, {} sigma up, {} sigma down, volatility span {} bars",
+        labels.horizon_bars, labels.upper_sigmas, labels.lower_sigmas, labels.volatility_span_bars
+    )
+}
+
+fn horizon(spec: &PipelineSpec, prepared: &Prepared) -> Vec<HorizonBucket> {
+    let longest = spec.labels.horizon_bars.max(1);
+    let width = longest.div_ceil(HORIZON_BUCKETS);
+    let mut rows = vec![0u64; longest.div_ceil(width) as usize];
+    for symbol in prepared.samples.symbols() {
+        for (bar, label) in symbol.labels.iter().enumerate() {
+            let Some(Label { end_bar, .. }) = label else { continue };
+            let bars = end_bar.saturating_sub(bar).max(1);
+            if let Some(rows) = rows.get_mut((bars - 1) / width as usize) {
+                *rows += 1;
+            }
+        }
+    }
+    (0..)
+        .zip(rows)
+        .map(|(bucket, rows)| HorizonBucket {
+            from_bars: bucket * width + 1,
+            to_bars: ((bucket + 1) * width).min(longest),
+            rows,
+        })
+        .collect()
+}
+
+/// The curve that the page draws.
+pub(super) fn curve(strategy: &Curve, held: &Curve) -> Vec<CurvePoint> {
+    let points = strategy.times.iter().zip(&strategy.equity).zip(&held.equity);
+    points
+        .zip(&strategy.exposure)
+        .map(|(((at, strategy), held), exposure)| CurvePoint {
+            closed_at: *at,
+            strategy_equity: *strategy,
+            buy_and_hold_equity: *held,
+            gross_exposure: *exposure,
+        })
+        .collect()
+}
+
+/// Months of both curves side by side.
+pub(super) fn months(
+    strategy: &[fusebox_engine::eval::trading::MonthlyReturn],
+    held: &[fusebox_engine::eval::trading::MonthlyReturn],
+) -> Vec<MonthReturn> {
+    let mut all: BTreeMap<(i16, i8), (Option<f64>, Option<f64>)> = BTreeMap::new();
+    for one in strategy {
+        all.entry((one.year, one.month)).or_default().0 = Some(one.change);
+    }
+    for one in held {
+        all.entry((one.year, one.month)).or_default().1 = Some(one.change);
+    }
+    all.into_iter()
+        .map(|((year, month), (strategy, buy_and_hold))| MonthReturn {
+            year,
+            month: month.unsigned_abs(),
+            strategy,
+            buy_and_hold,
+        })
+        .collect()
+}
+
+/// From gross to net, over all symbols.
+pub(super) fn costs(result: &BacktestResult) -> Costs {
+    let net = result.final_equity() - result.initial_cash;
+    let (fees, slippage) = (result.costs.fees, result.costs.slippage);
+    Costs {
+        gross_profit: (net + fees + slippage).to_f64(),
+        fees: fees.to_f64(),
+        slippage: slippage.to_f64(),
+        net_profit: net.to_f64(),
+        traded_value: result.costs.turnover.to_f64(),
+        fills: result.costs.fills,
+    }
+}
+
+/// Refused orders by reason.
+pub(super) fn refusals(result: &BacktestResult) -> Vec<NamedCount> {
+    let named = result.refusals.iter();
+    named.map(|(reason, count)| NamedCount { name: reason.to_string(), count: *count }).collect()
+}
+
+/// Totals by symbol.
+pub(super) fn symbols(market: &Market, traded: &Traded) -> Vec<SymbolSummary> {
+    (0..)
+        .map(SymbolId)
+        .zip(market.names())
+        .map(|(symbol, name)| symbol_summary(symbol, name, &traded.strategy))
+        .collect()
+}
+
+fn symbol_summary(symbol: SymbolId, name: &str, result: &BacktestResult) -> SymbolSummary {
+    let ratio = |above: f64, below: f64| (below > 0.0).then(|| above / below);
+    let trades: Vec<&Trade> = result.trades.iter().filter(|one| one.symbol == symbol).collect();
+    let nets: Vec<f64> = trades.iter().map(|trade| trade.net.to_f64()).collect();
+    let returns: Vec<f64> = trades.iter().filter_map(|trade| net_return(trade)).collect();
+    let wins = nets.iter().filter(|net| **net > 0.0).count();
+    let gains: f64 = nets.iter().filter(|net| **net > 0.0).sum();
+    let losses: f64 = nets.iter().filter(|net| **net < 0.0).sum();
+    let bars: u64 = trades.iter().map(|trade| u64::from(trade.bars_held)).sum();
+    let count = trades.len() as f64;
+    SymbolSummary {
+        symbol: name.to_owned(),
+        trades: trades.len() as u64,
+        win_rate: ratio(wins as f64, count),
+        profit_factor: ratio(gains, -losses),
+        mean_trade_return: ratio(returns.iter().sum(), returns.len() as f64),
+        mean_bars_held: ratio(bars as f64, count),
+        costs: symbol_costs(symbol, &trades, result),
+    }
+}
+
+fn symbol_costs(symbol: SymbolId, trades: &[&Trade], result: &BacktestResult) -> Costs {
+    let own = result.costs_by_symbol.get(symbol.index()).copied().unwrap_or_default();
+    let ended: Cash = trades.iter().map(|trade| trade.gross).sum();
+    let ended_slippage: Cash = trades.iter().map(|trade| trade.slippage).sum();
+    let held = result.open_positions.iter().find(|one| one.symbol == symbol);
+    let unrealised = held.map_or(Cash::ZERO, |one| one.unrealised);
+    // An open position's profit is after its slippage; before costs it is that much better.
+    let gross = ended + unrealised + (own.slippage - ended_slippage);
+    Costs {
+        gross_profit: gross.to_f64(),
+        fees: own.fees.to_f64(),
+        slippage: own.slippage.to_f64(),
+        net_profit: (gross - own.fees - own.slippage).to_f64(),
+        traded_value: own.turnover.to_f64(),
+        fills: own.fills,
+    }
+}
+
+/// All round trips by entry, those still open included.
+pub(super) fn trades(market: &Market, result: &BacktestResult) -> Vec<TradeRow> {
+    let name = |symbol| market.get(symbol).map_or(String::new(), |series| series.name.clone());
+    let ended = result.trades.iter().map(|trade| TradeRow {
+        symbol: name(trade.symbol),
+        side: side(trade.direction == Side::Short),
+        entered_at: trade.opened_at,
+        exited_at: Some(trade.closed_at),
+        quantity: trade.quantity.to_f64(),
+        entry_price: trade.entry_price.to_f64(),
+        exit_price: Some(trade.exit_price.to_f64()),
+        gross_profit: trade.gross.to_f64(),
+        fees: trade.fees.to_f64(),
+        slippage: trade.slippage.to_f64(),
+        net_profit: trade.net.to_f64(),
+        net_return: net_return(trade),
+        bars_held: u64::from(trade.bars_held),
+        exit_reason: reason(trade.exit_reason).to_owned(),
+    });
+    let mut rows: Vec<TradeRow> = ended.collect();
+    for position in &result.open_positions {
+        rows.extend(open_row(market, result, position.symbol, name(position.symbol)));
+    }
+    rows.sort_by(|a, b| (a.entered_at, &a.symbol).cmp(&(b.entered_at, &b.symbol)));
+    rows
+}
+
+/// The row of a position that is still held.
+fn open_row(
+    market: &Market,
+    result: &BacktestResult,
+    symbol: SymbolId,
+    name: String,
+) -> Option<TradeRow> {
+    let position = result.open_positions.iter().find(|one| one.symbol == symbol)?;
+    let mut held = Quantity::ZERO;
+    let mut since = None;
+    let (mut fees, mut slippage) = (Cash::ZERO, Cash::ZERO);
+    for fill in result.fills.iter().filter(|fill| fill.symbol == symbol) {
+        let before = held.signum();
+        held += fill.quantity;
+        if held.signum() != before {
+            (fees, slippage, since) = (Cash::ZERO, Cash::ZERO, Some(fill.filled_at));
+        }
+        fees += fill.fee;
+        slippage += fill.slippage;
+    }
+    let entered_at = since?;
+    let last = result.equity.last()?.at;
+    let gross = position.unrealised + slippage;
+    let net = position.unrealised - fees;
+    let entry = position.average_price.times(position.quantity).abs().to_f64();
+    let bars_held = last.nanos_since(entered_at) / market.time_frame().nanos();
+    Some(TradeRow {
+        symbol: name,
+        side: side(position.quantity.signum() < 0),
+        entered_at,
+        exited_at: None,
+        quantity: position.quantity.abs().to_f64(),
+        entry_price: position.average_price.to_f64(),
+        exit_price: None,
+        gross_profit: gross.to_f64(),
+        fees: fees.to_f64(),
+        slippage: slippage.to_f64(),
+        net_profit: net.to_f64(),
+        net_return: (entry > 0.0).then(|| net.to_f64() / entry),
+        bars_held: u64::try_from(bars_held).unwrap_or(0),
+        exit_reason: "open".to_owned(),
+    })
+}
+
+fn side(is_short: bool) -> TradeSide {
+    if is_short { TradeSide::Short } else { TradeSide::Long }
+}
+
+fn reason(reason: OrderReason) -> &'static str {
+    match reason {
+        OrderReason::Entry => "entry",
+        OrderReason::Exit => "signal",
+        OrderReason::Flip => "flip",
+        OrderReason::Breaker => "drawdown breaker",
+        OrderReason::Ruin => "ruin",
+        _ => "other",
+    }
+}
+
+/// The quote asset's name, where every symbol ends with the same well-known one.
+pub(super) fn currency(market: &Market) -> String {
+    const QUOTES: [&str; 8] = ["USDT", "USDC", "FDUSD", "USD", "EUR", "GBP", "BTC", "ETH"];
+    let known = QUOTES.iter().find(|quote| market.names().all(|name| name.ends_with(**quote)));
+    known.map_or_else(|| "quote".to_owned(), |quote| (*quote).to_owned())
+}

@@ -1,0 +1,122 @@
+//! Why a run stops.
+
+use fusebox_engine::backtest::{BacktestError, SignalTableError};
+use fusebox_engine::dataset::{DatasetError, SplitError};
+use fusebox_engine::eval::OutcomeError;
+use fusebox_engine::features::{ExtractError, FeatureSetError};
+use fusebox_engine::journal::JournalError;
+use fusebox_engine::labels::LabelProblem;
+use fusebox_engine::problem::Problem;
+use fusebox_engine::session::SetupError;
+use fusebox_plugin_api::error::PluginError;
+
+use super::output::OutputError;
+use crate::data::DataError;
+use crate::report::ReportError;
+
+/// Why a run stopped. Nothing is left under the name of the run directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// Settings that cannot be used, every one of them.
+    #[error("the configuration cannot be used:{}", lines(.0))]
+    Config(Vec<String>),
+    /// The learner refuses the hyper-parameters.
+    #[error("`model.params` cannot be used by {plugin}: {source}")]
+    Params {
+        /// The plugin.
+        plugin: String,
+        /// What it says.
+        source: PluginError,
+    },
+    /// The plugin has no learner, or none for this task.
+    #[error("{plugin} cannot learn {what}; `fusebox plugin list` shows what each plugin can do")]
+    NoLearner {
+        /// The plugin.
+        plugin: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The bars.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The list of features.
+    #[error(transparent)]
+    Features(#[from] FeatureSetError),
+    /// The bars do not fit the features.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The walk-forward plan does not fit the data.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The plugin failed in a fold.
+    #[error("{plugin} failed in fold {fold} while it was to {doing}: {source}")]
+    Plugin {
+        /// The plugin.
+        plugin: String,
+        /// The fold, from 1.
+        fold: usize,
+        /// What it was asked to do.
+        doing: &'static str,
+        /// What it says.
+        source: PluginError,
+    },
+    /// A prediction is not a probability.
+    #[error(transparent)]
+    Outcome(#[from] OutcomeError),
+    /// Predictions do not make a table.
+    #[error(transparent)]
+    Signals(#[from] SignalTableError),
+    /// The backtest.
+    #[error(transparent)]
+    Backtest(#[from] BacktestError),
+    /// A baseline.
+    #[error(transparent)]
+    Baseline(#[from] SetupError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The run directory.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A table of results.
+    #[error("cannot write {file}: {message}")]
+    Table {
+        /// Which file.
+        file: &'static str,
+        /// What went wrong.
+        message: String,
+    },
+    /// The threads.
+    #[error("cannot start {threads} threads: {message}; lower `run.threads`")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// What the system said.
+        message: String,
+    },
+}
+
+impl TrainingError {
+    /// Whether other settings, and not another attempt, are what is needed.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Params { .. } | Self::Features(_) | Self::Split(_))
+    }
+}
+
+/// The problems of a specification, in the words of its keys.
+pub(super) fn config_problems(labels: &[LabelProblem], session: &[Problem]) -> Vec<String> {
+    let labels = labels.iter().map(ToString::to_string);
+    labels.chain(session.iter().map(ToString::to_string)).collect()
+}
+
+fn lines(problems: &[String]) -> String {
+    problems.iter().map(|problem| format!("\n  - {problem}")).collect()
+}

@@ -1,0 +1,37 @@
+//! One run: from bars to a report.
+//!
+//! [`run`] reads from top to bottom what a run is: load, features, labels, folds, training through
+//! the plugin, out-of-sample predictions, the backtest, scores, and a run directory that appears
+//! only when it is complete. It trains on nothing that it later scores.
+//!
+//! | file | step |
+//! |---|---|
+//! | `spec` | what to do, resolved |
+//! | `prepare` | bars, features, labels, folds |
+//! | `folds` | fit, save, load again, predict |
+//! | `score` | quality of the predictions |
+//! | `trade` | the backtest and its benchmarks |
+//! | `describe`, `tables` | the report's data, the CSV files |
+//! | `output` | the run directory |
+
+mod describe;
+mod digest;
+mod error;
+mod folds;
+mod output;
+mod plugin;
+mod prepare;
+mod run;
+mod score;
+mod spec;
+mod tables;
+mod trade;
+
+pub use error::TrainingError;
+pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
+pub use plugin::{PluginId, TrainingPlugin};
+pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};
+pub use spec::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
+
+#[cfg(test)]
+mod tests;

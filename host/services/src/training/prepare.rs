@@ -1,0 +1,68 @@
+//! From bars to folds: everything that happens before a learner is asked.
+
+use std::sync::Arc;
+
+use fusebox_engine::dataset::{Fold, Samples, SymbolSamples};
+use fusebox_engine::features::{FeatureContext, FeatureSet, extract_symbol};
+use fusebox_engine::labels::label_series;
+use fusebox_engine::types::{Market, SymbolId};
+use rayon::prelude::*;
+
+use super::error::TrainingError;
+use super::spec::PipelineSpec;
+use crate::data::{DataSource, LoadedMarket};
+use crate::progress::Progress;
+
+/// What training starts from.
+pub(super) struct Prepared {
+    pub loaded: LoadedMarket,
+    pub features: FeatureSet,
+    pub samples: Samples,
+    pub folds: Vec<Fold>,
+}
+
+/// Loads the bars and makes features, labels and folds. Symbols are partitions that share nothing;
+/// they run on the caller's thread pool.
+pub(super) fn prepare(
+    spec: &PipelineSpec,
+    source: &dyn DataSource,
+    progress: &dyn Progress,
+) -> Result<Prepared, TrainingError> {
+    progress.start("bars", 1);
+    let loaded = source.load(&spec.data);
+    progress.finish();
+    let loaded = loaded?;
+
+    let market = &loaded.market;
+    let features = FeatureSet::parse(&spec.features, &FeatureContext::of(market))?;
+    progress.start("features and labels", market.series().len() as u64);
+    let symbols = symbol_samples(spec, market, &features, progress);
+    progress.finish();
+
+    let samples = Samples::new(symbols?, market.time_frame())?;
+    let folds = samples.split(&spec.split)?;
+    Ok(Prepared { loaded, features, samples, folds })
+}
+
+fn symbol_samples(
+    spec: &PipelineSpec,
+    market: &Market,
+    features: &FeatureSet,
+    progress: &dyn Progress,
+) -> Result<Vec<SymbolSamples>, TrainingError> {
+    let ids: Vec<SymbolId> = (0..).map(SymbolId).take(market.series().len()).collect();
+    ids.into_par_iter()
+        .zip(market.series().par_iter())
+        .map(|(symbol, series)| {
+            let features = extract_symbol(features, market, symbol, spec.extract)?;
+            let labels = label_series(series, &spec.labels, spec.extract.max_gap_bars);
+            progress.advance(1);
+            Ok(SymbolSamples { features, labels })
+        })
+        .collect()
+}
+
+/// The names of the feature columns.
+pub(super) fn columns(samples: &Samples) -> Arc<[String]> {
+    samples.schema().features.clone().into()
+}

@@ -1,0 +1,375 @@
+//! The steps of a run, in order.
+
+use std::path::{Path, PathBuf};
+
+use fusebox_engine::eval::EvaluationOptions;
+use fusebox_engine::eval::trading::TradingReportOptions;
+use fusebox_engine::journal::{Event, JournalEntry, JournalError, JsonLines};
+use fusebox_engine::ports::JournalSink;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+
+use super::describe;
+use super::digest::run_digest;
+use super::error::{TrainingError, config_problems};
+use super::folds::{FoldModel, Trainer};
+use super::output::{RunDirectory, RunFileWriter, RunManifest};
+use super::plugin::{PluginId, TrainingPlugin};
+use super::prepare::{Prepared, columns, prepare};
+use super::score::{Scored, classification, fold_scores};
+use super::spec::PipelineSpec;
+use super::tables;
+use super::trade::{Curve, Traded, judge, signals, trade};
+use crate::data::DataSource;
+use crate::progress::Progress;
+use crate::report::{
+    ConfigText, FileDigest, FoldRow, ModelArtifact, NamedText, PluginIdentity, ReportData,
+    Reproducibility, Trading, render,
+};
+
+/// Name of the journal inside a run directory.
+pub const JOURNAL_FILE: &str = "journal.jsonl";
+/// Name of the report inside a run directory.
+pub const REPORT_FILE: &str = "report.html";
+/// Name of the metrics inside a run directory.
+pub const METRICS_FILE: &str = "metrics.json";
+
+/// What a run needs from outside.
+#[derive(Clone, Copy)]
+pub struct RunEnvironment<'a> {
+    /// Where bars come from.
+    pub source: &'a dyn DataSource,
+    /// Who trains.
+    pub plugin: &'a dyn TrainingPlugin,
+    /// The run directory.
+    pub out: &'a Path,
+    /// Whether a run that is there may be replaced.
+    pub overwrite: bool,
+    /// Who is told of progress.
+    pub progress: &'a dyn Progress,
+    /// Seconds since the run began, for the report only.
+    pub elapsed_s: &'a (dyn Fn() -> f64 + Sync),
+}
+
+impl std::fmt::Debug for RunEnvironment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunEnvironment")
+            .field("plugin", &self.plugin.identity())
+            .field("out", &self.out)
+            .field("overwrite", &self.overwrite)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a run found.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// The run directory.
+    pub out: PathBuf,
+    /// Everything that the report shows.
+    pub report: ReportData,
+    /// The files of the run.
+    pub manifest: RunManifest,
+}
+
+/// Carries out a run; see the head of the module.
+///
+/// # Errors
+/// [`TrainingError`]; nothing is then left under the run directory's name.
+pub fn run(
+    spec: &PipelineSpec,
+    environment: &RunEnvironment<'_>,
+) -> Result<RunSummary, TrainingError> {
+    check(spec)?;
+    let threads = spec.threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| TrainingError::Threads { threads, message: error.to_string() })?;
+    let trainer = Trainer::new(spec, environment.plugin)?;
+    let mut directory = RunDirectory::create(environment.out, environment.overwrite)?;
+    let progress = environment.progress;
+
+    let prepared = pool.install(|| prepare(spec, environment.source, progress))?;
+    let models =
+        pool.install(|| trainer.train_all(&prepared.samples, &prepared.folds, progress))?;
+    let plugin = environment.plugin.identity();
+    let artifacts = save_artifacts(&mut directory, &models)?;
+
+    progress.start("backtest and report", 3);
+    let done = finish(spec, environment, &mut directory, &prepared, (&models, artifacts, plugin));
+    progress.finish();
+    let report = done?;
+    let manifest = directory.commit()?;
+    Ok(RunSummary { out: environment.out.to_path_buf(), report, manifest })
+}
+
+/// Refuses settings that cannot be used, all problems at once, before any work.
+fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
+    let problems = config_problems(&spec.labels.validate(), &spec.session.validate());
+    if problems.is_empty() { Ok(()) } else { Err(TrainingError::Config(problems)) }
+}
+
+fn save_artifacts(
+    directory: &mut RunDirectory,
+    models: &[FoldModel],
+) -> Result<Vec<ModelArtifact>, TrainingError> {
+    let mut artifacts = Vec::with_capacity(models.len());
+    for (index, model) in models.iter().enumerate() {
+        let fold = describe::number(index);
+        let path = format!("models/fold-{fold:02}.model");
+        let file = directory.write(&path, &model.artifact)?;
+        let bytes = file.bytes;
+        artifacts.push(ModelArtifact { fold, path, sha256: model.sha256.clone(), bytes });
+    }
+    Ok(artifacts)
+}
+
+/// From predictions to the written report.
+fn finish(
+    spec: &PipelineSpec,
+    environment: &RunEnvironment<'_>,
+    directory: &mut RunDirectory,
+    prepared: &Prepared,
+    (models, artifacts, plugin): (&[FoldModel], Vec<ModelArtifact>, PluginId),
+) -> Result<ReportData, TrainingError> {
+    let market = &prepared.loaded.market;
+    let digest = run_digest(spec, prepared, &plugin);
+    let mut journal = CountingJournal::new(directory.open(JOURNAL_FILE)?);
+    let mut table = signals(spec, &plugin, market, models)?;
+    let traded = trade(spec, market, &mut table, &digest, &mut journal)?;
+    let (events, expired, writer) = journal.finish()?;
+    let journal_file = directory.close(writer)?.clone();
+    environment.progress.advance(1);
+
+    let scored = Scored::new(&prepared.samples, models);
+    let options = evaluation_options(spec);
+    let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
+    let classification =
+        classification(&scored, &prepared.folds, models, &options, &mut random)?;
+    let curves = (Curve::of(&traded.strategy), Curve::of(&traded.buy_and_hold));
+    let folds = fold_rows(spec, prepared, (models, &scored), &curves.0)?;
+    let trading = trading(spec, prepared, &traded, (&curves.0, &curves.1, expired));
+    environment.progress.advance(1);
+
+    let report = ReportData {
+        title: spec.name.clone(),
+        market: describe::market_summary(spec, prepared),
+        classification,
+        folds,
+        features: describe::importance(&columns(&prepared.samples), models),
+        labels: describe::label_report(spec, prepared),
+        trading,
+        reproducibility: Reproducibility {
+            journal_events: events,
+            journal_sha256: plain(&journal_file.digest),
+            models: artifacts,
+            ..reproducibility(spec, prepared, plugin)
+        },
+    };
+    write_results(directory, environment, prepared, (models, &report))?;
+    Ok(report)
+}
+
+fn evaluation_options(spec: &PipelineSpec) -> EvaluationOptions {
+    EvaluationOptions {
+        confidence: spec.evaluation.confidence,
+        bootstrap_samples: spec.evaluation.bootstrap_samples,
+        trials: spec.evaluation.trials,
+        overlap_steps: spec.labels.horizon_bars as usize,
+        calibration_bins: spec.evaluation.calibration_bins,
+    }
+}
+
+fn fold_rows(
+    spec: &PipelineSpec,
+    prepared: &Prepared,
+    (models, scored): (&[FoldModel], &Scored),
+    strategy: &Curve,
+) -> Result<Vec<FoldRow>, TrainingError> {
+    let options = evaluation_options(spec);
+    let steps_per_year = prepared.loaded.market.time_frame().bars_per_year();
+    let mut rows = Vec::with_capacity(models.len());
+    for ((fold, model), outcomes) in prepared.folds.iter().zip(models).zip(&scored.folds) {
+        // A stream of its own, so that a fold's interval does not depend on the folds before it.
+        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
+        random.set_stream(fold.index as u64 + 1);
+        let scores = fold_scores(outcomes, &options, &mut random)?;
+        let sharpe = strategy.sharpe_within(fold.test.from, fold.test.to, steps_per_year);
+        rows.push(describe::fold_row(fold, model, scores, sharpe));
+    }
+    Ok(rows)
+}
+
+fn trading(
+    spec: &PipelineSpec,
+    prepared: &Prepared,
+    traded: &Traded,
+    (strategy, held, expired): (&Curve, &Curve, u64),
+) -> Trading {
+    let market = &prepared.loaded.market;
+    let options = TradingReportOptions {
+        confidence: spec.evaluation.confidence,
+        bootstrap_samples: spec.evaluation.bootstrap_samples,
+        trials: spec.evaluation.trials,
+        trials_variance: None,
+        overlap_steps: spec.labels.horizon_bars as usize,
+    };
+    let how = (&options, market.time_frame().bars_per_year());
+    let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
+    random.set_stream(u64::MAX);
+    let own = judge(&traded.strategy, strategy, Some(held), how, &mut random);
+    let benchmark = judge(&traded.buy_and_hold, held, None, how, &mut random);
+    let cash = judge(&traded.flat, &Curve::of(&traded.flat), None, how, &mut random);
+    let excess = own.report.excess_return_interval;
+    Trading {
+        currency: describe::currency(market),
+        initial_cash: traded.strategy.initial_cash.to_f64(),
+        period: super::score::tested(&prepared.folds),
+        curve: describe::curve(strategy, held),
+        excess_return: crate::report::Estimate {
+            value: excess.map(|one| one.estimate),
+            interval: excess.map(super::score::shown),
+        },
+        probabilistic_sharpe_ratio: own.report.probabilistic_sharpe,
+        deflated_sharpe_ratio: own.report.deflated_sharpe,
+        trials: spec.evaluation.trials,
+        monthly_returns: describe::months(&own.report.monthly, &benchmark.report.monthly),
+        costs: describe::costs(&traded.strategy),
+        refusals: describe::refusals(&traded.strategy),
+        expired_orders: expired,
+        symbols: describe::symbols(market, traded),
+        trades: describe::trades(market, &traded.strategy),
+        strategy: own.performance,
+        buy_and_hold: benchmark.performance,
+        flat: cash.performance,
+    }
+}
+
+fn reproducibility(
+    spec: &PipelineSpec,
+    prepared: &Prepared,
+    plugin: PluginId,
+) -> Reproducibility {
+    let provenance = &spec.provenance;
+    let named = |name: &str, value: String| NamedText { name: name.to_owned(), value };
+    Reproducibility {
+        config: ConfigText {
+            toml: provenance.config_toml.clone(),
+            sha256: provenance.config_sha256.clone(),
+        },
+        files: prepared
+            .loaded
+            .files
+            .iter()
+            .map(|file| FileDigest {
+                path: file.path.clone(),
+                sha256: file.sha256.clone(),
+                rows: file.rows,
+                first_opened_at: file.first,
+                last_opened_at: file.last,
+            })
+            .collect(),
+        feature_set_sha256: prepared.features.digest().to_owned(),
+        models: Vec::new(),
+        plugin: PluginIdentity {
+            id: plugin.id,
+            version: plugin.version,
+            sha256: plugin.sha256,
+        },
+        seeds: vec![
+            named("run", spec.seed.to_string()),
+            named("folds", "derived from the run's seed by SplitMix64".to_owned()),
+            named("bootstrap", "ChaCha8 from the run's seed".to_owned()),
+        ],
+        versions: provenance
+            .versions
+            .iter()
+            .map(|(name, value)| named(name, value.clone()))
+            .collect(),
+        journal_events: 0,
+        journal_sha256: String::new(),
+        command_line: provenance.command_line.clone(),
+        duration_s: None,
+    }
+}
+
+/// The metrics are the report's data without its long tables, which are files of their own, and
+/// without what differs between two equal runs.
+fn write_results(
+    directory: &mut RunDirectory,
+    environment: &RunEnvironment<'_>,
+    prepared: &Prepared,
+    (models, report): (&[FoldModel], &ReportData),
+) -> Result<(), TrainingError> {
+    directory.write("equity.csv", &tables::equity(&report.trading.curve)?)?;
+    directory.write("trades.csv", &tables::trades(&report.trading.trades)?)?;
+    let market = &prepared.loaded.market;
+    let predictions = tables::predictions(market, &prepared.samples, models)?;
+    directory.write("predictions.csv", &predictions)?;
+    directory.write_json(METRICS_FILE, &Metrics::of(report))?;
+    let mut timed = report.clone();
+    timed.reproducibility.duration_s = Some((environment.elapsed_s)());
+    directory.write(REPORT_FILE, render(&timed)?.as_bytes())?;
+    environment.progress.advance(1);
+    Ok(())
+}
+
+/// What `metrics.json` holds.
+#[derive(Debug, Serialize)]
+struct Metrics {
+    /// Format of this file.
+    format: u32,
+    #[serde(flatten)]
+    report: ReportData,
+}
+
+impl Metrics {
+    fn of(report: &ReportData) -> Self {
+        let mut report = report.clone();
+        report.trading.curve.clear();
+        report.trading.trades.clear();
+        report.reproducibility.command_line.clear();
+        report.reproducibility.duration_s = None;
+        Self { format: 1, report }
+    }
+}
+
+fn plain(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).to_owned()
+}
+
+/// The journal of a run, which also counts what the report shows.
+struct CountingJournal {
+    lines: JsonLines<RunFileWriter>,
+    events: u64,
+    expired: u64,
+}
+
+impl CountingJournal {
+    fn new(writer: RunFileWriter) -> Self {
+        Self { lines: JsonLines::new(writer), events: 0, expired: 0 }
+    }
+
+    fn finish(self) -> Result<(u64, u64, RunFileWriter), TrainingError> {
+        let seq = self.events;
+        let writer = self
+            .lines
+            .into_inner()
+            .map_err(|source| JournalError::Write { seq, source })?;
+        Ok((self.events, self.expired, writer))
+    }
+}
+
+impl JournalSink for CountingJournal {
+    fn record(&mut self, entry: &JournalEntry) -> Result<(), JournalError> {
+        self.events += 1;
+        self.expired += u64::from(matches!(entry.event, Event::OrderExpired { .. }));
+        self.lines.record(entry)
+    }
+
+    fn digest(&self) -> Option<String> {
+        self.lines.digest()
+    }
+}

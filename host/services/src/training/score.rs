@@ -1,0 +1,244 @@
+//! How good the out-of-sample predictions are: pooled, and fold by fold.
+
+use fusebox_engine::dataset::{Fold, Samples};
+use fusebox_engine::eval::bootstrap::{Interval, interval};
+use fusebox_engine::eval::classification::{
+    ClassScores, ReliabilityBin, reliability_bins, reliability_error,
+};
+use fusebox_engine::eval::ranking::{
+    RankScores, information_coefficient_interval, rank_information_coefficient_interval,
+    score_buckets,
+};
+use fusebox_engine::eval::{
+    EvaluationOptions, Outcome, PredictionReport, class_share_log_loss, score,
+};
+use fusebox_engine::labels::{CLASSES, Direction};
+use rand_chacha::ChaCha8Rng;
+
+use super::error::TrainingError;
+use super::folds::{FoldModel, RowPrediction};
+use crate::report::{
+    CalibrationBin, CalibrationCurve, ClassMetrics, Classification, Estimate, Period, ScoreBucket,
+};
+
+/// Buckets of the score against what came after.
+const SCORE_BUCKETS: usize = 10;
+
+/// Predictions whose label is known, by fold.
+pub(super) struct Scored {
+    /// One entry a fold.
+    pub folds: Vec<Vec<Outcome>>,
+    /// All folds together.
+    pub all: Vec<Outcome>,
+    /// What the training samples of each outcome's model looked like.
+    pub shares: Vec<(Direction, [f64; 3])>,
+}
+
+impl Scored {
+    /// Joins predictions with the labels that have become known since.
+    pub(super) fn new(samples: &Samples, models: &[FoldModel]) -> Self {
+        let outcome = |model: &FoldModel, one: &RowPrediction| -> Option<Outcome> {
+            let label = (*samples.get(one.symbol)?.labels.get(one.row)?)?;
+            Some(Outcome {
+                closed_at: one.closed_at,
+                symbol: one.symbol,
+                label: label.class,
+                forward_return: label.log_return,
+                probabilities: one.probabilities,
+                majority: model.majority,
+            })
+        };
+        let folds: Vec<Vec<Outcome>> = models
+            .iter()
+            .map(|model| model.predictions.iter().filter_map(|one| outcome(model, one)).collect())
+            .collect();
+        let shares = folds
+            .iter()
+            .zip(models)
+            .flat_map(|(fold, model)| fold.iter().map(|one| (one.label, model.class_shares)))
+            .collect();
+        Self { all: folds.concat(), shares, folds }
+    }
+}
+
+/// The pooled quality of all predictions.
+pub(super) fn classification(
+    scored: &Scored,
+    folds: &[Fold],
+    models: &[FoldModel],
+    options: &EvaluationOptions,
+    random: &mut ChaCha8Rng,
+) -> Result<Classification, TrainingError> {
+    let outcomes = &scored.all;
+    let report = PredictionReport::of(outcomes, options, random)?;
+    let metric = |name: &str| report.metrics.get(name).copied().flatten();
+    let labels: Vec<Direction> = outcomes.iter().map(|one| one.label).collect();
+    let probabilities: Vec<[f32; 3]> = outcomes.iter().map(|one| one.probabilities).collect();
+    let scores = ClassScores { labels: &labels, probabilities: &probabilities };
+    let against = report.against_majority.as_ref();
+    let correlation = information_coefficient_interval(outcomes, options, random);
+    let rank_correlation = rank_information_coefficient_interval(outcomes, options, random);
+    let predictions = models.iter().map(|model| model.predictions.len() as u64).sum();
+    Ok(Classification {
+        class_names: CLASSES.map(str::to_owned).to_vec(),
+        period: tested(folds),
+        predictions,
+        scored_predictions: outcomes.len() as u64,
+        accuracy: Estimate {
+            value: metric("accuracy"),
+            interval: accuracy_interval(outcomes, options, random).map(shown),
+        },
+        majority_accuracy: against.map(|one| one.baseline_accuracy),
+        accuracy_difference: Estimate {
+            value: against.map(|one| one.difference),
+            interval: against.and_then(|one| one.interval).map(shown),
+        },
+        best_constant_accuracy: report
+            .against_best_constant
+            .as_ref()
+            .map(|one| one.baseline_accuracy),
+        balanced_accuracy: metric("balanced_accuracy"),
+        macro_f1: metric("macro_f1"),
+        matthews_correlation: metric("matthews"),
+        log_loss: metric("log_loss"),
+        baseline_log_loss: class_share_log_loss(&scored.shares),
+        brier_score: metric("brier"),
+        expected_calibration_error: metric("calibration_error"),
+        information_coefficient: Estimate {
+            value: metric("information_coefficient"),
+            interval: correlation.map(shown),
+        },
+        rank_information_coefficient: Estimate {
+            value: metric("rank_information_coefficient"),
+            interval: rank_correlation.map(shown),
+        },
+        confusion: report.confusion.iter().map(|row| row.to_vec()).collect(),
+        per_class: per_class(&report),
+        calibration: Direction::ALL.map(|class| curve(scores, class, options)).to_vec(),
+        score_buckets: buckets(outcomes, options),
+        forward_return_bars: u32::try_from(options.overlap_steps).unwrap_or(u32::MAX),
+    })
+}
+
+/// What one fold's table row says of its predictions.
+pub(super) struct FoldScores {
+    pub accuracy: Option<f64>,
+    pub majority_accuracy: Option<f64>,
+    pub accuracy_difference: Estimate,
+    pub log_loss: Option<f64>,
+    pub matthews_correlation: Option<f64>,
+    pub information_coefficient: Option<f64>,
+}
+
+/// The quality of one fold's predictions.
+pub(super) fn fold_scores(
+    outcomes: &[Outcome],
+    options: &EvaluationOptions,
+    random: &mut ChaCha8Rng,
+) -> Result<FoldScores, TrainingError> {
+    let report = PredictionReport::of(outcomes, options, random)?;
+    let metric = |name: &str| report.metrics.get(name).copied().flatten();
+    let against = report.against_majority.as_ref();
+    Ok(FoldScores {
+        accuracy: metric("accuracy"),
+        majority_accuracy: against.map(|one| one.baseline_accuracy),
+        accuracy_difference: Estimate {
+            value: against.map(|one| one.difference),
+            interval: against.and_then(|one| one.interval).map(shown),
+        },
+        log_loss: metric("log_loss"),
+        matthews_correlation: metric("matthews"),
+        information_coefficient: metric("information_coefficient"),
+    })
+}
+
+/// The engine's interval as the report shows it.
+pub(super) fn shown(interval: Interval) -> crate::report::Interval {
+    crate::report::Interval {
+        low: interval.low,
+        high: interval.high,
+        level: interval.confidence,
+    }
+}
+
+/// From the first test period's start to the last one's end.
+pub(super) fn tested(folds: &[Fold]) -> Period {
+    let from = folds.first().map(|fold| fold.test.from);
+    let to = folds.last().map(|fold| fold.test.to);
+    let epoch = fusebox_engine::types::Timestamp::from_nanos(0);
+    Period { from: from.unwrap_or(epoch), to: to.unwrap_or(epoch) }
+}
+
+fn accuracy_interval(
+    outcomes: &[Outcome],
+    options: &EvaluationOptions,
+    random: &mut ChaCha8Rng,
+) -> Option<Interval> {
+    let mut moments = std::collections::BTreeMap::new();
+    for one in outcomes {
+        let moment: &mut [f64; 2] = moments.entry(one.closed_at).or_default();
+        moment[0] += f64::from(u8::from(one.predicted() == one.label));
+        moment[1] += 1.0;
+    }
+    let steps: Vec<[f64; 2]> = moments.into_values().collect();
+    let bootstrap = options.bootstrap(steps.len());
+    interval(&steps, &bootstrap, random, |[right, count], _| (count > 0.0).then(|| right / count))
+}
+
+fn per_class(report: &PredictionReport) -> Vec<ClassMetrics> {
+    let confusion = &report.confusion;
+    let ratio = |above: u64, below: u64| (below > 0).then(|| above as f64 / below as f64);
+    Direction::ALL
+        .map(|class| {
+            let position = class.index();
+            let support: u64 = confusion[position].iter().sum();
+            let predicted: u64 = confusion.iter().map(|row| row[position]).sum();
+            let hits = confusion[position][position];
+            ClassMetrics {
+                class: CLASSES[position].to_owned(),
+                support,
+                predicted,
+                precision: ratio(hits, predicted),
+                recall: ratio(hits, support),
+                f1: ratio(2 * hits, support + predicted),
+                roc_auc: report.roc_auc_by_class[position],
+            }
+        })
+        .to_vec()
+}
+
+fn curve(
+    scores: ClassScores<'_>,
+    class: Direction,
+    options: &EvaluationOptions,
+) -> CalibrationCurve {
+    let bins = reliability_bins(scores, class, options.calibration_bins);
+    let shown = |bin: &ReliabilityBin| CalibrationBin {
+        lower: bin.from,
+        upper: bin.to,
+        rows: bin.samples as u64,
+        mean_probability: bin.mean_probability,
+        observed_frequency: bin.observed_frequency,
+    };
+    CalibrationCurve {
+        class: CLASSES[class.index()].to_owned(),
+        expected_calibration_error: reliability_error(&bins),
+        bins: bins.iter().map(shown).collect(),
+    }
+}
+
+fn buckets(outcomes: &[Outcome], options: &EvaluationOptions) -> Vec<ScoreBucket> {
+    let scores: Vec<f64> = outcomes.iter().map(|one| score(&one.probabilities)).collect();
+    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+    let ranked = RankScores { scores: &scores, returns: &returns };
+    (1..)
+        .zip(score_buckets(ranked, SCORE_BUCKETS, options.overlap_steps))
+        .map(|(bucket, one)| ScoreBucket {
+            bucket,
+            rows: one.samples as u64,
+            mean_score: one.mean_score,
+            mean_forward_return: one.mean_return,
+            standard_error: one.standard_error,
+        })
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! What a run does, resolved: every value checked and in the types that use it.
+//!
+//! The application makes a [`PipelineSpec`] from its layered configuration; nothing below this line
+//! knows where a value came from.
+
+use std::collections::BTreeMap;
+
+use fusebox_engine::dataset::SplitConfig;
+use fusebox_engine::features::ExtractOptions;
+use fusebox_engine::labels::LabelConfig;
+use fusebox_engine::session::SessionConfig;
+use serde_json::{Map, Value};
+
+use crate::data::DataRequest;
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct PipelineSpec {
+    /// The pipeline's name, the title of its report.
+    pub name: String,
+    /// Drives every random choice: the learner's and the bootstrap's.
+    pub seed: u64,
+    /// Threads for symbols and folds, at least 1. Results do not depend on it.
+    pub threads: usize,
+    /// Which bars.
+    pub data: DataRequest,
+    /// Feature expressions, one a column.
+    pub features: Vec<String>,
+    /// How bars are taken in.
+    pub extract: ExtractOptions,
+    /// How bars are labelled and weighted.
+    pub labels: LabelConfig,
+    /// The walk-forward plan.
+    pub split: SplitConfig,
+    /// What is trained.
+    pub model: ModelSpec,
+    /// How predictions are traded.
+    pub session: SessionConfig,
+    /// How results are judged.
+    pub evaluation: EvaluationSpec,
+    /// What the report says of how the run was made.
+    pub provenance: Provenance,
+}
+
+/// The learner's part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSpec {
+    /// Hyper-parameters by name; those left out take the learner's defaults.
+    pub params: Map<String, Value>,
+    /// Settings that the host adds, such as the path of a native library. They do not belong to
+    /// the model and are not part of any digest.
+    pub host_settings: BTreeMap<String, Value>,
+}
+
+/// How results are judged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EvaluationSpec {
+    /// Probability that intervals cover the true value, such as 0.95.
+    pub confidence: f64,
+    /// Resampled histories behind each interval.
+    pub bootstrap_samples: u32,
+    /// Configurations tried so far, this one included; intervals and the deflated Sharpe ratio
+    /// allow for them.
+    pub trials: u32,
+    /// Bins of the calibration curves.
+    pub calibration_bins: usize,
+}
+
+/// How the run was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The resolved configuration as TOML, each value with its origin.
+    pub config_toml: String,
+    /// SHA-256 in hexadecimal of the resolved values without their origins.
+    pub config_sha256: String,
+    /// The command as typed.
+    pub command_line: String,
+    /// Versions by component.
+    pub versions: Vec<(String, String)>,
+}

@@ -1,0 +1,581 @@
+//! The C shapes, as the header declares them, and the few ways to read and write them.
+//!
+//! `include/fusebox_plugin.h` is the source of truth and documents every field; this file is its
+//! transcript, checked offset by offset in `tests/tests/contract.rs`. Names are the header's. A
+//! struct from the other side is copied by [`read`], which honours its size: what lies outside reads
+//! as zero, that is NULL or absent.
+#![allow(
+    unsafe_code,
+    reason = "reads and writes memory that the other side of the C line lends"
+)]
+#![allow(missing_docs, reason = "the header documents every field")]
+#![allow(
+    non_camel_case_types,
+    reason = "the names are the header's, so that both can be compared"
+)]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::{MaybeUninit, offset_of};
+use std::slice;
+
+use crate::error::{PluginError, Status};
+
+pub const FB_ABI_MAJOR: u16 = 1;
+pub const FB_ABI_MINOR: u16 = 0;
+pub const FB_OK: i32 = 0;
+pub const FB_FRAME_REPLAY: u32 = 1;
+pub const FB_MODEL_REALTIME: u32 = 1;
+pub const FB_SPACE_BOX: u32 = 0;
+pub const FB_SPACE_DISCRETE: u32 = 1;
+pub const FB_SPACE_MULTI_DISCRETE: u32 = 2;
+pub const FB_AUTORESET_SAME_STEP: u32 = 0;
+pub const FB_AUTORESET_NEXT_STEP: u32 = 1;
+pub const FB_AUTORESET_DISABLED: u32 = 2;
+pub const FB_ENV_ACTION_MASK: u32 = 1;
+pub const FB_CAP_THREADS: u64 = 1;
+pub const FB_CAP_GUARDED: u64 = 2;
+pub const FB_CAP_GPU: u64 = 4;
+
+/// Id of the model factory.
+pub const MODEL_ID: &str = "fb.model/1";
+/// Id of the learner factory.
+pub const LEARNER_ID: &str = "fb.learner/1";
+/// Name of the one exported symbol.
+pub const ENTRY_SYMBOL: &str = "fusebox_plugin_entry_v1";
+
+pub type fb_status = i32;
+
+/// Opaque, the plugin's.
+#[repr(C)]
+#[derive(Debug)]
+pub struct fb_instance {
+    _opaque: [u8; 0],
+}
+
+/// Opaque, the host's.
+#[repr(C)]
+#[derive(Debug)]
+pub struct fb_env {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_str {
+    pub ptr: *const c_char,
+    pub len: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_buf {
+    pub ptr: *const u8,
+    pub len: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_error {
+    pub size: u32,
+    pub code: fb_status,
+    pub length: u32,
+    pub reserved: u32,
+    pub message: [u8; 1008],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_sink {
+    pub size: u32,
+    pub reserved: u32,
+    pub ctx: *mut c_void,
+    pub write: Option<unsafe extern "C" fn(*mut c_void, fb_buf) -> fb_status>,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct ArrowSchema {
+    pub format: *const c_char,
+    pub name: *const c_char,
+    pub metadata: *const c_char,
+    pub flags: i64,
+    pub n_children: i64,
+    pub children: *mut *mut ArrowSchema,
+    pub dictionary: *mut ArrowSchema,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowSchema)>,
+    pub private_data: *mut c_void,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct ArrowArray {
+    pub length: i64,
+    pub null_count: i64,
+    pub offset: i64,
+    pub n_buffers: i64,
+    pub n_children: i64,
+    pub buffers: *mut *const c_void,
+    pub children: *mut *mut ArrowArray,
+    pub dictionary: *mut ArrowArray,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowArray)>,
+    pub private_data: *mut c_void,
+}
+
+type GetSchema = unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int;
+type GetNext = unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int;
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct ArrowArrayStream {
+    pub get_schema: Option<GetSchema>,
+    pub get_next: Option<GetNext>,
+    pub get_last_error: Option<unsafe extern "C" fn(*mut ArrowArrayStream) -> *const c_char>,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowArrayStream)>,
+    pub private_data: *mut c_void,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_host {
+    pub size: u32,
+    pub abi_major: u16,
+    pub abi_minor: u16,
+    pub generation: u64,
+    pub ctx: *mut c_void,
+    pub log: Option<unsafe extern "C" fn(*mut c_void, i32, fb_str)>,
+    pub get_extension: Option<unsafe extern "C" fn(*mut c_void, fb_str) -> *const c_void>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_frame {
+    pub size: u32,
+    pub flags: u32,
+    pub event_ns: i64,
+    pub deadline_ns: u64,
+    pub rows: u64,
+    pub window: u64,
+    pub cols: u64,
+    pub row_stride: u64,
+    pub step_stride: u64,
+    pub input: *const f32,
+    pub output_cols: u64,
+    pub output_stride: u64,
+    pub output: *mut f32,
+    pub row_event_ns: *const i64,
+    pub symbols: *const u32,
+}
+
+type Create = unsafe extern "C" fn(
+    *const fb_host,
+    fb_buf,
+    fb_buf,
+    *mut *mut fb_instance,
+    *mut fb_error,
+) -> fb_status;
+pub type WriteSlot =
+    unsafe extern "C" fn(*mut fb_instance, *const fb_sink, *mut fb_error) -> fb_status;
+pub type FrameSlot =
+    unsafe extern "C" fn(*mut fb_instance, *const fb_frame, *mut fb_error) -> fb_status;
+type SnapshotSlot =
+    unsafe extern "C" fn(*mut fb_instance, *const fb_sink, *mut u32, *mut fb_error) -> fb_status;
+type RestoreSlot = unsafe extern "C" fn(*mut fb_instance, fb_buf, u32, *mut fb_error) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_model_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub create: Option<Create>,
+    pub info: Option<WriteSlot>,
+    pub warmup: Option<unsafe extern "C" fn(*mut fb_instance, *mut fb_error) -> fb_status>,
+    pub predict: Option<FrameSlot>,
+    pub save: Option<WriteSlot>,
+    pub snapshot: Option<SnapshotSlot>,
+    pub restore: Option<RestoreSlot>,
+    pub quiesce: Option<unsafe extern "C" fn(*mut fb_instance, u64, *mut fb_error) -> fb_status>,
+    pub destroy: Option<unsafe extern "C" fn(*mut fb_instance)>,
+    pub get_extension: Option<unsafe extern "C" fn(*mut fb_instance, fb_str) -> *const c_void>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_space {
+    pub size: u32,
+    pub kind: u32,
+    pub rank: u64,
+    pub elements: u64,
+    pub shape: *const u64,
+    pub low: *const f32,
+    pub high: *const f32,
+    pub counts: *const i64,
+    pub start: i64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_env_spec {
+    pub size: u32,
+    pub autoreset: u32,
+    pub n_envs: u64,
+    pub observation: *const fb_space,
+    pub action: *const fb_space,
+    pub info_names: *const fb_str,
+    pub info_count: u64,
+    pub reward_low: f64,
+    pub reward_high: f64,
+    pub max_episode_steps: u64,
+    pub flags: u32,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_env_reset {
+    pub size: u32,
+    pub reserved: u32,
+    pub seeds: *const u64,
+    pub mask: *const u8,
+    pub observations: *mut f32,
+    pub action_mask: *mut u8,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_env_step {
+    pub size: u32,
+    pub reserved: u32,
+    pub actions: *const f32,
+    pub discrete_actions: *const i64,
+    pub observations: *mut f32,
+    pub rewards: *mut f32,
+    pub terminated: *mut u8,
+    pub truncated: *mut u8,
+    pub final_observations: *mut f32,
+    pub infos: *mut f64,
+    pub action_mask: *mut u8,
+}
+
+type EnvReset = unsafe extern "C" fn(*mut fb_env, *const fb_env_reset, *mut fb_error) -> fb_status;
+type EnvStep = unsafe extern "C" fn(*mut fb_env, *const fb_env_step, *mut fb_error) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_env_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub describe: Option<unsafe extern "C" fn(*mut fb_env) -> *const fb_env_spec>,
+    pub reset: Option<EnvReset>,
+    pub step: Option<EnvStep>,
+    pub close: Option<unsafe extern "C" fn(*mut fb_env, *mut fb_error) -> fb_status>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_metric {
+    pub name: fb_str,
+    pub value: f64,
+}
+
+type Report = unsafe extern "C" fn(*mut c_void, u64, u64, *const fb_metric, u64) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_progress {
+    pub size: u32,
+    pub reserved: u32,
+    pub ctx: *mut c_void,
+    pub report: Option<Report>,
+    pub cancelled: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
+    pub checkpoint: Option<unsafe extern "C" fn(*mut c_void, u64, fb_buf) -> fb_status>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_fit_request {
+    pub size: u32,
+    pub flags: u32,
+    pub seed: u64,
+    pub max_threads: u32,
+    pub reserved: u32,
+    pub task_json: fb_buf,
+    pub config_json: fb_buf,
+    pub train: *mut ArrowArrayStream,
+    pub valid: *mut ArrowArrayStream,
+    pub env_vt: *const fb_env_vt,
+    pub env: *mut fb_env,
+    pub progress: *const fb_progress,
+    pub checkpoint: fb_buf,
+}
+
+type Describe = unsafe extern "C" fn(*const fb_host, *const fb_sink, *mut fb_error) -> fb_status;
+type Fit = unsafe extern "C" fn(
+    *const fb_host,
+    *const fb_fit_request,
+    *mut *mut fb_instance,
+    *mut fb_error,
+) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_learner_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub describe: Option<Describe>,
+    pub fit: Option<Fit>,
+    pub get_extension: Option<unsafe extern "C" fn(fb_str) -> *const c_void>,
+}
+
+type Importance =
+    unsafe extern "C" fn(*mut fb_instance, fb_str, *mut f64, u64, *mut fb_error) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_explain_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub kinds: Option<WriteSlot>,
+    pub importance: Option<Importance>,
+    pub contributions: Option<FrameSlot>,
+}
+
+type Update = unsafe extern "C" fn(
+    *mut fb_instance,
+    *mut ArrowArrayStream,
+    *const fb_progress,
+    *mut fb_error,
+) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_incremental_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub update: Option<Update>,
+}
+
+type Levels =
+    unsafe extern "C" fn(*mut fb_instance, *mut f64, u64, *mut u64, *mut fb_error) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_quantiles_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub levels: Option<Levels>,
+}
+
+type WriteOnnx =
+    unsafe extern "C" fn(*mut fb_instance, u32, *const fb_sink, *mut fb_error) -> fb_status;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_onnx_export_vt {
+    pub size: u32,
+    pub flags: u32,
+    pub write_onnx: Option<WriteOnnx>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fb_entry {
+    pub size: u32,
+    pub abi_major: u16,
+    pub abi_minor: u16,
+    pub id: fb_str,
+    pub version: fb_str,
+    pub sdk: fb_str,
+    pub caps: u64,
+    pub get_factory: Option<unsafe extern "C" fn(fb_str) -> *const c_void>,
+}
+
+/// The exported symbol.
+pub type fb_entry_v1_fn = unsafe extern "C" fn(*const fb_host) -> *const fb_entry;
+
+const _: () = {
+    assert!(
+        size_of::<usize>() == 8,
+        "the v1.0 layout is for 64-bit platforms"
+    );
+    assert!(size_of::<fb_error>() == 1024 && size_of::<fb_sink>() == 24);
+    assert!(size_of::<fb_host>() == 40 && size_of::<fb_frame>() == 112);
+    assert!(size_of::<fb_model_vt>() == 88 && offset_of!(fb_model_vt, get_extension) == 80);
+    assert!(size_of::<fb_env_spec>() == 80 && size_of::<fb_env_step>() == 80);
+    assert!(size_of::<fb_fit_request>() == 112 && size_of::<fb_learner_vt>() == 32);
+    assert!(size_of::<fb_entry>() == 72 && offset_of!(fb_entry, get_factory) == 64);
+};
+
+/// The value of a struct's `size` field as this side knows it.
+#[must_use]
+pub const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// Copies a struct of the other side, as far as it reaches; the rest is zero. `None` for NULL and
+/// for a size that does not even hold the size.
+///
+/// # Safety
+/// `T` is a struct of this file that begins with its size: made of integers, floats, raw pointers,
+/// optional functions and byte arrays, for all of which zero is valid. `from` is NULL, or points to
+/// such a struct as large as its first field says.
+#[must_use]
+pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
+    if from.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's struct begins with its size.
+    let size = unsafe { from.cast::<u32>().read_unaligned() };
+    if size < 4 {
+        return None;
+    }
+    let mut copy = MaybeUninit::<T>::zeroed();
+    let bytes = size_of::<T>().min(size as usize);
+    // SAFETY: the caller's struct is at least `size` bytes, and `copy` at least as many as taken.
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), copy.as_mut_ptr().cast(), bytes) };
+    // SAFETY: zero is valid for every such struct, also for whatever was not copied.
+    Some(unsafe { copy.assume_init() })
+}
+
+/// The elements at `ptr`; none for NULL or a length of 0.
+///
+/// # Safety
+/// `ptr` is NULL or points to `len` elements that live and stay unchanged for `'a`.
+#[must_use]
+pub unsafe fn elements<'a, T>(ptr: *const T, len: u64) -> &'a [T] {
+    if ptr.is_null() || len == 0 {
+        return &[];
+    }
+    // SAFETY: the caller guarantees `len` live elements.
+    unsafe { slice::from_raw_parts(ptr, len as usize) }
+}
+
+/// The elements at `ptr`, writable; none for NULL or a length of 0.
+///
+/// # Safety
+/// `ptr` is NULL or points to `len` elements that live for `'a` and are used by nobody else.
+#[must_use]
+pub unsafe fn elements_mut<'a, T>(ptr: *mut T, len: u64) -> &'a mut [T] {
+    if ptr.is_null() || len == 0 {
+        return &mut [];
+    }
+    // SAFETY: the caller guarantees `len` live elements without another user.
+    unsafe { slice::from_raw_parts_mut(ptr, len as usize) }
+}
+
+impl fb_str {
+    /// Lends text for a call.
+    #[must_use]
+    pub const fn lend(text: &str) -> Self {
+        Self {
+            ptr: text.as_ptr().cast(),
+            len: text.len() as u64,
+        }
+    }
+
+    /// The text; `None` where it is not UTF-8.
+    ///
+    /// # Safety
+    /// The text lives and stays unchanged for `'a`.
+    #[must_use]
+    pub unsafe fn text<'a>(self) -> Option<&'a str> {
+        // SAFETY: the caller guarantees the bytes.
+        let bytes = unsafe { elements(self.ptr.cast::<u8>(), self.len) };
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl fb_buf {
+    /// No bytes.
+    pub const EMPTY: Self = Self {
+        ptr: std::ptr::null(),
+        len: 0,
+    };
+
+    /// Lends bytes for a call.
+    #[must_use]
+    pub const fn lend(bytes: &[u8]) -> Self {
+        Self {
+            ptr: bytes.as_ptr(),
+            len: bytes.len() as u64,
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// The bytes live and stay unchanged for `'a`.
+    #[must_use]
+    pub unsafe fn bytes<'a>(self) -> &'a [u8] {
+        // SAFETY: the caller guarantees the bytes.
+        unsafe { elements(self.ptr, self.len) }
+    }
+}
+
+impl fb_error {
+    /// An empty buffer to lend.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            size: size::<Self>(),
+            code: FB_OK,
+            length: 0,
+            reserved: 0,
+            message: [0; 1008],
+        }
+    }
+
+    /// The failure that `status` and this buffer tell of. A buffer that was not filled gives the
+    /// status alone.
+    #[must_use]
+    pub fn to_error(&self, status: fb_status) -> PluginError {
+        let length = (self.length as usize).min(self.message.len() - 1);
+        let text = String::from_utf8_lossy(&self.message[..length]);
+        let kind = Status::from_code(status);
+        if text.is_empty() {
+            return PluginError::new(kind, format!("failed with status {status}, without a word"));
+        }
+        PluginError::new(kind, text)
+    }
+
+    /// Writes `error` into the caller's buffer, cut where it is too long, and returns its code.
+    ///
+    /// # Safety
+    /// `to` is NULL or points to a writable error buffer as large as its size says.
+    pub unsafe fn write(to: *mut Self, error: &PluginError) -> fb_status {
+        let code = error.status().code();
+        // SAFETY: the caller guarantees the buffer; reading it copies no more than its size.
+        let Some(lent) = (unsafe { read(to.cast_const()) }) else {
+            return code;
+        };
+        let capacity = (lent.size as usize).min(size_of::<Self>());
+        let Some(room) = capacity.checked_sub(offset_of!(Self, message) + 1) else {
+            return code;
+        };
+        let text = cut(error.message(), room);
+        let mut filled = Self::new();
+        filled.size = lent.size;
+        filled.code = code;
+        filled.length = text.len() as u32;
+        filled.message[..text.len()].copy_from_slice(text.as_bytes());
+        let bytes = offset_of!(Self, message) + text.len() + 1;
+        let from: *const Self = &filled;
+        // SAFETY: `bytes` is at most the size the caller's buffer states, and NUL is included.
+        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), bytes) };
+        code
+    }
+}
+
+/// The longest beginning of `text` that has at most `room` bytes and splits no character.
+fn cut(text: &str, room: usize) -> &str {
+    let mut end = text.len().min(room);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Default for fb_error {
+    fn default() -> Self {
+        Self::new()
+    }
+}

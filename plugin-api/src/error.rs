@@ -1,0 +1,236 @@
+//! The one error of the contract: a status code and a message.
+//!
+//! Every fallible slot of the C tables returns a status and may fill a message; this type carries
+//! both on either side of the line. It never carries a backtrace or a foreign pointer.
+
+use std::fmt;
+
+/// Result of everything a plugin does.
+pub type Result<T, E = PluginError> = std::result::Result<T, E>;
+
+/// The kind of failure, as it crosses the line (`fb_status` in the header).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// An argument is out of its range or has the wrong shape.
+    Argument,
+    /// The call is not allowed in the present state.
+    State,
+    /// The plugin does not offer this.
+    Unsupported,
+    /// The plugin panicked; the instance answers nothing more.
+    Panic,
+    /// The deadline passed before the work was done.
+    Deadline,
+    /// Memory could not be had.
+    Memory,
+    /// A bug, or a failure that fits nowhere else.
+    Internal,
+    /// The host asked to stop.
+    Cancelled,
+    /// The configuration is wrong.
+    Config,
+    /// The data or the artifact is wrong.
+    Data,
+    /// A native library is missing or too old.
+    Library,
+    /// The state schema cannot be read by this version.
+    Schema,
+}
+
+impl Status {
+    /// Every status, in the order of the codes.
+    pub const ALL: [Self; 12] = [
+        Self::Argument,
+        Self::State,
+        Self::Unsupported,
+        Self::Panic,
+        Self::Deadline,
+        Self::Memory,
+        Self::Internal,
+        Self::Cancelled,
+        Self::Config,
+        Self::Data,
+        Self::Library,
+        Self::Schema,
+    ];
+
+    /// The code of the header, always negative.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        -1 - self as i32
+    }
+
+    /// The status of a failing `code`; a code of a later header reads as [`Status::Internal`].
+    #[must_use]
+    pub fn from_code(code: i32) -> Self {
+        let known = Self::ALL.into_iter().find(|status| status.code() == code);
+        known.unwrap_or(Self::Internal)
+    }
+
+    /// The name the header uses, without its prefix, such as `E_CONFIG`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Argument => "E_ARG",
+            Self::State => "E_STATE",
+            Self::Unsupported => "E_UNSUPPORTED",
+            Self::Panic => "E_PANIC",
+            Self::Deadline => "E_DEADLINE",
+            Self::Memory => "E_MEMORY",
+            Self::Internal => "E_INTERNAL",
+            Self::Cancelled => "E_CANCELLED",
+            Self::Config => "E_CONFIG",
+            Self::Data => "E_DATA",
+            Self::Library => "E_LIBRARY",
+            Self::Schema => "E_SCHEMA",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a call failed: its kind, and a message that says what is wrong, where, and what to do next.
+///
+/// On the wire the message is cut at 1007 bytes, at a character boundary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginError {
+    status: Status,
+    message: String,
+}
+
+impl PluginError {
+    /// An error of any kind.
+    #[must_use]
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// An argument is wrong.
+    #[must_use]
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::new(Status::Argument, message)
+    }
+
+    /// The call does not fit the present state.
+    #[must_use]
+    pub fn state(message: impl Into<String>) -> Self {
+        Self::new(Status::State, message)
+    }
+
+    /// `what` is not offered by this plugin.
+    #[must_use]
+    pub fn unsupported(what: impl fmt::Display) -> Self {
+        Self::new(
+            Status::Unsupported,
+            format!("this plugin does not support {what}"),
+        )
+    }
+
+    /// A bug or a failure without a kind of its own.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Status::Internal, message)
+    }
+
+    /// The host asked to stop.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(Status::Cancelled, "cancelled by the host")
+    }
+
+    /// The configuration is wrong.
+    #[must_use]
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(Status::Config, message)
+    }
+
+    /// The data or the artifact is wrong.
+    #[must_use]
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(Status::Data, message)
+    }
+
+    /// A native library is missing or too old.
+    #[must_use]
+    pub fn library(message: impl Into<String>) -> Self {
+        Self::new(Status::Library, message)
+    }
+
+    /// A state schema that this version cannot read.
+    #[must_use]
+    pub fn schema(message: impl Into<String>) -> Self {
+        Self::new(Status::Schema, message)
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same error with `place` put before its message: `place: message`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.status)
+    }
+}
+
+impl std::error::Error for PluginError {}
+
+impl From<serde_json::Error> for PluginError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::data(format!("not the JSON that was expected: {error}"))
+    }
+}
+
+impl From<std::array::TryFromSliceError> for PluginError {
+    /// Lets an author turn state bytes into numbers with `?`.
+    fn from(_: std::array::TryFromSliceError) -> Self {
+        Self::data("the bytes do not have the expected length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_survive_the_round_trip_and_are_all_different() {
+        for (position, status) in Status::ALL.into_iter().enumerate() {
+            assert_eq!(status.code(), -1 - i32::try_from(position).unwrap());
+            assert_eq!(Status::from_code(status.code()), status);
+        }
+    }
+
+    #[test]
+    fn a_code_of_a_later_header_reads_as_internal() {
+        assert_eq!(Status::from_code(-999), Status::Internal);
+    }
+
+    #[test]
+    fn a_place_goes_before_the_message() {
+        let error = PluginError::config("alpha must be below 1").at("ema");
+        assert_eq!(error.to_string(), "ema: alpha must be below 1 (E_CONFIG)");
+    }
+}

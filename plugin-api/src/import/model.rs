@@ -1,0 +1,342 @@
+//! A model of a plugin, as a [`Model`].
+//!
+//! `predict` builds the C frame on the stack and lends an error buffer that lives beside the
+//! instance: it costs the table call and nothing else. The instance is destroyed with the value.
+#![allow(unsafe_code, reason = "calls the plugin through the C table")]
+
+use std::ptr::{self, NonNull};
+
+use super::ImportedPlugin;
+use super::lend::lend_progress;
+use crate::abi::{
+    self, FB_FRAME_REPLAY, FB_OK, FrameSlot, WriteSlot, fb_buf, fb_error, fb_explain_vt, fb_frame,
+    fb_incremental_vt, fb_instance, fb_onnx_export_vt, fb_quantiles_vt, fb_status, fb_str,
+};
+use crate::arrow::OutgoingStream;
+use crate::error::{PluginError, Result};
+use crate::ext::{
+    EXPLAIN_ID, Explain, INCREMENTAL_ID, Incremental, ONNX_EXPORT_ID, OnnxExport, QUANTILES_ID,
+    Quantiles,
+};
+use crate::frame::Frame;
+use crate::model::{Model, ModelInfo, Progress, Snapshot};
+use crate::schema::Dataset;
+
+/// More quantile levels than this are a plugin's mistake.
+const MAX_QUANTILE_LEVELS: u64 = 4096;
+
+/// An instance of a plugin's model.
+#[derive(Debug)]
+pub struct ImportedModel {
+    plugin: ImportedPlugin,
+    instance: NonNull<fb_instance>,
+    predict: FrameSlot,
+    error: Box<fb_error>,
+    explain: Option<(fb_explain_vt, Vec<String>)>,
+    incremental: Option<fb_incremental_vt>,
+    quantiles: Option<Vec<f64>>,
+    onnx_export: Option<fb_onnx_export_vt>,
+}
+
+// SAFETY: the contract lets an instance be used by any thread, one at a time; the methods that call
+// it from `&self` are kept to one thread because the type is not `Sync`.
+unsafe impl Send for ImportedModel {}
+
+impl Drop for ImportedModel {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.plugin.model.destroy {
+            // SAFETY: [control] slot; the instance is live, and this is its last use.
+            unsafe { destroy(self.instance.as_ptr()) };
+        }
+    }
+}
+
+impl ImportedModel {
+    /// # Safety
+    /// `instance` was just handed out by `plugin` and belongs to nobody else.
+    pub(super) unsafe fn new(
+        plugin: ImportedPlugin,
+        instance: NonNull<fb_instance>,
+    ) -> Result<Self> {
+        let Some(predict) = plugin.model.predict else {
+            return Err(PluginError::unsupported("predictions"));
+        };
+        let error = Box::new(fb_error::new());
+        let mut model = Self {
+            plugin,
+            instance,
+            predict,
+            error,
+            explain: None,
+            incremental: None,
+            quantiles: None,
+            onnx_export: None,
+        };
+        model.find_extensions()?;
+        Ok(model)
+    }
+
+    fn find_extensions(&mut self) -> Result<()> {
+        // SAFETY: the id names this table.
+        if let Some(table) = unsafe { self.extension::<fb_explain_vt>(EXPLAIN_ID) } {
+            let kinds = match table.kinds {
+                Some(slot) => serde_json::from_slice(&self.written_by(slot)?).map_err(|error| {
+                    PluginError::data(format!("its kinds of importance cannot be read: {error}"))
+                        .at(self.plugin.id())
+                })?,
+                None => Vec::new(),
+            };
+            self.explain = Some((table, kinds));
+        }
+        // SAFETY: the id names this table.
+        self.incremental = unsafe { self.extension(INCREMENTAL_ID) };
+        // SAFETY: the id names this table.
+        self.onnx_export = unsafe { self.extension(ONNX_EXPORT_ID) };
+        // SAFETY: the id names this table.
+        if let Some(table) = unsafe { self.extension::<fb_quantiles_vt>(QUANTILES_ID) } {
+            self.quantiles = Some(self.read_levels(table)?);
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `T` is the table that `id` names.
+    unsafe fn extension<T: Copy>(&self, id: &str) -> Option<T> {
+        let get = self.plugin.model.get_extension?;
+        // SAFETY: [control] slot; the instance is live and the id is lent for the call.
+        let table = unsafe { get(self.instance.as_ptr(), fb_str::lend(id)) };
+        // SAFETY: the plugin returns NULL or the table of the id, which lives as long as the
+        // process.
+        unsafe { abi::read(table.cast::<T>()) }
+    }
+
+    fn read_levels(&self, table: fb_quantiles_vt) -> Result<Vec<f64>> {
+        let slot = table
+            .levels
+            .ok_or_else(|| PluginError::unsupported(QUANTILES_ID))?;
+        let (mut error, mut count) = (fb_error::new(), 0);
+        let mut levels: Vec<f64> = Vec::new();
+        for _ in 0..2 {
+            let (out, room) = (levels.as_mut_ptr(), levels.len() as u64);
+            // SAFETY: [control] slot; the instance is live and `out` has room for `room` values.
+            let code = unsafe { slot(self.instance.as_ptr(), out, room, &mut count, &mut error) };
+            self.plugin.check(code, &error)?;
+            if count > MAX_QUANTILE_LEVELS {
+                let error = PluginError::data(format!("it claims {count} quantile levels"));
+                return Err(error.at(self.plugin.id()));
+            }
+            levels.resize(count as usize, f64::NAN);
+        }
+        Ok(levels)
+    }
+
+    /// Asks a slot that writes into a sink.
+    fn written_by(&self, slot: WriteSlot) -> Result<Vec<u8>> {
+        self.plugin.collect(|sink, error| {
+            // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
+            unsafe { slot(self.instance.as_ptr(), sink, error) }
+        })
+    }
+
+    /// The plugin this is an instance of.
+    #[must_use]
+    pub fn plugin(&self) -> &ImportedPlugin {
+        &self.plugin
+    }
+
+    #[cold]
+    fn failure(&self, code: fb_status) -> PluginError {
+        self.error.to_error(code).at(self.plugin.id())
+    }
+}
+
+/// The C frame of a safe one; it borrows the same memory.
+fn frame_to_lend(frame: &mut Frame<'_>) -> fb_frame {
+    let shape = frame.shape();
+    fb_frame {
+        size: abi::size::<fb_frame>(),
+        flags: if frame.is_replay() {
+            FB_FRAME_REPLAY
+        } else {
+            0
+        },
+        event_ns: frame.event_ns().unwrap_or(0),
+        deadline_ns: frame.deadline_ns().unwrap_or(0),
+        rows: shape.rows as u64,
+        window: shape.window as u64,
+        cols: shape.columns as u64,
+        row_stride: shape.row_stride as u64,
+        step_stride: shape.step_stride as u64,
+        input: frame.input().as_ptr(),
+        output_cols: shape.output_columns as u64,
+        output_stride: shape.output_stride as u64,
+        row_event_ns: frame.row_event_ns().map_or(ptr::null(), <[i64]>::as_ptr),
+        symbols: frame.symbols().map_or(ptr::null(), <[u32]>::as_ptr),
+        output: frame.output_mut().as_mut_ptr(),
+    }
+}
+
+impl Model for ImportedModel {
+    fn info(&self) -> Result<ModelInfo> {
+        let slot = self
+            .plugin
+            .model
+            .info
+            .ok_or_else(|| PluginError::unsupported("info"))?;
+        serde_json::from_slice(&self.written_by(slot)?).map_err(|error| {
+            PluginError::data(format!("its model describes itself wrongly: {error}"))
+                .at(self.plugin.id())
+        })
+    }
+
+    fn predict(&mut self, frame: &mut Frame<'_>) -> Result<()> {
+        let lent = frame_to_lend(frame);
+        self.error.length = 0;
+        // SAFETY: [infer] slot; `&mut self` is the only user, and the frame lives for the call.
+        match unsafe { (self.predict)(self.instance.as_ptr(), &lent, &mut *self.error) } {
+            FB_OK => Ok(()),
+            code => Err(self.failure(code)),
+        }
+    }
+
+    fn warmup(&mut self) -> Result<()> {
+        let Some(slot) = self.plugin.model.warmup else {
+            return Ok(());
+        };
+        let mut error = fb_error::new();
+        // SAFETY: [control] slot; the instance is live.
+        let code = unsafe { slot(self.instance.as_ptr(), &mut error) };
+        self.plugin.check(code, &error)
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        match self.plugin.model.save {
+            Some(slot) => self.written_by(slot),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        let Some(slot) = self.plugin.model.snapshot else {
+            return Ok(Snapshot::default());
+        };
+        let mut schema = 0;
+        let bytes = self.plugin.collect(|sink, error| {
+            // SAFETY: [control] slot; the instance is live, the rest is lent for the call.
+            unsafe { slot(self.instance.as_ptr(), sink, &mut schema, error) }
+        })?;
+        Ok(Snapshot { schema, bytes })
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let state = fb_buf::lend(&snapshot.bytes);
+        let Some(slot) = self.plugin.model.restore else {
+            if *snapshot == Snapshot::default() {
+                return Ok(());
+            }
+            let error = PluginError::schema("this model has no state, yet it was given one");
+            return Err(error.at(self.plugin.id()));
+        };
+        let mut error = fb_error::new();
+        // SAFETY: [control] slot; the instance is live, the bytes are lent for the call.
+        let code = unsafe { slot(self.instance.as_ptr(), state, snapshot.schema, &mut error) };
+        self.plugin.check(code, &error)
+    }
+
+    fn quiesce(&mut self, deadline_ns: u64) -> Result<()> {
+        let Some(slot) = self.plugin.model.quiesce else {
+            return Ok(());
+        };
+        let mut error = fb_error::new();
+        // SAFETY: [control] slot; the instance is live.
+        let code = unsafe { slot(self.instance.as_ptr(), deadline_ns, &mut error) };
+        self.plugin.check(code, &error)
+    }
+
+    fn explain(&self) -> Option<&dyn Explain> {
+        self.explain.as_ref().map(|_| self as &dyn Explain)
+    }
+
+    fn incremental(&mut self) -> Option<&mut dyn Incremental> {
+        self.incremental
+            .is_some()
+            .then_some(self as &mut dyn Incremental)
+    }
+
+    fn quantiles(&self) -> Option<&dyn Quantiles> {
+        self.quantiles.as_ref().map(|_| self as &dyn Quantiles)
+    }
+
+    fn onnx_export(&self) -> Option<&dyn OnnxExport> {
+        self.onnx_export.as_ref().map(|_| self as &dyn OnnxExport)
+    }
+}
+
+impl Explain for ImportedModel {
+    fn importance_kinds(&self) -> Vec<String> {
+        self.explain
+            .as_ref()
+            .map(|(_, kinds)| kinds.clone())
+            .unwrap_or_default()
+    }
+
+    fn importance(&self, kind: &str) -> Result<Vec<f64>> {
+        let slot = self
+            .explain
+            .as_ref()
+            .and_then(|(table, _)| table.importance);
+        let slot = slot.ok_or_else(|| PluginError::unsupported("importances"))?;
+        let info = self.info()?;
+        let mut values = vec![f64::NAN; info.columns.unwrap_or(info.features.len())];
+        let mut error = fb_error::new();
+        let (kind, out, count) = (fb_str::lend(kind), values.as_mut_ptr(), values.len() as u64);
+        // SAFETY: [control] slot; the instance is live and `out` has room for `count` values.
+        let code = unsafe { slot(self.instance.as_ptr(), kind, out, count, &mut error) };
+        self.plugin.check(code, &error)?;
+        Ok(values)
+    }
+
+    fn contributions(&self, frame: &mut Frame<'_>) -> Result<()> {
+        let slot = self
+            .explain
+            .as_ref()
+            .and_then(|(table, _)| table.contributions);
+        let slot = slot.ok_or_else(|| PluginError::unsupported("contributions"))?;
+        let lent = frame_to_lend(frame);
+        let mut error = fb_error::new();
+        // SAFETY: [infer] slot; the type is not `Sync`, and the frame lives for the call.
+        let code = unsafe { slot(self.instance.as_ptr(), &lent, &mut error) };
+        self.plugin.check(code, &error)
+    }
+}
+
+impl Incremental for ImportedModel {
+    fn update(&mut self, rows: &Dataset, progress: &mut dyn Progress) -> Result<()> {
+        let slot = self.incremental.and_then(|table| table.update);
+        let slot = slot.ok_or_else(|| PluginError::unsupported(INCREMENTAL_ID))?;
+        let mut rows = OutgoingStream::new(rows.clone());
+        let mut listener = progress;
+        let lent = lend_progress(&mut listener);
+        let mut error = fb_error::new();
+        // SAFETY: [control] slot; the instance is live, rows and progress outlive the call.
+        let code = unsafe { slot(self.instance.as_ptr(), rows.as_mut_ptr(), &lent, &mut error) };
+        self.plugin.check(code, &error)
+    }
+}
+
+impl Quantiles for ImportedModel {
+    fn levels(&self) -> Vec<f64> {
+        self.quantiles.clone().unwrap_or_default()
+    }
+}
+
+impl OnnxExport for ImportedModel {
+    fn to_onnx(&self, opset: u32) -> Result<Vec<u8>> {
+        let slot = self.onnx_export.and_then(|table| table.write_onnx);
+        let slot = slot.ok_or_else(|| PluginError::unsupported(ONNX_EXPORT_ID))?;
+        self.plugin.collect(|sink, error| {
+            // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
+            unsafe { slot(self.instance.as_ptr(), opset, sink, error) }
+        })
+    }
+}

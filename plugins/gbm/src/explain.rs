@@ -1,0 +1,67 @@
+//! Why a model says what it says: importance of features, and SHAP contributions per row.
+//!
+//! Importances and contributions are LightGBM's own (TreeSHAP, Lundberg et al. 2018). They are for
+//! study, not for the hot path: contributions of one row cost about as much as a hundred answers.
+
+use fusebox_plugin_api::prelude::*;
+
+use crate::lightgbm::{self, Importance, Output};
+use crate::model::GbmModel;
+use crate::params::predict_text;
+
+const GAIN: &str = "gain";
+const SPLIT: &str = "split";
+
+impl Explain for GbmModel {
+    fn importance_kinds(&self) -> Vec<String> {
+        vec![GAIN.to_owned(), SPLIT.to_owned()]
+    }
+
+    /// `gain` is the sum of the loss reductions, `split` the number of splits of each feature.
+    fn importance(&self, kind: &str) -> Result<Vec<f64>> {
+        let kind = match kind {
+            GAIN => Importance::Gain,
+            SPLIT => Importance::Split,
+            other => {
+                return Err(PluginError::unsupported(format!(
+                    "the importance `{other}`; it has {GAIN} and {SPLIT}"
+                )));
+            }
+        };
+        self.booster().importance(kind)
+    }
+
+    fn contributions(&self, frame: &mut Frame<'_>) -> Result<()> {
+        let booster = self.booster();
+        let per_output = booster.columns()? + 1;
+        let outputs = self.outputs();
+        frame.expect(per_output - 1, 1, outputs * per_output)?;
+        let grant = lightgbm::share();
+        let parameters = predict_text(grant.threads())?;
+        let mut values = vec![0.0; booster.output_len(1, Output::Contributions)?];
+        for row in 0..frame.rows() {
+            booster.predict(
+                frame.features(row),
+                Output::Contributions,
+                &parameters,
+                &mut values,
+            )?;
+            let written = frame.output_row_mut(row);
+            if values.len() == written.len() {
+                copy(&values, written, 1.0);
+                continue;
+            }
+            // Two classes have one raw score: what speaks for one speaks against the other.
+            let (first, second) = written.split_at_mut(per_output);
+            copy(&values, first, -1.0);
+            copy(&values, second, 1.0);
+        }
+        Ok(())
+    }
+}
+
+fn copy(values: &[f64], written: &mut [f32], sign: f64) {
+    for (written, value) in written.iter_mut().zip(values) {
+        *written = (sign * value) as f32;
+    }
+}
