@@ -31,7 +31,7 @@ test: setup ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: setup ## Speed, as a table
+bench: build ## Speed, as a table
 	$(CARGO) bench -p fusebox-tests --bench fusebox
 
 check: ## Format, lints, licences (cargo-deny where it is installed)
@@ -51,8 +51,7 @@ setup: need-cargo need-cc need-python ## Fetch the pinned native libraries into 
 build: setup ## The release binary and the plugins, installed under .fusebox/plugins
 	$(CARGO) build --release -p fusebox -p fusebox-gbm
 	$(CARGO) run --release --quiet -p fusebox-loader --example package -- \
-	    --manifest plugins/gbm/plugin.toml --library target/release/libfusebox_gbm.so \
-	    --into $(PLUGINS)
+	    target/release/libfusebox_gbm.so $(PLUGINS) fb.model/1 fb.learner/1
 
 clean: ## Remove what the commands above made
 	rm -rf target out .fusebox .venv

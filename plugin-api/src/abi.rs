@@ -2,8 +2,8 @@
 //!
 //! `include/fusebox_plugin.h` is the source of truth and documents every field; this file is its
 //! transcript, checked offset by offset in `tests/tests/contract.rs`. Names are the header's. A
-//! struct from the other side is copied by [`read`], which honours its size: what lies outside reads
-//! as zero, that is NULL or absent.
+//! struct from the other side is copied by [`read`], which honours its size: what lies outside
+//! reads as zero, that is NULL or absent.
 #![allow(
     unsafe_code,
     reason = "reads and writes memory that the other side of the C line lends"

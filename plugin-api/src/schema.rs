@@ -1,7 +1,7 @@
 //! What crosses the line for training: the dataset, one dense row-major `f32` matrix with columns.
 //!
-//! The host builds a [`Dataset`] from shared buffers; many batches (folds, symbols) may be slices of
-//! one matrix, and nothing is copied until a learner asks for a copy. On the wire it is an Arrow
+//! The host builds a [`Dataset`] from shared buffers; many batches (folds, symbols) may be slices
+//! of one matrix, and nothing is copied until a learner asks for a copy. On the wire it is an Arrow
 //! stream, see [`arrow`](crate::arrow). Readers use [`DatasetView`], plain slices. Nothing here
 //! computes features or labels.
 

@@ -1,3 +1,4 @@
 //! Helpers of the whole-system tests.
 
+pub mod binary;
 pub mod fixtures;

@@ -4,18 +4,18 @@
     reason = "hands C structs from one Arrow implementation to the other"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::mem::offset_of;
 use std::process::Command;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::types::{Float32Type, TimestampNanosecondType, UInt8Type, UInt32Type};
 use arrow_array::{
     Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch,
-    RecordBatchIterator, TimestampNanosecondArray, UInt8Array, UInt32Array,
+    RecordBatchIterator, RecordBatchReader, TimestampNanosecondArray, UInt8Array, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use fusebox_loader::generation::sha256_hex;
@@ -334,17 +334,13 @@ fn header_structs() -> BTreeMap<String, Vec<String>> {
         text.push_str(part.split_once("*/").map_or(part, |(_, code)| code));
     }
     let mut structs = BTreeMap::new();
-    for part in text.split("struct ").skip(1) {
-        let Some((name, rest)) = part.split_once(" {\n") else {
+    for part in text.split("\n}") {
+        // What ends with a closing brace in the first column began with the last opening line.
+        let Some((before, body)) = part.rsplit_once(" {\n") else {
             continue;
         };
-        let Some((body, _)) = rest.split_once("\n}") else {
-            continue;
-        };
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        let (keyword, name) = before.rsplit_once(' ').unwrap();
+        if !keyword.ends_with("struct") {
             continue;
         }
         // A field ends with its name, with an array length or with the parameters of a function.
@@ -451,7 +447,7 @@ fn arrow_rs_reads_our_stream_without_a_copy() {
     // SAFETY: the stream is live; it is moved, and ours sees its release callback gone.
     let foreign = unsafe { FFI_ArrowArrayStream::from_raw(stream.as_mut_ptr().cast()) };
     drop(stream);
-    let reader = ArrowArrayStreamReader::try_new(foreign).unwrap();
+    let reader = RecordBatchStreamReader::try_new(foreign).unwrap();
     let schema = reader.schema();
     assert_eq!(schema.metadata()["fusebox.schema"], "1");
     assert_eq!(
@@ -538,7 +534,7 @@ fn foreign_batch(rows: usize) -> RecordBatch {
         ("fusebox.classes", "[]"),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let schema = Schema::new_with_metadata(fields, metadata.into());
+    let schema = Schema::new_with_metadata(fields, HashMap::from(metadata));
     let columns = columns.into_iter().map(|(_, column)| column).collect();
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }

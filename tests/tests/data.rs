@@ -3,6 +3,12 @@
 //!
 //! The files are not part of the project. Without them these tests print why they are skipped.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail by panicking, and a skipped test says why"
+)]
+
 use std::path::{Path, PathBuf};
 
 use fusebox_engine::types::{Bar, BarSeries, Timestamp};

@@ -1,6 +1,8 @@
 //! Bad data from outside, one test for each kind, through the public interface: the message names
 //! file, column and row, all problems come at once, and no old file is lost.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

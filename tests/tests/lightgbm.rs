@@ -6,8 +6,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and so do its helpers"
+    clippy::float_cmp,
+    reason = "a test fails by panicking, and so do its helpers; equal means the same bits here"
 )]
 
 use std::collections::BTreeMap;

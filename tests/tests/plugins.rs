@@ -89,7 +89,7 @@ fn the_same_model_in_three_languages_answers_the_same() {
         let mut other = plugin.create_model(&alpha(), &[]).unwrap();
         other.restore(&state).unwrap();
         assert_eq!(predict(&mut *other, &[1.875], 1).unwrap(), [1.875], "{id}");
-        let error = plugin.create_model(&Config::new(), &[]).unwrap_err();
+        let error = plugin.create_model(&Config::new(), &[]).err().unwrap();
         assert_eq!(error.status(), Status::Config, "{id}");
         let words = format!("{id}: key `alpha` is missing; add it");
         assert_eq!(error.message(), words);
@@ -156,7 +156,7 @@ fn a_panic_is_an_error_and_the_host_lives() {
     .unwrap();
     let place = |place: &str| Config::new().with("place", place);
 
-    let error = plugin.create_model(&place("create"), &[]).unwrap_err();
+    let error = plugin.create_model(&place("create"), &[]).err().unwrap();
     assert_eq!(error.status(), Status::Panic);
     assert!(
         error

@@ -2,6 +2,8 @@
 //!
 //! Skips with a printed reason where it is not. Nothing here depends on a value of the recording
 //! that its description does not state.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! Every kind of feature against TA-Lib, NumPy and SciPy.
 //!
 //! The values come from tests/reference/talib_features.py; nothing is computed in Python here.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Metrics against scikit-learn, SciPy and NumPy.
 //!
 //! The values come from tests/reference/sklearn_metrics.py; nothing is computed in Python here.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

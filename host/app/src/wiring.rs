@@ -56,7 +56,9 @@ impl EngineSettings {
 
     fn variable(&self, name: &str) -> Option<&str> {
         let found = self.variables.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -82,7 +84,9 @@ pub(crate) fn check(
     let source = source(loaded, &mut problems);
     let spec = spec::pipeline(loaded, problems, command_line)?;
     let (Some(source), Some(id)) = (source, loaded.raw.model.plugin.clone()) else {
-        return Err(ConfigError::Internal("a checked section is missing".to_owned()));
+        return Err(ConfigError::Internal(
+            "a checked section is missing".to_owned(),
+        ));
     };
     let plugin = plugins::Choice {
         id,
@@ -150,12 +154,21 @@ fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings)
         ("fusebox".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("rustc".to_owned(), env!("FUSEBOX_RUSTC_VERSION").to_owned()),
     ];
-    for library in libraries::LIBRARIES.iter().filter(|one| one.plugin == plugin) {
+    for library in libraries::LIBRARIES
+        .iter()
+        .filter(|one| one.plugin == plugin)
+    {
         match libraries::find(library, settings) {
             Ok(found) => {
                 let path = Value::String(found.path.display().to_string());
-                spec.model.host_settings.insert(library.setting.to_owned(), path);
-                versions.extend(found.version.map(|version| (library.name.to_owned(), version)));
+                spec.model
+                    .host_settings
+                    .insert(library.setting.to_owned(), path);
+                versions.extend(
+                    found
+                        .version
+                        .map(|version| (library.name.to_owned(), version)),
+                );
             }
             // The plugin has the last word: it may find the library by other means.
             Err(reason) => tracing::warn!("{}: {reason}; run `make setup`", library.name),
@@ -171,7 +184,10 @@ fn unknown_libraries(loaded: &Loaded) -> Vec<Problem> {
     names
         .filter(|name| !known.contains(&name.as_str()))
         .map(|name| {
-            let message = format!("is no library that a plugin asks for; known: {}", known.join(", "));
+            let message = format!(
+                "is no library that a plugin asks for; known: {}",
+                known.join(", ")
+            );
             loaded.problem(&format!("engine.libraries.{name}"), message)
         })
         .collect()

@@ -1,8 +1,8 @@
 //! What lies in the plugin directories: `<dir>/<id>/<version>/plugin.toml`.
 //!
 //! Nothing is run or mapped here. A directory without `plugin.toml` is not committed yet and is
-//! passed over, as are names that begin with a dot or end in `~` or `.tmp`. A broken package becomes
-//! an entry with its error; it never hides the others.
+//! passed over, as are names that begin with a dot or end in `~` or `.tmp`. A broken package
+//! becomes an entry with its error; it never hides the others.
 
 use std::fs;
 use std::path::{Path, PathBuf};

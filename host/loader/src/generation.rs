@@ -1,9 +1,9 @@
 //! A private copy of a library per load, so that a load always gets the code it verified.
 //!
 //! The dynamic linker recognises a file by its inode and its path: opening a replaced path, a hard
-//! link or a reused descriptor gives the OLD code without an error, and a file that is cut off while
-//! it is mapped kills the process. So every load copies the library, through one descriptor for
-//! hash and copy, to a name that was never used before, and the copy stays for as long as the
+//! link or a reused descriptor gives the OLD code without an error, and a file that is cut off
+//! while it is mapped kills the process. So every load copies the library, through one descriptor
+//! for hash and copy, to a name that was never used before, and the copy stays for as long as the
 //! process lives. Copies of processes that are gone are swept by the next one.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Writing a package: from a built library to `<root>/<id>/<version>/`.
 //!
-//! The library goes in under a name with its digest, then `plugin.toml` is renamed into place as the
-//! last step. A reader sees the old package or the new one, never a mixture; what a crash leaves
-//! behind is not committed and is passed over.
+//! The library goes in under a name with its digest, then `plugin.toml` is renamed into place as
+//! the last step. A reader sees the old package or the new one, never a mixture; what a crash
+//! leaves behind is not committed and is passed over.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

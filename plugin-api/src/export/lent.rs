@@ -161,8 +161,8 @@ impl LentEnvironment {
     /// The lent environment; `None` where there is none.
     ///
     /// # Safety
-    /// `table` is NULL or a live table as large as it says; it and `env` are lent for as long as the
-    /// value is used.
+    /// `table` is NULL or a live table as large as it says; it and `env` are lent for as long as
+    /// the value is used.
     pub(super) unsafe fn new(table: *const fb_env_vt, env: *mut fb_env) -> Result<Option<Self>> {
         // SAFETY: the caller guarantees NULL or a live table.
         let Some(table) = (unsafe { abi::read(table) }) else {
@@ -219,7 +219,7 @@ unsafe fn read_space(space: *const fb_space) -> Result<Space> {
     } else {
         space.elements
     };
-    // SAFETY: a discrete space has one count, a multi-discrete one as many as elements; others NULL.
+    // SAFETY: a discrete space has one count, a multi-discrete one per element; others have NULL.
     let counts = unsafe { abi::elements(space.counts, counts) };
     match (space.kind, counts) {
         (FB_SPACE_BOX, _) => Ok(Space::Box {

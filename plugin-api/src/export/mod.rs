@@ -34,7 +34,8 @@ pub trait Plugin: 'static {
     /// Whether `predict` neither allocates, locks, logs nor makes system calls.
     const REALTIME: bool = false;
 
-    /// Makes the plugin's model, as [`CreateModel::create`](crate::model::CreateModel::create) does.
+    /// Makes the plugin's model, as
+    /// [`CreateModel::create`](crate::model::CreateModel::create) does.
     ///
     /// # Errors
     /// `E_CONFIG` for a wrong configuration, `E_DATA` for bytes that are not an artifact.

@@ -1,7 +1,7 @@
 //! The slots of the model and learner tables and of the optional capabilities.
 //!
-//! An instance is a box with the author's model and a flag that is set for good by a panic. The host
-//! promises that one thread at a time uses an instance, so a slot may take it mutably.
+//! An instance is a box with the author's model and a flag that is set for good by a panic. The
+//! host promises that one thread at a time uses an instance, so a slot may take it mutably.
 #![allow(unsafe_code, reason = "is called by the host through the C table")]
 
 use std::ffi::c_void;

@@ -1,9 +1,9 @@
 //! From the C tables to the author's traits: how the host uses a plugin.
 //!
-//! [`ImportedPlugin`] is made from an entry, [`ImportedLearner`] and [`ImportedModel`] implement the
-//! same traits an author implements, so nobody above cares on which side of the line a model lives.
-//! Tables are copied once, as far as their size reaches; what a plugin does not offer reads as
-//! absent. Every error names the plugin. Nothing here opens a file or a library.
+//! [`ImportedPlugin`] is made from an entry, [`ImportedLearner`] and [`ImportedModel`] implement
+//! the same traits an author implements, so nobody above cares on which side of the line a model
+//! lives. Tables are copied once, as far as their size reaches; what a plugin does not offer reads
+//! as absent. Every error names the plugin. Nothing here opens a file or a library.
 #![allow(unsafe_code, reason = "calls the plugin through the C table")]
 
 mod lend;
@@ -115,7 +115,8 @@ impl ImportedPlugin {
             capabilities: entry.caps,
         };
         let model: *const c_void = factory(entry.get_factory, MODEL_ID);
-        // SAFETY: the factory of this id is NULL or a model table that lives as long as the process.
+        // SAFETY: the factory of this id is NULL or a model table that lives as long as the
+        // process.
         let model = unsafe { abi::read::<fb_model_vt>(model.cast()) };
         let model = model.ok_or(ImportError::Incomplete("models (`fb.model/1`)"))?;
         for (slot, is_there) in [

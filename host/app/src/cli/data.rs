@@ -221,8 +221,8 @@ fn run_validate(args: &ValidateArgs, context: &Context) -> Result<(), Failure> {
         outlier_sigmas: args.outlier_sigmas,
         ..ValidateOptions::default()
     };
-    let reports = validate_paths(&args.paths, &options, &context.terminal)
-        .map_err(anyhow::Error::from)?;
+    let reports =
+        validate_paths(&args.paths, &options, &context.terminal).map_err(anyhow::Error::from)?;
     let is_usable = reports.iter().all(ValidationReport::is_usable);
     let document = json!({
         "ok": is_usable,
@@ -260,7 +260,10 @@ fn validation_text(reports: &[ValidationReport], notes: bool) -> String {
         }
     }
     let broken = reports.iter().filter(|report| !report.is_usable()).count();
-    text.push_str(&format!("{} file(s), {broken} with errors\n", reports.len()));
+    text.push_str(&format!(
+        "{} file(s), {broken} with errors\n",
+        reports.len()
+    ));
     text
 }
 
@@ -357,7 +360,15 @@ fn list_text(entries: &[Entry]) -> String {
     if entries.is_empty() {
         return "no candle files; bring some in with `fusebox data import`\n".to_owned();
     }
-    let mut table = table(&["exchange", "symbol", "time frame", "rows", "first", "last", "KiB"]);
+    let mut table = table(&[
+        "exchange",
+        "symbol",
+        "time frame",
+        "rows",
+        "first",
+        "last",
+        "KiB",
+    ]);
     for entry in entries {
         let (rows, first, last) = match &entry.content {
             EntryContent::Candles { rows, first, last } => {

@@ -115,7 +115,11 @@ fn document(kind: &FeatureKind) -> Value {
 }
 
 fn text(kind: &FeatureKind) -> String {
-    let inputs: Vec<&str> = kind.inputs.iter().map(|input| Input::name(*input)).collect();
+    let inputs: Vec<&str> = kind
+        .inputs
+        .iter()
+        .map(|input| Input::name(*input))
+        .collect();
     let settling = match kind.settling_bars(&Arguments::defaults(kind)) {
         0 => String::new(),
         bars => format!(", settled after {bars} more"),

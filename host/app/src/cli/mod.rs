@@ -99,7 +99,11 @@ fn engine_sources(args: &EngineArgs, context: &Context) -> Sources {
             .iter()
             .map(|dir| dir.to_string_lossy().into_owned())
             .collect();
-        flags.push(("engine.plugin_dirs", serde_json::json!(dirs), "--plugin-dir"));
+        flags.push((
+            "engine.plugin_dirs",
+            serde_json::json!(dirs),
+            "--plugin-dir",
+        ));
     }
     Sources {
         engine: args.engine.clone(),
@@ -142,7 +146,9 @@ pub(crate) fn run(arguments: Vec<OsString>, variables: Vec<(String, String)>) ->
         Command::Plugin(command) => plugin::run(command, &context),
         Command::Run(args) => run::run(args, &context),
         Command::Completions(args) => completions::run(&args, &context),
-        Command::Schema => context.output.raw(config::Schema::pipeline().to_text().as_bytes()),
+        Command::Schema => context
+            .output
+            .raw(config::Schema::pipeline().to_text().as_bytes()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,7 +40,10 @@ fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
             .iter()
             .map(|dir| dir.display().to_string())
             .collect();
-        return format!("no plugins in {}; `make build` installs those of this project\n", dirs.join(", "));
+        return format!(
+            "no plugins in {}; `make build` installs those of this project\n",
+            dirs.join(", ")
+        );
     }
     let mut table = table(&["id", "version", "kinds", "ABI", "state", "digest or reason"]);
     for plugin in plugins {

@@ -77,25 +77,25 @@ fn sources(args: &RunArgs, context: &Context) -> Sources {
     sources.assignments.clone_from(&args.assignments);
     if let Some(dir) = &args.data {
         let dir = Value::String(dir.to_string_lossy().into_owned());
-        sources.flags.push(("data.source", json!("files"), "--data"));
+        sources
+            .flags
+            .push(("data.source", json!("files"), "--data"));
         sources.flags.push(("data.dir", dir, "--data"));
     }
     if let Some(seed) = args.seed {
         sources.flags.push(("run.seed", json!(seed), "--seed"));
     }
     if let Some(threads) = args.threads {
-        sources.flags.push(("run.threads", json!(threads), "--threads"));
+        sources
+            .flags
+            .push(("run.threads", json!(threads), "--threads"));
     }
     sources
 }
 
 /// Shows the configuration. Keys and types must be right; whether the values make a run is not
 /// asked, so that an unfinished pipeline can be looked at.
-fn print_config(
-    loaded: &Loaded,
-    problems: Vec<Problem>,
-    context: &Context,
-) -> Result<(), Failure> {
+fn print_config(loaded: &Loaded, problems: Vec<Problem>, context: &Context) -> Result<(), Failure> {
     if !problems.is_empty() {
         return Err(problems.into());
     }

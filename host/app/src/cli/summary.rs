@@ -71,10 +71,10 @@ fn quality(summary: &RunSummary) -> String {
         "log loss".to_owned(),
         number(quality.log_loss),
         number(quality.baseline_log_loss),
-        quality
-            .log_loss
-            .zip(quality.baseline_log_loss)
-            .map_or_else(|| "-".to_owned(), |(own, base)| format!("{:+.4}", own - base)),
+        quality.log_loss.zip(quality.baseline_log_loss).map_or_else(
+            || "-".to_owned(),
+            |(own, base)| format!("{:+.4}", own - base),
+        ),
     ]);
     table.to_string()
 }
@@ -88,17 +88,27 @@ fn performance(summary: &RunSummary) -> String {
     };
     row("total return", &|one| percent(one.total_return));
     row("annual volatility", &|one| percent(one.annual_volatility));
-    row("Sharpe ratio", &|one| with_interval(one.sharpe_ratio, |value| format!("{value:.2}")));
+    row("Sharpe ratio", &|one| {
+        with_interval(one.sharpe_ratio, |value| format!("{value:.2}"))
+    });
     row("max drawdown", &|one| percent(one.max_drawdown));
-    row("trades", &|one| one.trades.map_or_else(|| "-".to_owned(), grouped));
+    row("trades", &|one| {
+        one.trades.map_or_else(|| "-".to_owned(), grouped)
+    });
     table.to_string()
 }
 
 fn files(summary: &RunSummary) -> String {
     let report = &summary.report;
     let mut lines = vec![
-        ("report".to_owned(), summary.out.join(REPORT_FILE).display().to_string()),
-        ("metrics".to_owned(), summary.out.join(METRICS_FILE).display().to_string()),
+        (
+            "report".to_owned(),
+            summary.out.join(REPORT_FILE).display().to_string(),
+        ),
+        (
+            "metrics".to_owned(),
+            summary.out.join(METRICS_FILE).display().to_string(),
+        ),
         (
             "journal".to_owned(),
             format!(
@@ -107,12 +117,14 @@ fn files(summary: &RunSummary) -> String {
                 grouped(report.reproducibility.journal_events)
             ),
         ),
-        ("journal sha256".to_owned(), report.reproducibility.journal_sha256.clone()),
+        (
+            "journal sha256".to_owned(),
+            report.reproducibility.journal_sha256.clone(),
+        ),
     ];
     let models = report.reproducibility.models.iter();
-    lines.extend(models.map(|model| {
-        (format!("model {} sha256", model.fold), model.sha256.clone())
-    }));
+    lines
+        .extend(models.map(|model| (format!("model {} sha256", model.fold), model.sha256.clone())));
     lines
         .iter()
         .map(|(name, value)| format!("{name:<16}{value}\n"))

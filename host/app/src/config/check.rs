@@ -11,8 +11,9 @@ use super::schema::{Lookup, Schema, choices, is_table, types};
 /// checked further; the keys taken out come with the problems.
 pub(crate) fn check(layer: &mut Layer, schema: &Schema) -> Vec<(KeyPath, Problem)> {
     let mut problems: Vec<(KeyPath, Problem)> = Vec::new();
-    layer.entries.retain(|entry| {
-        let Some((path, problem)) = check_entry(entry, schema) else {
+    let mut entries = std::mem::take(&mut layer.entries);
+    entries.retain(|entry| {
+        let Some((path, problem)) = check_entry(entry, layer, schema) else {
             return true;
         };
         // A table that is not known would otherwise be reported once for each of its keys.
@@ -21,13 +22,15 @@ pub(crate) fn check(layer: &mut Layer, schema: &Schema) -> Vec<(KeyPath, Problem
         }
         false
     });
+    layer.entries = entries;
     problems
 }
 
-fn check_entry(entry: &Entry, schema: &Schema) -> Option<(KeyPath, Problem)> {
+fn check_entry(entry: &Entry, layer: &Layer, schema: &Schema) -> Option<(KeyPath, Problem)> {
     let Entry { path, value, place } = entry;
+    let place_of = |path: &[String]| layer.table_place(path).unwrap_or(place);
     let invalid = |path: &[String], message: String| {
-        let problem = Problem::invalid(path.join("."), Some(place), message);
+        let problem = Problem::invalid(path.join("."), Some(place_of(path)), message);
         Some((path.to_vec(), problem))
     };
     match schema.look_up(path) {
@@ -35,16 +38,14 @@ fn check_entry(entry: &Entry, schema: &Schema) -> Option<(KeyPath, Problem)> {
         Lookup::Unknown { known } => {
             let wrong = &path[..=known];
             let nearest = schema.nearest(path, known);
-            let problem = Problem::unknown(wrong.join("."), place, nearest);
+            let problem = Problem::unknown(wrong.join("."), place_of(wrong), nearest);
             Some((wrong.to_vec(), problem))
         }
         Lookup::NotATable { known, rule } => {
             let message = format!("is a table; it must be {}", wanted(rule));
             invalid(&path[..known], message)
         }
-        Lookup::Known(rule) => {
-            mismatch(value, rule).and_then(|message| invalid(path, message))
-        }
+        Lookup::Known(rule) => mismatch(value, rule).and_then(|message| invalid(path, message)),
     }
 }
 
@@ -59,7 +60,9 @@ fn mismatch(value: &Value, rule: &Value) -> Option<String> {
             let known = choices.is_empty() || choices.contains(&text.as_str());
             (!known).then(|| format!("is {}; it must be {}", shown(value), wanted(rule)))
         }
-        Value::Number(number) => number.as_f64().and_then(|number| out_of_bounds(number, rule)),
+        Value::Number(number) => number
+            .as_f64()
+            .and_then(|number| out_of_bounds(number, rule)),
         Value::Array(items) => mismatch_of_items(items, rule),
         _ => None,
     }
@@ -73,7 +76,10 @@ fn mismatch_of_items(items: &[Value], rule: &Value) -> Option<String> {
     let rule = rule.get("items")?;
     items.iter().enumerate().find_map(|(position, item)| {
         let message = mismatch(item, rule)?;
-        Some(format!("has a wrong item {}, which {message}", position + 1))
+        Some(format!(
+            "has a wrong item {}, which {message}",
+            position + 1
+        ))
     })
 }
 
@@ -159,7 +165,10 @@ mod tests {
     fn problems(text: &str) -> Vec<String> {
         let mut layer = Layer::from_toml(text, Path::new("p.toml")).unwrap();
         let found = check(&mut layer, &Schema::pipeline());
-        found.into_iter().map(|(_, problem)| problem.to_string()).collect()
+        found
+            .into_iter()
+            .map(|(_, problem)| problem.to_string())
+            .collect()
     }
 
     #[test]
@@ -182,7 +191,7 @@ mod tests {
             [
                 "`run.seed` is the text \"x\"; it must be a whole number (p.toml, line 3)",
                 "unknown key `run.sed` in p.toml, line 4; did you mean `run.seed`?",
-                "unknown key `modle` in p.toml, line 6; did you mean `model`?",
+                "unknown key `modle` in p.toml, line 5; did you mean `model`?",
                 "`data.source` is the text \"disk\"; it must be one of \"files\", \"simulated\" \
                  (p.toml, line 9)",
                 "`data.symbols` has a wrong item 2, which is 3; it must be a text (p.toml, line 10)",
@@ -196,7 +205,7 @@ mod tests {
         let found = problems("[run.seed]\ndeep = 1\n");
         assert_eq!(
             found,
-            ["`run.seed` is a table; it must be a whole number (p.toml, line 2)"]
+            ["`run.seed` is a table; it must be a whole number (p.toml, line 1)"]
         );
         assert_eq!(problems("[run]\nseed = 1\n"), Vec::<String>::new());
         assert_eq!(problems("run = 1\n").len(), 1);
@@ -204,7 +213,10 @@ mod tests {
 
     #[test]
     fn whole_numbers_serve_as_numbers_and_too_large_ones_are_refused() {
-        assert_eq!(problems("[execution]\nfee_bps = 10\n"), Vec::<String>::new());
+        assert_eq!(
+            problems("[execution]\nfee_bps = 10\n"),
+            Vec::<String>::new()
+        );
         assert_eq!(problems("[labels]\nhorizon_bars = 5000000000\n").len(), 1);
         assert_eq!(problems("[labels]\nhorizon_bars = 1.5\n").len(), 1);
     }

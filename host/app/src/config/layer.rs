@@ -3,6 +3,7 @@
 //! Reading a layer finds syntax errors only; which keys and types are right is `check`'s business,
 //! and which layer wins is `merge`'s.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -57,9 +58,17 @@ pub(crate) struct Entry {
 pub(crate) struct Layer {
     /// The values.
     pub(crate) entries: Vec<Entry>,
+    /// Where each table of a file begins.
+    tables: BTreeMap<KeyPath, Place>,
 }
 
 impl Layer {
+    /// Where the table `path` begins in this layer, if it is one that a file names.
+    #[must_use]
+    pub(crate) fn table_place(&self, path: &[String]) -> Option<&Place> {
+        self.tables.get(path)
+    }
+
     /// Sets one value.
     pub(crate) fn push(&mut self, key: &str, value: Value, place: Place) {
         self.entries.push(Entry {
@@ -194,7 +203,11 @@ impl FileReader<'_> {
             let mut path = above.to_vec();
             path.push(key.get_ref().to_string());
             match value.get_ref() {
-                DeValue::Table(inner) if !inner.is_empty() => self.table(&path, inner)?,
+                DeValue::Table(inner) if !inner.is_empty() => {
+                    let place = self.place(key.span().start);
+                    self.layer.tables.insert(path.clone(), place);
+                    self.table(&path, inner)?;
+                }
                 other => {
                     let place = self.place(key.span().start);
                     let value = to_json(other)

@@ -117,9 +117,7 @@ fn plain(setting: &Setting) -> Result<Value, ConfigError> {
         ValueKind::U64(whole) => Value::from(*whole),
         ValueKind::I128(whole) => Value::from(i64::try_from(*whole).map_err(|_| wrong())?),
         ValueKind::U128(whole) => Value::from(u64::try_from(*whole).map_err(|_| wrong())?),
-        ValueKind::Float(number) => {
-            Value::Number(Number::from_f64(*number).ok_or_else(wrong)?)
-        }
+        ValueKind::Float(number) => Value::Number(Number::from_f64(*number).ok_or_else(wrong)?),
         ValueKind::String(text) => Value::String(text.clone()),
         ValueKind::Array(items) => {
             let items: Result<Vec<Value>, ConfigError> = items.iter().map(plain).collect();
@@ -147,8 +145,14 @@ mod tests {
 
     #[test]
     fn a_later_layer_wins_value_by_value() {
-        let below = layer("low.toml", "[a]\nx = 1\ny = 2\nlist = [1, 2, 3]\n[a.b]\nz = 0.5\n");
-        let above = layer("high.toml", "[a]\ny = 3\nlist = [4]\n[a.b]\n\"dotted.key\" = \"t\"\n");
+        let below = layer(
+            "low.toml",
+            "[a]\nx = 1\ny = 2\nlist = [1, 2, 3]\n[a.b]\nz = 0.5\n",
+        );
+        let above = layer(
+            "high.toml",
+            "[a]\ny = 3\nlist = [4]\n[a.b]\n\"dotted.key\" = \"t\"\n",
+        );
         let merged = merge(vec![below, above]).unwrap();
         let expected = serde_json::json!({
             "a": {"x": 1, "y": 3, "list": [4], "b": {"z": 0.5, "dotted.key": "t"}}

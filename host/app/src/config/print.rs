@@ -17,8 +17,7 @@ const LINE_WIDTH: usize = 80;
 /// out.
 pub(crate) fn to_toml(loaded: &Loaded) -> Result<String, ConfigError> {
     let internal = |error: toml_edit::ser::Error| ConfigError::Internal(error.to_string());
-    let mut document: DocumentMut =
-        toml_edit::ser::to_document(&loaded.raw).map_err(internal)?;
+    let mut document: DocumentMut = toml_edit::ser::to_document(&loaded.raw).map_err(internal)?;
     annotate(document.as_table_mut(), &mut Vec::new(), loaded);
     Ok(document.to_string())
 }

@@ -24,7 +24,9 @@ impl Problem {
     #[must_use]
     pub(crate) fn invalid(key: String, place: Option<&Place>, message: impl fmt::Display) -> Self {
         let detail = place.map(|place| place.detail.clone());
-        let behind = detail.as_ref().map_or(String::new(), |place| format!(" ({place})"));
+        let behind = detail
+            .as_ref()
+            .map_or(String::new(), |place| format!(" ({place})"));
         Self {
             message: format!("`{key}` {message}{behind}"),
             place: detail,
@@ -74,7 +76,9 @@ pub(crate) enum ConfigError {
     #[error("`--set {0}` is not an assignment; write --set key=value, such as --set run.seed=7")]
     Assignment(String),
     /// A variable that looks like a key but is not read.
-    #[error("the environment variable {name} is not read; levels are parted by two underscores: {meant}")]
+    #[error(
+        "the environment variable {name} is not read; levels are parted by two underscores: {meant}"
+    )]
     Variable {
         /// The variable.
         name: String,
@@ -105,7 +109,11 @@ fn list(problems: &[Problem]) -> String {
         [one] => one.to_string(),
         many => {
             let lines: Vec<String> = many.iter().map(|one| format!("\n  - {one}")).collect();
-            format!("the configuration has {} problems:{}", many.len(), lines.concat())
+            format!(
+                "the configuration has {} problems:{}",
+                many.len(),
+                lines.concat()
+            )
         }
     }
 }

@@ -75,7 +75,8 @@ impl Schema {
         match self.look_up(path) {
             Lookup::Known(rule) => {
                 let types = types(rule);
-                types.contains(&"string") && types.iter().all(|one| matches!(*one, "string" | "null"))
+                types.contains(&"string")
+                    && types.iter().all(|one| matches!(*one, "string" | "null"))
             }
             _ => false,
         }
@@ -152,7 +153,11 @@ pub(crate) fn types(rule: &Value) -> Vec<&str> {
 #[must_use]
 pub(crate) fn choices(rule: &Value) -> Vec<&str> {
     let listed = rule.get("enum").and_then(Value::as_array);
-    let mut found: Vec<&str> = listed.into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut found: Vec<&str> = listed
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     found.extend(rule.get("const").and_then(Value::as_str));
     found.extend(alternatives(rule).flat_map(choices));
     found
@@ -197,9 +202,18 @@ mod tests {
     #[test]
     fn keys_are_found_by_their_names() {
         let schema = Schema::pipeline();
-        assert!(matches!(schema.look_up(&split("run.seed")), Lookup::Known(_)));
-        assert_eq!(schema.look_up(&split("model.params.anything")), Lookup::Free);
-        assert_eq!(schema.look_up(&split("run.sed")), Lookup::Unknown { known: 1 });
+        assert!(matches!(
+            schema.look_up(&split("run.seed")),
+            Lookup::Known(_)
+        ));
+        assert_eq!(
+            schema.look_up(&split("model.params.anything")),
+            Lookup::Free
+        );
+        assert_eq!(
+            schema.look_up(&split("run.sed")),
+            Lookup::Unknown { known: 1 }
+        );
         let below = schema.look_up(&split("run.seed.deep"));
         assert!(matches!(below, Lookup::NotATable { known: 2, .. }));
         assert!(schema.wants_text(&split("data.exchange")));
@@ -214,7 +228,10 @@ mod tests {
         assert_eq!(near("model.parms", 1).as_deref(), Some("model.params"));
         assert_eq!(near("modle", 0).as_deref(), Some("model"));
         assert_eq!(near("seed", 0).as_deref(), Some("run.seed"));
-        assert_eq!(near("portfolio.fee_bps", 1).as_deref(), Some("execution.fee_bps"));
+        assert_eq!(
+            near("portfolio.fee_bps", 1).as_deref(),
+            Some("execution.fee_bps")
+        );
         assert_eq!(near("run.qqqqqqqq", 1), None);
     }
 
@@ -226,7 +243,10 @@ mod tests {
             let Lookup::Known(rule) = schema.look_up(&split(&key)) else {
                 panic!("{key}");
             };
-            assert!(rule.get("description").is_some(), "{key} has no description");
+            assert!(
+                rule.get("description").is_some(),
+                "{key} has no description"
+            );
         }
     }
 }

@@ -94,7 +94,10 @@ pub(crate) fn find(
     } else if let Some(path) = set_up(library, Path::new(NATIVE_DIR)) {
         (path, NATIVE_DIR)
     } else {
-        return Err(format!("not in {NATIVE_DIR}, and {} is not set", library.variable));
+        return Err(format!(
+            "not in {NATIVE_DIR}, and {} is not set",
+            library.variable
+        ));
     };
     let unreadable = |error: io::Error| format!("{} ({from}): {error}", path.display());
     let absolute = path.canonicalize().map_err(unreadable)?;
@@ -118,7 +121,10 @@ fn set_up(library: &KnownLibrary, folder: &Path) -> Option<PathBuf> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let version = name.strip_prefix(&prefix)?;
-            let numbers = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+            let numbers = version
+                .split('.')
+                .map(|part| part.parse().unwrap_or(0))
+                .collect();
             let path = entry.path().join(library.file);
             path.is_file().then_some((numbers, path))
         })
@@ -153,6 +159,9 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("lightgbm-5.0.0")).unwrap();
         let found = set_up(&LIBRARIES[0], folder.path()).unwrap();
-        assert!(found.ends_with("lightgbm-4.10.0/lib_lightgbm.so"), "{found:?}");
+        assert!(
+            found.ends_with("lightgbm-4.10.0/lib_lightgbm.so"),
+            "{found:?}"
+        );
     }
 }

@@ -82,7 +82,9 @@ fn check_library(path: &Path, stated: &str) -> Result<(), String> {
             "its library has sha256 {found}, its manifest states {stated}; install it again"
         ));
     }
-    elf::inspect(&bytes, path).map(|_| ()).map_err(|error| error.to_string())
+    elf::inspect(&bytes, path)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 /// The plugin that a run asks for.
@@ -147,7 +149,11 @@ impl TrainingPlugin for RunPlugin {
         self.learner.as_deref()
     }
 
-    fn create_model(&self, config: &Config, artifact: &[u8]) -> Result<Box<dyn Model>, PluginError> {
+    fn create_model(
+        &self,
+        config: &Config,
+        artifact: &[u8],
+    ) -> Result<Box<dyn Model>, PluginError> {
         self.loaded.create_model(config, artifact)
     }
 }

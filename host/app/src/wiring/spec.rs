@@ -161,10 +161,17 @@ impl Check<'_> {
             );
         }
         if is_files {
-            self.required("data.exchange", data.exchange.as_ref(), "exchange = \"BINANCE\"");
+            self.required(
+                "data.exchange",
+                data.exchange.as_ref(),
+                "exchange = \"BINANCE\"",
+            );
         }
         if data.symbols.is_empty() {
-            self.report("data.symbols", "is empty; name at least one, such as [\"BTCUSDT\"]");
+            self.report(
+                "data.symbols",
+                "is empty; name at least one, such as [\"BTCUSDT\"]",
+            );
         }
         for (position, symbol) in data.symbols.iter().enumerate() {
             if data.symbols[..position].contains(symbol) {
@@ -172,14 +179,21 @@ impl Check<'_> {
             }
         }
         let time_frame: Option<TimeFrame> = self
-            .required("data.time_frame", data.time_frame.as_ref(), "time_frame = \"1h\"")
+            .required(
+                "data.time_frame",
+                data.time_frame.as_ref(),
+                "time_frame = \"1h\"",
+            )
             .and_then(|text| self.parsed("data.time_frame", &text));
         let from: Option<Timestamp> = self.parsed_if_set("data.from", data.from.as_ref());
         let to: Option<Timestamp> = self.parsed_if_set("data.to", data.to.as_ref());
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
         {
-            self.report("data.to", format!("is {to}, which is not after `data.from` ({from})"));
+            self.report(
+                "data.to",
+                format!("is {to}, which is not after `data.from` ({from})"),
+            );
         }
         if !is_files && !self.loaded.is_refused("data.source") {
             self.simulated_range(data);

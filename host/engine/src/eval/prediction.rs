@@ -85,8 +85,8 @@ impl EvaluationOptions {
 pub enum OutcomeError {
     /// A probability is not one.
     #[error(
-        "prediction {position} (symbol {symbol}, {closed_at}) has the probabilities {probabilities:?}; \
-         they must be finite and not negative"
+        "prediction {position} (symbol {symbol}, {closed_at}) has the probabilities \
+         {probabilities:?}; they must be finite and not negative"
     )]
     Probabilities {
         /// Which prediction.

@@ -1,7 +1,7 @@
 //! The text form of a feature, `name(parameters)@time_frame#SYMBOL`, taken apart.
 //!
-//! Only the form is read here; whether the parts mean anything is [`FeatureSet`](super::FeatureSet)'s
-//! question.
+//! Only the form is read here; whether the parts mean anything is for
+//! [`FeatureSet`](super::FeatureSet) to say.
 
 /// The parts of an expression.
 #[derive(Debug, PartialEq)]

@@ -13,6 +13,9 @@
 //! optionally `#` and a lead symbol: `rsi(14)`, `rsi(14)@4h`, `log_return(1)#BTCUSDT`. Parameters
 //! may be left out (defaults) or named: `macd(fast=8)`.
 //!
+//! Values are computed in `f64` with the platform's logarithms and exponentials, so equal bits are
+//! promised on one platform, and cast to `f32` at the end.
+//!
 //! To add a feature: write its operator and its [`FeatureKind`] in the file of its family; the
 //! tests over [`registry`] then hold it to warm-up, truncation and batch-live equality.
 //!

@@ -132,7 +132,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "bollinger_percent_b",
         summary: "Place of the close in its band: 0 at the lower, 1 at the upper edge.",
-        formula: "(close - lower) / (upper - lower), edges SMA -/+ deviations STDDEV; 0.5 when flat",
+        formula: "(close - lower) / (upper - lower), edges SMA -/+ deviations \
+                  STDDEV; 0.5 when flat",
         units: "share",
         operator: |a| {
             let closes = RollingMoments::new(a.bars(0));

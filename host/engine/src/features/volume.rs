@@ -55,8 +55,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "mfi",
         summary: "Share of the money that flowed with rising typical prices.",
-        formula: "100 positive / (positive + negative flow), flow = typical price x volume; 0 where \
-                  nothing flowed",
+        formula: "100 positive / (positive + negative flow), flow = typical price x volume; equal \
+                  typical prices flow nowhere; 0 where nothing flowed",
         source: "G. Quong, A. Soudack 1989; TA-Lib MFI",
         units: "0 to 100",
         parameters: &[Parameter::bars("period", 14, 2, "window length in bars")],
@@ -102,7 +102,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "taker_buy_imbalance",
         summary: "Bought against sold volume of those who crossed the spread.",
-        formula: "(2 sum(taker_buy_volume) - sum(volume)) / sum(volume); 0 where nothing was traded",
+        formula: "(2 sum(taker_buy_volume) - sum(volume)) / sum(volume); 0 where nothing was \
+                  traded",
         units: "-1 to 1",
         parameters: &[Parameter::bars("period", 1, 1, "window length in bars")],
         inputs: &[Input::Volume, Input::TakerBuyVolume],

@@ -1,8 +1,8 @@
 //! The building blocks of operators: bounded windows and recursive averages.
 //!
 //! Carried sums are compensated and recomputed from the window once per window length, so rounding
-//! errors never grow with the length of the history; sums of squares are taken around a value of the
-//! window.
+//! errors never grow with the length of the history; sums of squares are taken around a value of
+//! the window.
 
 use std::collections::VecDeque;
 

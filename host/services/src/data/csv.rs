@@ -1,8 +1,8 @@
 //! Reads candles out of CSV text: with a header line, or a kline dump of Binance without one.
 //!
 //! Times are integers since the epoch (the unit is told by their magnitude unless stated) or ISO
-//! text; a time without zone is UTC. A cell that cannot be read is a problem of the answer, with its
-//! line and column, and never a guess.
+//! text; a time without zone is UTC. A cell that cannot be read is a problem of the answer, with
+//! its line and column, and never a guess.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! Where bars come from: one file per source, all behind [`DataSource`].
 //!
-//! A source answers a [`DataRequest`] with a [`LoadedMarket`]: the engine's market, what was read to
-//! make it, and what was odd about it. The ways in are:
+//! A source answers a [`DataRequest`] with a [`LoadedMarket`]: the engine's market, what was read
+//! to make it, and what was odd about it. The ways in are:
 //!
 //! | file | role |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! Coarser bars out of finer ones.
 //!
-//! A coarse bar is made only where **every** finer bar in it is there; a coarse bar with a hole in it
-//! is absent, like one that the venue never published. So a resampled bar is what the venue would
-//! have published, and its absence shows as a gap. On venues that publish no bar for a minute
+//! A coarse bar is made only where **every** finer bar in it is there; a coarse bar with a hole in
+//! it is absent, like one that the venue never published. So a resampled bar is what the venue
+//! would have published, and its absence shows as a gap. On venues that publish no bar for a minute
 //! without trades this drops much; then coarse candles of the venue itself are the better source.
 //! Bars begin at whole multiples of their length since midnight UTC, weeks on Monday.
 

@@ -126,7 +126,10 @@ impl Default for RawSplit {
         Self {
             kind: RawSplitKind::Rolling,
             train: engine.train.to_string(),
-            valid: engine.valid.map(|span| span.to_string()).unwrap_or_default(),
+            valid: engine
+                .valid
+                .map(|span| span.to_string())
+                .unwrap_or_default(),
             test: engine.test.to_string(),
             step: engine.step.to_string(),
             embargo_bars: engine.embargo_bars,

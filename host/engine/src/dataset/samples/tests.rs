@@ -10,8 +10,8 @@ fn at(hour: i64) -> Timestamp {
     Timestamp::from_nanos(hour * HOUR)
 }
 
-/// Hourly rows from hour 0 on, two columns; row `i` closes at hour `i + 1`, its label ends `horizon`
-/// bars later and is of class `i % 3`.
+/// Hourly rows from hour 0 on, two columns; row `i` closes at hour `i + 1`, its label ends
+/// `horizon` bars later and is of class `i % 3`.
 fn symbol(id: u32, rows: usize, horizon: usize) -> SymbolSamples {
     let label = |row: usize| {
         (row + horizon < rows).then(|| Label {

@@ -49,7 +49,7 @@ pub struct SimulatedConfig {
     /// Standard deviation of a jump's log size.
     pub jump_volatility: f64,
     /// Strength of the planted signal: the expected correlation between its best linear use and the
-    /// log return of the next `signal_horizon_bars` bars. 0 plants none, and nothing is predictable.
+    /// log return of the next `signal_horizon_bars` bars. 0 plants none: nothing is predictable.
     pub signal_ic: f64,
     /// Horizon at which `signal_ic` is stated.
     pub signal_horizon_bars: u32,
@@ -235,8 +235,8 @@ impl SimulatedConfig {
 
     fn strength_problem(&self) -> Option<String> {
         if self.jump_variance() > 0.5 * self.bar_variance() {
-            let message = "`jumps_per_year` times the square of `jump_volatility` is more than half \
-                           of the square of `annual_volatility`; lower one of the first two";
+            let message = "`jumps_per_year` times the square of `jump_volatility` is more than \
+                           half of the square of `annual_volatility`; lower one of the first two";
             return Some(message.to_owned());
         }
         let shapes = [self.signal_shape(0), self.signal_shape(1)];
@@ -245,7 +245,7 @@ impl SimulatedConfig {
         }
         let largest = shapes.map(|shape| shape.largest_ic());
         Some(format!(
-            "`signal_ic` is {}; with this horizon, half-life and visibility it can be at most {:.3}",
+            "`signal_ic` is {}; this horizon, half-life and visibility allow at most {:.3}",
             self.signal_ic,
             largest[0].min(largest[1])
         ))

@@ -6,8 +6,8 @@
 //! r = vol (beta s + e) + jump
 //! ```
 //!
-//! - `vol` is stochastic: the log follows an AR(1) (Taylor 1986) of which the market shares half the
-//!   variance, times a pattern within the day.
+//! - `vol` is stochastic: its log follows an AR(1) (Taylor 1986), of whose variance the market
+//!   shares half, times a pattern within the day.
 //! - `e` is Student t of unit variance: correlated normals, all divided by the root of one
 //!   chi-squared number, so that wild bars are wild in all symbols.
 //! - `s` is the planted signal as it stood at the end of the bar before (see `signal`).

@@ -123,7 +123,7 @@ fn every_problem_of_a_config_is_told_at_once() {
     let text = problems.join("\n");
     for part in [
         "`symbols` has A twice",
-        "contains a path separator",
+        "`../B` cannot be a symbol",
         "`start_prices` has 1",
         "`annual_volatility` is NaN",
         "`correlation` is 1.5",
@@ -132,7 +132,6 @@ fn every_problem_of_a_config_is_told_at_once() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert!(text.contains("../B"), "{text}");
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn a_strength_that_no_drift_gives_names_the_largest_one() {
     };
     let error = Simulated::new(too_strong).unwrap_err().to_string();
     assert!(
-        error.contains("`signal_ic` is 0.95") && error.contains("can be at most 0."),
+        error.contains("`signal_ic` is 0.95") && error.contains("allow at most 0."),
         "{error}"
     );
 }
@@ -166,8 +165,14 @@ fn the_same_seed_gives_the_same_bars_on_every_machine() {
     assert_eq!(digest(1), digest(1));
     assert_ne!(digest(1), digest(2));
     // Pinned: another value on another machine or version is a change of every simulated result.
-    assert_eq!(digest(1)[0], "PINNED_LEADER");
-    assert_eq!(digest(1)[2], "PINNED_FOLLOWER");
+    assert_eq!(
+        digest(1)[0],
+        "d473ca744c5bd217dab83090853bb170b56bc746a2eee14ec9fd307ebeb9e570"
+    );
+    assert_eq!(
+        digest(1)[2],
+        "2cad35987024750f583c0a3f1567201f9a6abf9a3a21810651ab4c6c0d0feff7"
+    );
 }
 
 #[test]
@@ -235,6 +240,7 @@ fn the_realised_strength_lies_near_the_stated_one() {
             sum += realised_ic(&leader_estimate(&config, leader), leader, horizon);
         }
         let realised = sum / SEEDS as f64;
+        println!("stated {stated}, realised {realised}");
         // One seed's standard error is about sqrt(12 / 35,000) = 0.0185, the mean's 0.0065.
         assert!(
             (realised - stated).abs() < 0.02,

@@ -5,8 +5,10 @@
 //!
 //! | code | severity | meaning |
 //! |---|---|---|
-//! | `not_parquet`, `truncated`, `corrupt`, `unreadable`, `not_csv` | error | nothing could be read |
-//! | `missing_column`, `ambiguous_column`, `wrong_type`, `not_a_number`, `not_a_time`, `inexact` | error | a column or cell could not be read |
+//! | `not_parquet`, `truncated`, `corrupt` | error | the file cannot be decoded |
+//! | `unreadable`, `not_csv` | error | the file cannot be read |
+//! | `missing_column`, `ambiguous_column`, `wrong_type` | error | a column cannot be read |
+//! | `not_a_number`, `not_a_time`, `inexact` | error | a cell cannot be read |
 //! | `empty` | error | there is no row |
 //! | `null_value` | error, warning in an optional column | a cell without a value |
 //! | `not_finite` | error | NaN or infinite |
@@ -310,7 +312,7 @@ impl Finding {
         }
     }
 
-    fn as_severity(self, severity: Severity) -> Self {
+    fn with_severity(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }
 }

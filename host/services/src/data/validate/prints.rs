@@ -51,7 +51,7 @@ pub(super) fn check(judge: &Judge<'_>) -> Option<Problem> {
     let what = format!("possible bad print (more than {sigmas} sigma and back at once, kept)");
     let finding = Finding::error("possible_bad_print", "high` / `low` / `close", what);
     let rows = (0..bars.len()).filter(|&row| excess(row).is_some());
-    judge.problem(finding.as_severity(Severity::Warning), rows, |row| {
+    judge.problem(finding.with_severity(Severity::Warning), rows, |row| {
         let percent = 100.0 * (excess(row).unwrap_or_default().exp() - 1.0);
         let Some(bar) = bars[row] else {
             return String::new();

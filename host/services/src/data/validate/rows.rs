@@ -34,7 +34,7 @@ fn check_values(
     } else {
         Severity::Warning
     };
-    let null = Finding::error("null_value", name, "no value").as_severity(severity);
+    let null = Finding::error("null_value", name, "no value").with_severity(severity);
     let infinite = Finding::error("not_finite", name, "NaN or infinite");
     let below = if Column::PRICES.contains(&column) {
         let finding = Finding::error("not_positive", name, "zero or negative price");
@@ -109,7 +109,8 @@ fn check_flow(judge: &Judge<'_>) -> impl Iterator<Item = Problem> {
         ) else {
             return false;
         };
-        average < low * (1.0 - ROUNDING) || average > high * (1.0 + ROUNDING)
+        // A bar with high below low is told as that.
+        low <= high && (average < low * (1.0 - ROUNDING) || average > high * (1.0 + ROUNDING))
     };
     let outside = (0..judge.candles.rows).filter(|&row| is_outside(row));
     let name = Column::QuoteVolume.name();
@@ -118,7 +119,7 @@ fn check_flow(judge: &Judge<'_>) -> impl Iterator<Item = Problem> {
         name,
         "quote_volume / volume outside low to high",
     );
-    let outside = judge.problem(finding.as_severity(Severity::Warning), outside, |row| {
+    let outside = judge.problem(finding.with_severity(Severity::Warning), outside, |row| {
         format!("{}", average(row).unwrap_or_default())
     });
     [above, outside].into_iter().flatten()
@@ -136,14 +137,14 @@ fn count_quiet(judge: &Judge<'_>, report: &mut ValidationReport, problems: &mut 
     let zero = Finding::error("zero_volume", Column::Volume.name(), "no trade");
     let zero_run = longest_run((0..judge.candles.rows).map(|row| is_zero(&row)));
     let zero = judge.problem(
-        zero.as_severity(Severity::Info),
+        zero.with_severity(Severity::Info),
         (0..judge.candles.rows).filter(is_zero),
         |_| format!("the longest run has {zero_run}"),
     );
     let flat = Finding::error("flat", Column::Close.name(), "open = high = low = close");
     let flat_run = longest_run((0..judge.candles.rows).map(|row| is_flat(&row)));
     let flat = judge.problem(
-        flat.as_severity(Severity::Info),
+        flat.with_severity(Severity::Info),
         (0..judge.candles.rows).filter(is_flat),
         |_| format!("the longest run has {flat_run}"),
     );

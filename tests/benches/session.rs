@@ -2,12 +2,7 @@
 //!
 //! One symbol of one-minute bars, one `ml_signal` strategy, every part of the session: `null` keeps
 //! no journal, `journal` encodes and hashes it into nothing.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a fixture that is wrong must stop the run"
-)]
-
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use fusebox_engine::backtest::{BacktestSpec, PrecomputedSignals, run_backtest};
 use fusebox_engine::execution::ExecutionConfig;
 use fusebox_engine::fusion::{FusionConfig, ModelInfo, ModelRef, Prediction};
@@ -97,7 +92,7 @@ fn signals(market: &Market) -> PrecomputedSignals {
     PrecomputedSignals::new(market, vec![model], predictions.collect()).unwrap()
 }
 
-fn session(criterion: &mut Criterion) {
+pub fn session(criterion: &mut Criterion) {
     let (market, config) = (market(), config());
     let signals = signals(&market);
     let spec = BacktestSpec {
@@ -121,6 +116,3 @@ fn session(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, session);
-criterion_main!(benches);

@@ -1,0 +1,83 @@
+//! `make bench`: how fast the parts are, printed as a table at the end.
+//!
+//! Figures are of this machine at this moment; compare them with each other, and with other
+//! machines only as ratios. Nothing here is asserted.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time, prints its table and stops when its set-up is wrong"
+)]
+
+mod features;
+mod plugin_call;
+mod session;
+mod walk_forward;
+
+use std::path::{Path, PathBuf};
+
+use criterion::Criterion;
+use serde_json::Value;
+
+/// One line of the table: the benchmark, its name for people, and what its elements are.
+const LINES: [(&str, &str, &str); 7] = [
+    ("features", "feature extraction", "rows/s"),
+    ("session/null", "session step, no journal", "bars/s"),
+    ("session/journal", "session step, journal encoded and hashed", "bars/s"),
+    ("plugin_call/trait", "predict one row, the trait alone", "ns"),
+    ("plugin_call/dylib", "predict one row through the C ABI", "ns"),
+    ("plugin_call/guarded", "predict one row, C ABI and guard", "ns"),
+    ("walk_forward", "walk-forward run of the shipped pipeline", "s"),
+];
+
+fn main() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion");
+    let mut criterion =
+        Criterion::default().output_directory(&home).configure_from_args();
+    features::features(&mut criterion);
+    session::session(&mut criterion);
+    plugin_call::plugin_call(&mut criterion);
+    let walk = walk_forward::walk_forward();
+    criterion.final_summary();
+    print_table(&home, walk);
+}
+
+fn print_table(home: &Path, walk: Option<f64>) {
+    println!("\n{:<48} {:>16}", "what", "median");
+    for (key, name, unit) in LINES {
+        let value = if key == "walk_forward" { walk } else { median(home, key, unit) };
+        let shown = value.map_or_else(|| "not measured".to_owned(), |value| number(value, unit));
+        println!("{name:<48} {shown:>16}");
+    }
+}
+
+fn number(value: f64, unit: &str) -> String {
+    match unit {
+        "rows/s" | "bars/s" => format!("{:.2} M {unit}", value / 1e6),
+        _ => format!("{value:.1} {unit}"),
+    }
+}
+
+/// The median of a benchmark in nanoseconds, or its throughput where it has elements.
+fn median(home: &Path, key: &str, unit: &str) -> Option<f64> {
+    let folder = find(home, key)?;
+    let read = |name: &str| -> Option<Value> {
+        serde_json::from_str(&std::fs::read_to_string(folder.join("new").join(name)).ok()?).ok()
+    };
+    let nanos = read("estimates.json")?["median"]["point_estimate"].as_f64()?;
+    if unit == "ns" {
+        return Some(nanos);
+    }
+    let elements = read("benchmark.json")?["throughput"]["Elements"].as_f64()?;
+    Some(elements / nanos * 1e9)
+}
+
+/// The folder of a benchmark; a group with one benchmark may be named by the group alone.
+fn find(home: &Path, key: &str) -> Option<PathBuf> {
+    let folder = home.join(key);
+    if folder.join("new").is_dir() {
+        return Some(folder);
+    }
+    let inside = std::fs::read_dir(folder).ok()?;
+    inside.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.join("new").is_dir())
+}
