@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
@@ -367,6 +368,36 @@ fn an_output_that_cannot_be_written_fails_before_any_work() {
         .collect();
     names.sort();
     assert_eq!(names, ["file", "full"], "nothing half-written is left");
+}
+
+/// The run is killed as soon as it has begun to write, long before it could be complete.
+#[test]
+fn a_killed_run_leaves_nothing_under_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command(dir.path())
+        .args(["run", &shipped_pipeline(), "--set", "data.source=simulated"])
+        .args(["--out", "out", "--plugin-dir"])
+        .arg(gbm_plugin_dir())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let has_begun = || {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name != ".fusebox").count() > 0
+    };
+    while !has_begun() {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "the run ended before it began to write"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!dir.path().join("out").exists());
 }
 
 #[test]

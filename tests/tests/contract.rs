@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "hands C structs from one Arrow implementation to the other"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test that calls them"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -38,6 +42,7 @@ fn layout(name: &'static str, size: usize, fields: &[(&'static str, usize)]) -> 
 
 /// Every struct of the header as the Rust side lays it out, fields in the order of the header.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a list, one line per field")]
 fn rust_layouts() -> Vec<Layout> {
     vec![
         layout(
@@ -413,8 +418,8 @@ fn the_contract_is_the_one_the_readme_froze() {
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     assert!(
         readme.contains(&digest),
-        "the header or abi.rs changed. Version 1 is frozen: structs may only grow at their end, and \
-         only with a new minor version. If the change keeps to that (or is a comment), write this \
+        "the header or abi.rs changed. Version 1 is frozen: structs may only grow at their end, \
+         and only with a new minor version. If the change keeps to that (or is a comment), write this \
          digest into plugin-api/README.md: {digest}"
     );
 }

@@ -125,8 +125,8 @@ fn text(kind: &FeatureKind) -> String {
         bars => format!(", settled after {bars} more"),
     };
     let mut text = format!(
-        "{} ({}, tier {})\n  {}\n\n  formula   {}\n  source    {}\n  units     {}\n  inputs    {}\n  \
-         warm-up   {} bars with the defaults{settling}\n  example   {}\n",
+        "{} ({}, tier {})\n  {}\n\n  formula   {}\n  source    {}\n  units     {}\n  \
+         inputs    {}\n  warm-up   {} bars with the defaults{settling}\n  example   {}\n",
         kind.name,
         family(kind),
         kind.tier(),

@@ -194,7 +194,8 @@ mod tests {
                 "unknown key `modle` in p.toml, line 5; did you mean `model`?",
                 "`data.source` is the text \"disk\"; it must be one of \"files\", \"simulated\" \
                  (p.toml, line 9)",
-                "`data.symbols` has a wrong item 2, which is 3; it must be a text (p.toml, line 10)",
+                "`data.symbols` has a wrong item 2, which is 3; it must be a text \
+                 (p.toml, line 10)",
                 "`labels.horizon_bars` is 0; it must be at least 1 (p.toml, line 12)",
             ]
         );

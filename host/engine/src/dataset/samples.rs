@@ -148,7 +148,7 @@ impl Samples {
         Some(&self.symbols.get(symbol.index())?.samples)
     }
 
-    /// The time that the bars cover: from the first bar's open to just after the last close.
+    /// The time that the bars cover: from the first bar's open to the last close.
     #[must_use]
     pub fn period(&self) -> Option<Period> {
         let times = |symbol: &SymbolRows| {
@@ -160,7 +160,7 @@ impl Samples {
         let last = all.iter().map(|(_, last)| *last).max()?;
         Some(Period {
             from: first.saturating_add_nanos(-self.time_frame.nanos()),
-            to: last.saturating_add_nanos(1),
+            to: last,
         })
     }
 
@@ -320,10 +320,11 @@ impl SymbolRows {
         Self { samples, run }
     }
 
+    /// The rows whose bars close inside the period: after its start, at its end at the latest.
     fn rows_in(&self, period: Period) -> Range<usize> {
         let closed_at = &self.samples.features.closed_at;
-        let start = closed_at.partition_point(|at| *at < period.from);
-        let end = closed_at.partition_point(|at| *at < period.to);
+        let start = closed_at.partition_point(|at| *at <= period.from);
+        let end = closed_at.partition_point(|at| *at <= period.to);
         start..end.max(start)
     }
 

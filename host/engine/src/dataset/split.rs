@@ -50,12 +50,13 @@ impl Default for SplitConfig {
     }
 }
 
-/// A stretch of time, `from` included, `to` excluded.
+/// A stretch of time. A bar belongs to the period that it covers: its close lies after `from` and
+/// at `to` at the latest, so the bar of a month's last hour belongs to that month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Period {
-    /// First moment.
+    /// Where it begins; what closes at this moment belongs to the period before.
     pub from: Timestamp,
-    /// First moment after it.
+    /// Where it ends; what closes at this moment belongs to it.
     pub to: Timestamp,
 }
 

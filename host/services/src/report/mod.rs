@@ -42,7 +42,10 @@ const UPLOT_SCRIPT: &str = include_str!("../../assets/report/vendor/uPlot.iife.m
 #[non_exhaustive]
 pub enum ReportError {
     /// The data contradicts itself; every contradiction is listed.
-    #[error("the report's data does not fit together: {}; correct what fills it", problems.join("; "))]
+    #[error(
+        "the report's data does not fit together: {}; correct what fills it",
+        problems.join("; ")
+    )]
     Inconsistent {
         /// What is wrong, one entry each.
         problems: Vec<String>,

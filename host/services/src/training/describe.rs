@@ -29,21 +29,38 @@ const HORIZON_BUCKETS: u32 = 12;
 pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> MarketSummary {
     let loaded = &prepared.loaded;
     let market = &loaded.market;
-    let all = || market.series().iter().filter(|series| !series.bars.is_empty());
+    let all = || {
+        market
+            .series()
+            .iter()
+            .filter(|series| !series.bars.is_empty())
+    };
     let epoch = Timestamp::from_nanos(0);
     let expected = |first: Timestamp, last: Timestamp| {
         let bars = last.nanos_since(first) / market.time_frame().nanos() + 1;
         u64::try_from(bars).unwrap_or(0)
     };
     let missing = all().map(|series| {
-        let (first, last) = (series.bars[0].opened_at, series.bars[series.bars.len() - 1].opened_at);
+        let (first, last) = (
+            series.bars[0].opened_at,
+            series.bars[series.bars.len() - 1].opened_at,
+        );
         expected(first, last).saturating_sub(series.bars.len() as u64)
     });
     let (source, exchange) = match loaded.origin {
         Origin::Files => (DataSource::Files, Some(spec.data.exchange.clone())),
-        Origin::Simulated { seed, signal_ic, signal_horizon_bars } => {
-            (DataSource::Simulated { signal_ic, horizon_bars: signal_horizon_bars, seed }, None)
-        }
+        Origin::Simulated {
+            seed,
+            signal_ic,
+            signal_horizon_bars,
+        } => (
+            DataSource::Simulated {
+                signal_ic,
+                horizon_bars: signal_horizon_bars,
+                seed,
+            },
+            None,
+        ),
     };
     MarketSummary {
         source,
@@ -51,7 +68,10 @@ pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> Market
         symbols: market.names().map(str::to_owned).collect(),
         time_frame: market.time_frame(),
         first_opened_at: all().map(|s| s.bars[0].opened_at).min().unwrap_or(epoch),
-        last_closed_at: all().map(|s| s.bars[s.bars.len() - 1].closed_at).max().unwrap_or(epoch),
+        last_closed_at: all()
+            .map(|s| s.bars[s.bars.len() - 1].closed_at)
+            .max()
+            .unwrap_or(epoch),
         bars: all().map(|series| series.bars.len() as u64).sum(),
         missing_bars: missing.sum(),
         warnings: loaded.warnings.clone(),
@@ -96,14 +116,21 @@ pub(super) fn number(index: usize) -> u32 {
 }
 
 fn period(period: EnginePeriod) -> Period {
-    Period { from: period.from, to: period.to }
+    Period {
+        from: period.from,
+        to: period.to,
+    }
 }
 
 /// Each column's share of its fold model's gain; empty where a model has no importance.
 pub(super) fn importance(columns: &[String], models: &[FoldModel]) -> Vec<FeatureImportance> {
-    let by_fold: Option<Vec<&Vec<f64>>> =
-        models.iter().map(|model| model.importance.as_ref()).collect();
-    let Some(by_fold) = by_fold else { return Vec::new() };
+    let by_fold: Option<Vec<&Vec<f64>>> = models
+        .iter()
+        .map(|model| model.importance.as_ref())
+        .collect();
+    let Some(by_fold) = by_fold else {
+        return Vec::new();
+    };
     let share = |gains: &[f64], position: usize| {
         let total: f64 = gains.iter().sum();
         let own = gains.get(position).copied().unwrap_or(0.0);
@@ -121,17 +148,25 @@ pub(super) fn importance(columns: &[String], models: &[FoldModel]) -> Vec<Featur
 
 /// How the labels of all symbols came out.
 pub(super) fn label_report(spec: &PipelineSpec, prepared: &Prepared) -> LabelReport {
-    let per_symbol: Vec<Counts> =
-        prepared.samples.symbols().map(|symbol| Counts::of(&symbol.labels)).collect();
+    let per_symbol: Vec<Counts> = prepared
+        .samples
+        .symbols()
+        .map(|symbol| Counts::of(&symbol.labels))
+        .collect();
     let sum = |count: &dyn Fn(&Counts) -> usize| -> u64 {
         per_symbol.iter().map(|one| count(one) as u64).sum()
     };
     let weighted = |value: &dyn Fn(&Counts) -> Option<f64>| -> Option<f64> {
         let total: usize = per_symbol.iter().map(|one| one.labelled).sum();
-        let values = per_symbol.iter().filter_map(|one| Some(value(one)? * one.labelled as f64));
+        let values = per_symbol
+            .iter()
+            .filter_map(|one| Some(value(one)? * one.labelled as f64));
         (total > 0).then(|| values.sum::<f64>() / total as f64)
     };
-    let named = |name: &str, rows: u64| ClassCount { name: name.to_owned(), rows };
+    let named = |name: &str, rows: u64| ClassCount {
+        name: name.to_owned(),
+        rows,
+    };
     LabelReport {
         description: label_description(spec),
         labelled_rows: sum(&|one| one.labelled),
@@ -170,7 +205,9 @@ fn horizon(spec: &PipelineSpec, prepared: &Prepared) -> Vec<HorizonBucket> {
     let mut rows = vec![0u64; longest.div_ceil(width) as usize];
     for symbol in prepared.samples.symbols() {
         for (bar, label) in symbol.labels.iter().enumerate() {
-            let Some(Label { end_bar, .. }) = label else { continue };
+            let Some(Label { end_bar, .. }) = label else {
+                continue;
+            };
             let bars = end_bar.saturating_sub(bar).max(1);
             if let Some(rows) = rows.get_mut((bars - 1) / width as usize) {
                 *rows += 1;
@@ -189,7 +226,11 @@ fn horizon(spec: &PipelineSpec, prepared: &Prepared) -> Vec<HorizonBucket> {
 
 /// The curve that the page draws.
 pub(super) fn curve(strategy: &Curve, held: &Curve) -> Vec<CurvePoint> {
-    let points = strategy.times.iter().zip(&strategy.equity).zip(&held.equity);
+    let points = strategy
+        .times
+        .iter()
+        .zip(&strategy.equity)
+        .zip(&held.equity);
     points
         .zip(&strategy.exposure)
         .map(|(((at, strategy), held), exposure)| CurvePoint {
@@ -240,7 +281,12 @@ pub(super) fn costs(result: &BacktestResult) -> Costs {
 /// Refused orders by reason.
 pub(super) fn refusals(result: &BacktestResult) -> Vec<NamedCount> {
     let named = result.refusals.iter();
-    named.map(|(reason, count)| NamedCount { name: reason.to_string(), count: *count }).collect()
+    named
+        .map(|(reason, count)| NamedCount {
+            name: reason.to_string(),
+            count: *count,
+        })
+        .collect()
 }
 
 /// Totals by symbol.
@@ -254,9 +300,16 @@ pub(super) fn symbols(market: &Market, traded: &Traded) -> Vec<SymbolSummary> {
 
 fn symbol_summary(symbol: SymbolId, name: &str, result: &BacktestResult) -> SymbolSummary {
     let ratio = |above: f64, below: f64| (below > 0.0).then(|| above / below);
-    let trades: Vec<&Trade> = result.trades.iter().filter(|one| one.symbol == symbol).collect();
+    let trades: Vec<&Trade> = result
+        .trades
+        .iter()
+        .filter(|one| one.symbol == symbol)
+        .collect();
     let nets: Vec<f64> = trades.iter().map(|trade| trade.net.to_f64()).collect();
-    let returns: Vec<f64> = trades.iter().filter_map(|trade| net_return(trade)).collect();
+    let returns: Vec<f64> = trades
+        .iter()
+        .filter_map(|trade| net_return(trade))
+        .collect();
     let wins = nets.iter().filter(|net| **net > 0.0).count();
     let gains: f64 = nets.iter().filter(|net| **net > 0.0).sum();
     let losses: f64 = nets.iter().filter(|net| **net < 0.0).sum();
@@ -274,10 +327,17 @@ fn symbol_summary(symbol: SymbolId, name: &str, result: &BacktestResult) -> Symb
 }
 
 fn symbol_costs(symbol: SymbolId, trades: &[&Trade], result: &BacktestResult) -> Costs {
-    let own = result.costs_by_symbol.get(symbol.index()).copied().unwrap_or_default();
+    let own = result
+        .costs_by_symbol
+        .get(symbol.index())
+        .copied()
+        .unwrap_or_default();
     let ended: Cash = trades.iter().map(|trade| trade.gross).sum();
     let ended_slippage: Cash = trades.iter().map(|trade| trade.slippage).sum();
-    let held = result.open_positions.iter().find(|one| one.symbol == symbol);
+    let held = result
+        .open_positions
+        .iter()
+        .find(|one| one.symbol == symbol);
     let unrealised = held.map_or(Cash::ZERO, |one| one.unrealised);
     // An open position's profit is after its slippage; before costs it is that much better.
     let gross = ended + unrealised + (own.slippage - ended_slippage);
@@ -293,7 +353,11 @@ fn symbol_costs(symbol: SymbolId, trades: &[&Trade], result: &BacktestResult) ->
 
 /// All round trips by entry, those still open included.
 pub(super) fn trades(market: &Market, result: &BacktestResult) -> Vec<TradeRow> {
-    let name = |symbol| market.get(symbol).map_or(String::new(), |series| series.name.clone());
+    let name = |symbol| {
+        market
+            .get(symbol)
+            .map_or(String::new(), |series| series.name.clone())
+    };
     let ended = result.trades.iter().map(|trade| TradeRow {
         symbol: name(trade.symbol),
         side: side(trade.direction == Side::Short),
@@ -312,7 +376,12 @@ pub(super) fn trades(market: &Market, result: &BacktestResult) -> Vec<TradeRow> 
     });
     let mut rows: Vec<TradeRow> = ended.collect();
     for position in &result.open_positions {
-        rows.extend(open_row(market, result, position.symbol, name(position.symbol)));
+        rows.extend(open_row(
+            market,
+            result,
+            position.symbol,
+            name(position.symbol),
+        ));
     }
     rows.sort_by(|a, b| (a.entered_at, &a.symbol).cmp(&(b.entered_at, &b.symbol)));
     rows
@@ -325,7 +394,10 @@ fn open_row(
     symbol: SymbolId,
     name: String,
 ) -> Option<TradeRow> {
-    let position = result.open_positions.iter().find(|one| one.symbol == symbol)?;
+    let position = result
+        .open_positions
+        .iter()
+        .find(|one| one.symbol == symbol)?;
     let mut held = Quantity::ZERO;
     let mut since = None;
     let (mut fees, mut slippage) = (Cash::ZERO, Cash::ZERO);
@@ -342,7 +414,11 @@ fn open_row(
     let last = result.equity.last()?.at;
     let gross = position.unrealised + slippage;
     let net = position.unrealised - fees;
-    let entry = position.average_price.times(position.quantity).abs().to_f64();
+    let entry = position
+        .average_price
+        .times(position.quantity)
+        .abs()
+        .to_f64();
     let bars_held = last.nanos_since(entered_at) / market.time_frame().nanos();
     Some(TradeRow {
         symbol: name,
@@ -363,7 +439,11 @@ fn open_row(
 }
 
 fn side(is_short: bool) -> TradeSide {
-    if is_short { TradeSide::Short } else { TradeSide::Long }
+    if is_short {
+        TradeSide::Short
+    } else {
+        TradeSide::Long
+    }
 }
 
 fn reason(reason: OrderReason) -> &'static str {
@@ -380,6 +460,8 @@ fn reason(reason: OrderReason) -> &'static str {
 /// The quote asset's name, where every symbol ends with the same well-known one.
 pub(super) fn currency(market: &Market) -> String {
     const QUOTES: [&str; 8] = ["USDT", "USDC", "FDUSD", "USD", "EUR", "GBP", "BTC", "ETH"];
-    let known = QUOTES.iter().find(|quote| market.names().all(|name| name.ends_with(**quote)));
+    let known = QUOTES
+        .iter()
+        .find(|quote| market.names().all(|name| name.ends_with(**quote)));
     known.map_or_else(|| "quote".to_owned(), |quote| (*quote).to_owned())
 }

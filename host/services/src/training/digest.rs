@@ -31,7 +31,12 @@ struct Inputs<'a> {
 pub(super) fn run_digest(spec: &PipelineSpec, prepared: &Prepared, plugin: &PluginId) -> String {
     let inputs = Inputs {
         seed: spec.seed,
-        data: prepared.loaded.files.iter().map(|file| file.sha256.as_str()).collect(),
+        data: prepared
+            .loaded
+            .files
+            .iter()
+            .map(|file| file.sha256.as_str())
+            .collect(),
         features: prepared.features.digest(),
         max_gap_bars: spec.extract.max_gap_bars,
         labels: &spec.labels,
@@ -41,5 +46,7 @@ pub(super) fn run_digest(spec: &PipelineSpec, prepared: &Prepared, plugin: &Plug
         session: &spec.session,
     };
     // Plain values, which JSON can always hold.
-    hex(&Sha256::digest(serde_json::to_vec(&inputs).unwrap_or_default()))
+    hex(&Sha256::digest(
+        serde_json::to_vec(&inputs).unwrap_or_default(),
+    ))
 }

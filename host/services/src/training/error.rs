@@ -107,16 +107,24 @@ impl TrainingError {
     /// Whether other settings, and not another attempt, are what is needed.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Params { .. } | Self::Features(_) | Self::Split(_))
+        matches!(
+            self,
+            Self::Config(_) | Self::Params { .. } | Self::Features(_) | Self::Split(_)
+        )
     }
 }
 
 /// The problems of a specification, in the words of its keys.
 pub(super) fn config_problems(labels: &[LabelProblem], session: &[Problem]) -> Vec<String> {
     let labels = labels.iter().map(ToString::to_string);
-    labels.chain(session.iter().map(ToString::to_string)).collect()
+    labels
+        .chain(session.iter().map(ToString::to_string))
+        .collect()
 }
 
 fn lines(problems: &[String]) -> String {
-    problems.iter().map(|problem| format!("\n  - {problem}")).collect()
+    problems
+        .iter()
+        .map(|problem| format!("\n  - {problem}"))
+        .collect()
 }

@@ -7,8 +7,8 @@ use fusebox_engine::dataset::{DatasetOptions, Fold, Samples, TestBlock};
 use fusebox_engine::eval::majority_class;
 use fusebox_engine::labels::Direction;
 use fusebox_engine::types::{SymbolId, Timestamp};
-use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::config::Config;
+use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{
     FitRequest, InputShape, Learner, Model, NoProgress, Task, TaskKind,
@@ -72,9 +72,15 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainingError> {
         let identity = plugin.identity();
         let name = format!("{} {}", identity.id, identity.version);
-        let cannot = |what| TrainingError::NoLearner { plugin: name.clone(), what };
+        let cannot = |what| TrainingError::NoLearner {
+            plugin: name.clone(),
+            what,
+        };
         let learner = plugin.learner().ok_or_else(|| cannot("anything"))?;
-        let refused = |source| TrainingError::Params { plugin: name.clone(), source };
+        let refused = |source| TrainingError::Params {
+            plugin: name.clone(),
+            source,
+        };
         let info = learner.describe().map_err(refused)?;
         if !info.tasks.contains(&TaskKind::MulticlassClassification) {
             return Err(cannot("three-class direction"));
@@ -91,7 +97,15 @@ impl<'a> Trainer<'a> {
         };
         let classes = fusebox_engine::labels::CLASSES.map(str::to_owned).to_vec();
         let task = Task::Classification { classes };
-        Ok(Self { spec, plugin, learner, name, config, task, window })
+        Ok(Self {
+            spec,
+            plugin,
+            learner,
+            name,
+            config,
+            task,
+            window,
+        })
     }
 
     /// Trains every fold on the caller's thread pool; folds share nothing but the matrices.
@@ -147,8 +161,9 @@ impl<'a> Trainer<'a> {
             .create_model(&self.config, &artifact)
             .map_err(failed("load the model that it saved"))?;
         let info = model.info().map_err(failed("describe its model"))?;
-        let predictions =
-            self.predict(model.as_mut(), samples, fold).map_err(failed("predict"))?;
+        let predictions = self
+            .predict(model.as_mut(), samples, fold)
+            .map_err(failed("predict"))?;
         let counts = fold.train_counts.class_counts;
         let total = counts.iter().sum::<usize>().max(1) as f64;
         Ok(FoldModel {
@@ -172,7 +187,9 @@ impl<'a> Trainer<'a> {
         let columns = samples.schema().features.len();
         let mut predictions = Vec::with_capacity(fold.test_counts.rows);
         for block in samples.test_blocks(fold, self.window - 1) {
-            let Some(symbol) = samples.get(block.symbol) else { continue };
+            let Some(symbol) = samples.get(block.symbol) else {
+                continue;
+            };
             let first = first_predicted(&block, self.window);
             let rows = block.rows.end.saturating_sub(first);
             if rows == 0 {
@@ -196,7 +213,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn failed(&self, fold: &Fold, doing: &'static str, source: PluginError) -> TrainingError {
-        TrainingError::Plugin { plugin: self.name.clone(), fold: fold.index + 1, doing, source }
+        TrainingError::Plugin {
+            plugin: self.name.clone(),
+            fold: fold.index + 1,
+            doing,
+            source,
+        }
     }
 }
 
@@ -206,7 +228,9 @@ fn first_predicted(block: &TestBlock, window: usize) -> usize {
 }
 
 fn importance(model: &dyn Model) -> Result<Option<Vec<f64>>, PluginError> {
-    let Some(explain) = model.explain() else { return Ok(None) };
+    let Some(explain) = model.explain() else {
+        return Ok(None);
+    };
     match explain.importance_kinds().first() {
         Some(kind) => explain.importance(kind).map(Some),
         None => Ok(None),
@@ -227,14 +251,19 @@ mod tests {
 
     #[test]
     fn folds_have_seeds_of_their_own() {
-        let seeds: std::collections::BTreeSet<u64> =
-            (0..100).flat_map(|fold| [fold_seed(1, fold), fold_seed(2, fold)]).collect();
+        let seeds: std::collections::BTreeSet<u64> = (0..100)
+            .flat_map(|fold| [fold_seed(1, fold), fold_seed(2, fold)])
+            .collect();
         assert_eq!(seeds.len(), 200);
     }
 
     #[test]
     fn the_first_window_of_a_block_needs_its_context() {
-        let block = TestBlock { symbol: SymbolId(0), rows: 10..20, context: 8..10 };
+        let block = TestBlock {
+            symbol: SymbolId(0),
+            rows: 10..20,
+            context: 8..10,
+        };
         assert_eq!(first_predicted(&block, 1), 10);
         assert_eq!(first_predicted(&block, 3), 10);
         assert_eq!(first_predicted(&block, 5), 12);

@@ -97,12 +97,21 @@ impl RunDirectory {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(|source| io_error(parent, source))?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = target
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let partial = tempfile::Builder::new()
             .prefix(&format!(".{name}.partial-"))
             .tempdir_in(parent)
             .map_err(|source| io_error(parent, source))?;
-        Ok(Self { target: target.to_path_buf(), partial, files: Vec::new(), overwrite })
+        Ok(Self {
+            target: target.to_path_buf(),
+            partial,
+            files: Vec::new(),
+            overwrite,
+        })
     }
 
     /// Writes one file; `path` is relative to the run.
@@ -111,7 +120,8 @@ impl RunDirectory {
     /// [`OutputError`] where the path leads out of the run or the file system refuses.
     pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<&RunFile, OutputError> {
         let mut file = self.open(path)?;
-        file.write_all(bytes).map_err(|source| io_error(Path::new(path), source))?;
+        file.write_all(bytes)
+            .map_err(|source| io_error(Path::new(path), source))?;
         self.close(file)
     }
 
@@ -120,8 +130,10 @@ impl RunDirectory {
     /// # Errors
     /// As [`write`](Self::write), and where the value cannot be encoded.
     pub fn write_json<T: Serialize>(&mut self, path: &str, value: &T) -> Result<(), OutputError> {
-        let mut text = serde_json::to_vec_pretty(value)
-            .map_err(|source| OutputError::Encode { file: path.to_owned(), source })?;
+        let mut text = serde_json::to_vec_pretty(value).map_err(|source| OutputError::Encode {
+            file: path.to_owned(),
+            source,
+        })?;
         text.push(b'\n');
         self.write(path, &text).map(|_| ())
     }
@@ -131,7 +143,9 @@ impl RunDirectory {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn open(&self, path: &str) -> Result<RunFileWriter, OutputError> {
-        let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let inside = Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         if !inside || path.is_empty() {
             return Err(OutputError::OutsideRun(path.to_owned()));
         }
@@ -153,7 +167,12 @@ impl RunDirectory {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn close(&mut self, writer: RunFileWriter) -> Result<&RunFile, OutputError> {
-        let RunFileWriter { path, file, hasher, bytes } = writer;
+        let RunFileWriter {
+            path,
+            file,
+            hasher,
+            bytes,
+        } = writer;
         let synced = file
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
@@ -161,7 +180,14 @@ impl RunDirectory {
         synced.map_err(|source| io_error(Path::new(&path), source))?;
         let digest = format!("sha256:{}", hex(&hasher.finalize()));
         let position = self.files.partition_point(|file| file.path < path);
-        self.files.insert(position, RunFile { path, bytes, digest });
+        self.files.insert(
+            position,
+            RunFile {
+                path,
+                bytes,
+                digest,
+            },
+        );
         Ok(&self.files[position])
     }
 
@@ -190,7 +216,10 @@ impl RunDirectory {
         }
         // The directory now bears its real name; the guard must not remove it.
         let _moved_away = self.partial.keep();
-        if let Some(parent) = self.target.parent().filter(|parent| !parent.as_os_str().is_empty())
+        if let Some(parent) = self
+            .target
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
         {
             sync_folder(parent)?;
         }
@@ -239,11 +268,13 @@ impl Write for RunFileWriter {
 #[must_use]
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn check_target(target: &Path, overwrite: bool) -> Result<(), OutputError> {
@@ -262,11 +293,17 @@ fn check_target(target: &Path, overwrite: bool) -> Result<(), OutputError> {
     if !overwrite {
         return Err(OutputError::NotEmpty(target.to_path_buf()));
     }
-    if is_run(target) { Ok(()) } else { Err(OutputError::NotARun(target.to_path_buf())) }
+    if is_run(target) {
+        Ok(())
+    } else {
+        Err(OutputError::NotARun(target.to_path_buf()))
+    }
 }
 
 fn is_run(target: &Path) -> bool {
-    let Ok(text) = fs::read(target.join(MANIFEST_FILE)) else { return false };
+    let Ok(text) = fs::read(target.join(MANIFEST_FILE)) else {
+        return false;
+    };
     serde_json::from_slice::<RunManifest>(&text).is_ok_and(|manifest| manifest.kind == KIND)
 }
 
@@ -277,7 +314,10 @@ fn sync_folder(folder: &Path) -> Result<(), OutputError> {
 }
 
 fn io_error(path: &Path, source: io::Error) -> OutputError {
-    OutputError::Io { path: path.to_path_buf(), source }
+    OutputError::Io {
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +364,10 @@ mod tests {
     fn only_a_run_may_be_replaced_and_only_when_asked() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("run");
-        RunDirectory::create(&target, false).unwrap().commit().unwrap();
+        RunDirectory::create(&target, false)
+            .unwrap()
+            .commit()
+            .unwrap();
         let refused = RunDirectory::create(&target, false).unwrap_err();
         assert!(matches!(refused, OutputError::NotEmpty(_)), "{refused}");
         let mut second = RunDirectory::create(&target, true).unwrap();
@@ -357,7 +400,10 @@ mod tests {
         let target = folder.path().join("run");
         fs::write(&target, b"file").unwrap();
         let refused = RunDirectory::create(&target, true).unwrap_err();
-        assert!(matches!(refused, OutputError::NotADirectory(_)), "{refused}");
+        assert!(
+            matches!(refused, OutputError::NotADirectory(_)),
+            "{refused}"
+        );
         let below = RunDirectory::create(&target.join("deeper"), false).unwrap_err();
         assert!(matches!(below, OutputError::Io { .. }), "{below}");
     }

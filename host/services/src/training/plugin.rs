@@ -1,7 +1,7 @@
 //! What training needs of a plugin: who it is, its learner, and models made from artifacts.
 
-use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::config::Config;
+use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::model::{Learner, Model};
 
 /// Who trained a model.
@@ -29,5 +29,6 @@ pub trait TrainingPlugin: Sync {
     ///
     /// # Errors
     /// What the plugin says.
-    fn create_model(&self, config: &Config, artifact: &[u8]) -> Result<Box<dyn Model>, PluginError>;
+    fn create_model(&self, config: &Config, artifact: &[u8])
+    -> Result<Box<dyn Model>, PluginError>;
 }

@@ -41,7 +41,12 @@ pub(super) fn prepare(
 
     let samples = Samples::new(symbols?, market.time_frame())?;
     let folds = samples.split(&spec.split)?;
-    Ok(Prepared { loaded, features, samples, folds })
+    Ok(Prepared {
+        loaded,
+        features,
+        samples,
+        folds,
+    })
 }
 
 fn symbol_samples(

@@ -86,7 +86,10 @@ pub fn run(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(|error| TrainingError::Threads { threads, message: error.to_string() })?;
+        .map_err(|error| TrainingError::Threads {
+            threads,
+            message: error.to_string(),
+        })?;
     let trainer = Trainer::new(spec, environment.plugin)?;
     let mut directory = RunDirectory::create(environment.out, environment.overwrite)?;
     let progress = environment.progress;
@@ -98,17 +101,31 @@ pub fn run(
     let artifacts = save_artifacts(&mut directory, &models)?;
 
     progress.start("backtest and report", 3);
-    let done = finish(spec, environment, &mut directory, &prepared, (&models, artifacts, plugin));
+    let done = finish(
+        spec,
+        environment,
+        &mut directory,
+        &prepared,
+        (&models, artifacts, plugin),
+    );
     progress.finish();
     let report = done?;
     let manifest = directory.commit()?;
-    Ok(RunSummary { out: environment.out.to_path_buf(), report, manifest })
+    Ok(RunSummary {
+        out: environment.out.to_path_buf(),
+        report,
+        manifest,
+    })
 }
 
 /// Refuses settings that cannot be used, all problems at once, before any work.
 fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
     let problems = config_problems(&spec.labels.validate(), &spec.session.validate());
-    if problems.is_empty() { Ok(()) } else { Err(TrainingError::Config(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(TrainingError::Config(problems))
+    }
 }
 
 fn save_artifacts(
@@ -121,7 +138,12 @@ fn save_artifacts(
         let path = format!("models/fold-{fold:02}.model");
         let file = directory.write(&path, &model.artifact)?;
         let bytes = file.bytes;
-        artifacts.push(ModelArtifact { fold, path, sha256: model.sha256.clone(), bytes });
+        artifacts.push(ModelArtifact {
+            fold,
+            path,
+            sha256: model.sha256.clone(),
+            bytes,
+        });
     }
     Ok(artifacts)
 }
@@ -146,8 +168,7 @@ fn finish(
     let scored = Scored::new(&prepared.samples, models);
     let options = evaluation_options(spec);
     let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-    let classification =
-        classification(&scored, &prepared.folds, models, &options, &mut random)?;
+    let classification = classification(&scored, &prepared.folds, models, &options, &mut random)?;
     let curves = (Curve::of(&traded.strategy), Curve::of(&traded.buy_and_hold));
     let folds = fold_rows(spec, prepared, (models, &scored), &curves.0)?;
     let trading = trading(spec, prepared, &traded, (&curves.0, &curves.1, expired));
@@ -221,7 +242,13 @@ fn trading(
     random.set_stream(u64::MAX);
     let own = judge(&traded.strategy, strategy, Some(held), how, &mut random);
     let benchmark = judge(&traded.buy_and_hold, held, None, how, &mut random);
-    let cash = judge(&traded.flat, &Curve::of(&traded.flat), None, how, &mut random);
+    let cash = judge(
+        &traded.flat,
+        &Curve::of(&traded.flat),
+        None,
+        how,
+        &mut random,
+    );
     let excess = own.report.excess_return_interval;
     Trading {
         currency: describe::currency(market),
@@ -247,13 +274,12 @@ fn trading(
     }
 }
 
-fn reproducibility(
-    spec: &PipelineSpec,
-    prepared: &Prepared,
-    plugin: PluginId,
-) -> Reproducibility {
+fn reproducibility(spec: &PipelineSpec, prepared: &Prepared, plugin: PluginId) -> Reproducibility {
     let provenance = &spec.provenance;
-    let named = |name: &str, value: String| NamedText { name: name.to_owned(), value };
+    let named = |name: &str, value: String| NamedText {
+        name: name.to_owned(),
+        value,
+    };
     Reproducibility {
         config: ConfigText {
             toml: provenance.config_toml.clone(),
@@ -280,7 +306,10 @@ fn reproducibility(
         },
         seeds: vec![
             named("run", spec.seed.to_string()),
-            named("folds", "derived from the run's seed by SplitMix64".to_owned()),
+            named(
+                "folds",
+                "derived from the run's seed by SplitMix64".to_owned(),
+            ),
             named("bootstrap", "ChaCha8 from the run's seed".to_owned()),
         ],
         versions: provenance
@@ -349,7 +378,11 @@ struct CountingJournal {
 
 impl CountingJournal {
     fn new(writer: RunFileWriter) -> Self {
-        Self { lines: JsonLines::new(writer), events: 0, expired: 0 }
+        Self {
+            lines: JsonLines::new(writer),
+            events: 0,
+            expired: 0,
+        }
     }
 
     fn finish(self) -> Result<(u64, u64, RunFileWriter), TrainingError> {

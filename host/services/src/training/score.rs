@@ -50,14 +50,24 @@ impl Scored {
         };
         let folds: Vec<Vec<Outcome>> = models
             .iter()
-            .map(|model| model.predictions.iter().filter_map(|one| outcome(model, one)).collect())
+            .map(|model| {
+                model
+                    .predictions
+                    .iter()
+                    .filter_map(|one| outcome(model, one))
+                    .collect()
+            })
             .collect();
         let shares = folds
             .iter()
             .zip(models)
             .flat_map(|(fold, model)| fold.iter().map(|one| (one.label, model.class_shares)))
             .collect();
-        Self { all: folds.concat(), shares, folds }
+        Self {
+            all: folds.concat(),
+            shares,
+            folds,
+        }
     }
 }
 
@@ -74,11 +84,17 @@ pub(super) fn classification(
     let metric = |name: &str| report.metrics.get(name).copied().flatten();
     let labels: Vec<Direction> = outcomes.iter().map(|one| one.label).collect();
     let probabilities: Vec<[f32; 3]> = outcomes.iter().map(|one| one.probabilities).collect();
-    let scores = ClassScores { labels: &labels, probabilities: &probabilities };
+    let scores = ClassScores {
+        labels: &labels,
+        probabilities: &probabilities,
+    };
     let against = report.against_majority.as_ref();
     let correlation = information_coefficient_interval(outcomes, options, random);
     let rank_correlation = rank_information_coefficient_interval(outcomes, options, random);
-    let predictions = models.iter().map(|model| model.predictions.len() as u64).sum();
+    let predictions = models
+        .iter()
+        .map(|model| model.predictions.len() as u64)
+        .sum();
     Ok(Classification {
         class_names: CLASSES.map(str::to_owned).to_vec(),
         period: tested(folds),
@@ -114,7 +130,9 @@ pub(super) fn classification(
         },
         confusion: report.confusion.iter().map(|row| row.to_vec()).collect(),
         per_class: per_class(&report),
-        calibration: Direction::ALL.map(|class| curve(scores, class, options)).to_vec(),
+        calibration: Direction::ALL
+            .map(|class| curve(scores, class, options))
+            .to_vec(),
         score_buckets: buckets(outcomes, options),
         forward_return_bars: u32::try_from(options.overlap_steps).unwrap_or(u32::MAX),
     })
@@ -166,7 +184,10 @@ pub(super) fn tested(folds: &[Fold]) -> Period {
     let from = folds.first().map(|fold| fold.test.from);
     let to = folds.last().map(|fold| fold.test.to);
     let epoch = fusebox_engine::types::Timestamp::from_nanos(0);
-    Period { from: from.unwrap_or(epoch), to: to.unwrap_or(epoch) }
+    Period {
+        from: from.unwrap_or(epoch),
+        to: to.unwrap_or(epoch),
+    }
 }
 
 fn accuracy_interval(
@@ -182,7 +203,9 @@ fn accuracy_interval(
     }
     let steps: Vec<[f64; 2]> = moments.into_values().collect();
     let bootstrap = options.bootstrap(steps.len());
-    interval(&steps, &bootstrap, random, |[right, count], _| (count > 0.0).then(|| right / count))
+    interval(&steps, &bootstrap, random, |[right, count], _| {
+        (count > 0.0).then(|| right / count)
+    })
 }
 
 fn per_class(report: &PredictionReport) -> Vec<ClassMetrics> {
@@ -228,9 +251,15 @@ fn curve(
 }
 
 fn buckets(outcomes: &[Outcome], options: &EvaluationOptions) -> Vec<ScoreBucket> {
-    let scores: Vec<f64> = outcomes.iter().map(|one| score(&one.probabilities)).collect();
+    let scores: Vec<f64> = outcomes
+        .iter()
+        .map(|one| score(&one.probabilities))
+        .collect();
     let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
-    let ranked = RankScores { scores: &scores, returns: &returns };
+    let ranked = RankScores {
+        scores: &scores,
+        returns: &returns,
+    };
     (1..)
         .zip(score_buckets(ranked, SCORE_BUCKETS, options.overlap_steps))
         .map(|(bucket, one)| ScoreBucket {

@@ -11,7 +11,12 @@ use crate::report::{CurvePoint, TradeRow};
 /// `equity.csv`: one row for each closing time.
 pub(super) fn equity(curve: &[CurvePoint]) -> Result<Vec<u8>, TrainingError> {
     let mut table = Table::new("equity.csv");
-    table.row(&["closed_at", "strategy_equity", "buy_and_hold_equity", "gross_exposure"])?;
+    table.row(&[
+        "closed_at",
+        "strategy_equity",
+        "buy_and_hold_equity",
+        "gross_exposure",
+    ])?;
     for point in curve {
         table.row(&[
             &point.closed_at.to_string(),
@@ -49,10 +54,14 @@ pub(super) fn trades(trades: &[TradeRow]) -> Result<Vec<u8>, TrainingError> {
                 crate::report::TradeSide::Short => "short",
             },
             &trade.entered_at.to_string(),
-            &trade.exited_at.map_or_else(String::new, |at| at.to_string()),
+            &trade
+                .exited_at
+                .map_or_else(String::new, |at| at.to_string()),
             &trade.quantity.to_string(),
             &trade.entry_price.to_string(),
-            &trade.exit_price.map_or_else(String::new, |price| price.to_string()),
+            &trade
+                .exit_price
+                .map_or_else(String::new, |price| price.to_string()),
             &trade.gross_profit.to_string(),
             &trade.fees.to_string(),
             &trade.slippage.to_string(),
@@ -71,12 +80,25 @@ pub(super) fn predictions(
     models: &[FoldModel],
 ) -> Result<Vec<u8>, TrainingError> {
     let mut table = Table::new("predictions.csv");
-    table.row(&["closed_at", "symbol", "fold", "p_down", "p_flat", "p_up", "label", "return"])?;
+    table.row(&[
+        "closed_at",
+        "symbol",
+        "fold",
+        "p_down",
+        "p_flat",
+        "p_up",
+        "label",
+        "return",
+    ])?;
     for (fold, model) in (1..).zip(models) {
         let fold: u32 = fold;
         for one in &model.predictions {
-            let name = market.get(one.symbol).map_or("", |series| series.name.as_str());
-            let label = samples.get(one.symbol).and_then(|symbol| symbol.labels[one.row]);
+            let name = market
+                .get(one.symbol)
+                .map_or("", |series| series.name.as_str());
+            let label = samples
+                .get(one.symbol)
+                .and_then(|symbol| symbol.labels[one.row]);
             let [down, flat, up] = one.probabilities.map(|p| p.to_string());
             table.row(&[
                 &one.closed_at.to_string(),
@@ -101,11 +123,16 @@ struct Table {
 
 impl Table {
     fn new(file: &'static str) -> Self {
-        Self { file, writer: csv::Writer::from_writer(Vec::new()) }
+        Self {
+            file,
+            writer: csv::Writer::from_writer(Vec::new()),
+        }
     }
 
     fn row(&mut self, fields: &[&str]) -> Result<(), TrainingError> {
-        self.writer.write_record(fields).map_err(|error| self.failed(&error))
+        self.writer
+            .write_record(fields)
+            .map_err(|error| self.failed(&error))
     }
 
     fn finish(self) -> Result<Vec<u8>, TrainingError> {
@@ -117,6 +144,9 @@ impl Table {
     }
 
     fn failed(&self, error: &dyn std::fmt::Display) -> TrainingError {
-        TrainingError::Table { file: self.file, message: error.to_string() }
+        TrainingError::Table {
+            file: self.file,
+            message: error.to_string(),
+        }
     }
 }

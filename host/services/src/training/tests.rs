@@ -121,7 +121,12 @@ impl TrainingPlugin for InProcess {
 }
 
 fn spec(seed: u64) -> PipelineSpec {
-    let features = ["log_return(1)", "log_return(12)", "taker_buy_imbalance(6)", "rsi(14)"];
+    let features = [
+        "log_return(1)",
+        "log_return(12)",
+        "taker_buy_imbalance(6)",
+        "rsi(14)",
+    ];
     PipelineSpec {
         name: "bayes on a simulated market".to_owned(),
         seed,
@@ -136,7 +141,10 @@ fn spec(seed: u64) -> PipelineSpec {
         },
         features: features.map(str::to_owned).to_vec(),
         extract: ExtractOptions::default(),
-        labels: LabelConfig { horizon_bars: 12, ..LabelConfig::default() },
+        labels: LabelConfig {
+            horizon_bars: 12,
+            ..LabelConfig::default()
+        },
         split: SplitConfig {
             kind: SplitKind::Rolling,
             train: Span::months(3),
@@ -145,34 +153,11 @@ fn spec(seed: u64) -> PipelineSpec {
             step: Span::months(1),
             embargo_bars: 12,
         },
-        model: ModelSpec { params: Map::new(), host_settings: Default::default() },
-        session: SessionConfig {
-            strategy: StrategyConfig {
-                entry_threshold: 0.2,
-                exit_threshold: 0.0,
-                minimum_holding_bars: 0,
-                minimum_confidence: None,
-                allow_short: false,
-            },
-            fusion: FusionConfig::default(),
-            risk: RiskConfig {
-                position_fraction: Some(0.3),
-                max_symbol_weight: Some(0.4),
-                max_gross_exposure: Some(1.0),
-                max_order_notional: Some(1e6),
-                max_drawdown: Some(0.5),
-                max_data_age_bars: Some(1),
-            },
-            execution: ExecutionConfig {
-                fee_bps: 10.0,
-                slippage_bps: 2.0,
-                lot_size: 1e-5,
-                tick_size: 1e-5,
-                min_notional: 10.0,
-                order_expiry_bars: 3,
-            },
-            portfolio: PortfolioConfig { initial_cash: 100_000.0, allow_short: false },
+        model: ModelSpec {
+            params: Map::new(),
+            host_settings: Default::default(),
         },
+        session: session(),
         evaluation: EvaluationSpec {
             confidence: 0.95,
             bootstrap_samples: 300,
@@ -180,6 +165,39 @@ fn spec(seed: u64) -> PipelineSpec {
             calibration_bins: 10,
         },
         provenance: Provenance::default(),
+    }
+}
+
+fn session() -> SessionConfig {
+    SessionConfig {
+        strategy: StrategyConfig {
+            entry_threshold: 0.2,
+            exit_threshold: 0.0,
+            minimum_holding_bars: 0,
+            minimum_confidence: None,
+            allow_short: false,
+        },
+        fusion: FusionConfig::default(),
+        risk: RiskConfig {
+            position_fraction: Some(0.3),
+            max_symbol_weight: Some(0.4),
+            max_gross_exposure: Some(1.0),
+            max_order_notional: Some(1e6),
+            max_drawdown: Some(0.5),
+            max_data_age_bars: Some(1),
+        },
+        execution: ExecutionConfig {
+            fee_bps: 10.0,
+            slippage_bps: 2.0,
+            lot_size: 1e-5,
+            tick_size: 1e-5,
+            min_notional: 10.0,
+            order_expiry_bars: 3,
+        },
+        portfolio: PortfolioConfig {
+            initial_cash: 100_000.0,
+            allow_short: false,
+        },
     }
 }
 
@@ -193,14 +211,17 @@ fn market() -> Simulated {
 }
 
 fn run_in(out: &Path, spec: &PipelineSpec) -> std::result::Result<RunSummary, TrainingError> {
-    run(spec, &RunEnvironment {
-        source: &market(),
-        plugin: &InProcess,
-        out,
-        overwrite: false,
-        progress: &Silent,
-        elapsed_s: &|| 1.5,
-    })
+    run(
+        spec,
+        &RunEnvironment {
+            source: &market(),
+            plugin: &InProcess,
+            out,
+            overwrite: false,
+            progress: &Silent,
+            elapsed_s: &|| 1.5,
+        },
+    )
 }
 
 fn digests(summary: &RunSummary) -> Vec<(String, String)> {
@@ -217,11 +238,20 @@ fn a_run_is_complete_consistent_and_repeatable() {
     let first = run_in(&folder.path().join("first"), &spec(7)).unwrap();
     let report = &first.report;
     assert_eq!(report.folds.len(), 5);
-    for file in [JOURNAL_FILE, METRICS_FILE, REPORT_FILE, MANIFEST_FILE, "models/fold-01.model"] {
+    for file in [
+        JOURNAL_FILE,
+        METRICS_FILE,
+        REPORT_FILE,
+        MANIFEST_FILE,
+        "models/fold-01.model",
+    ] {
         assert!(folder.path().join("first").join(file).is_file(), "{file}");
     }
     let quality = &report.classification;
-    assert!(quality.accuracy_difference.interval.unwrap().low > 0.0, "{quality:?}");
+    assert!(
+        quality.accuracy_difference.interval.unwrap().low > 0.0,
+        "{quality:?}"
+    );
     let confusion: u64 = quality.confusion.iter().flatten().sum();
     assert_eq!(confusion, quality.scored_predictions);
     assert!(quality.predictions >= quality.scored_predictions);
@@ -248,7 +278,10 @@ fn a_run_is_complete_consistent_and_repeatable() {
 fn threads_do_not_change_the_result() {
     let folder = tempfile::tempdir().unwrap();
     let two = run_in(&folder.path().join("two"), &spec(7)).unwrap();
-    let one = PipelineSpec { threads: 1, ..spec(7) };
+    let one = PipelineSpec {
+        threads: 1,
+        ..spec(7)
+    };
     let one = run_in(&folder.path().join("one"), &one).unwrap();
     assert_eq!(digests(&two), digests(&one));
 }
@@ -264,7 +297,7 @@ fn every_prediction_lies_in_its_test_period() {
         let record = record.unwrap();
         let at: fusebox_engine::types::Timestamp = record[0].parse().unwrap();
         let fold = &run.report.folds[record[2].parse::<usize>().unwrap() - 1];
-        assert!(fold.test.from <= at && at < fold.test.to, "{record:?}");
+        assert!(fold.test.from < at && at <= fold.test.to, "{record:?}");
         assert!(fold.train.to <= fold.valid.from && fold.valid.to <= fold.test.from);
         rows += 1;
     }
@@ -281,13 +314,22 @@ fn bad_settings_are_refused_together_before_any_work() {
     let error = run_in(&out, &wrong).unwrap_err();
     assert!(error.is_configuration());
     let text = error.to_string();
-    assert!(text.contains("horizon_bars") && text.contains("fee_bps"), "{text}");
+    assert!(
+        text.contains("horizon_bars") && text.contains("fee_bps"),
+        "{text}"
+    );
 
     let mut unknown = spec(7);
     unknown.model.params.insert("flor".to_owned(), json!(1));
-    unknown.model.params.insert("floor".to_owned(), Value::from(-1));
+    unknown
+        .model
+        .params
+        .insert("floor".to_owned(), Value::from(-1));
     let text = run_in(&out, &unknown).unwrap_err().to_string();
-    assert!(text.contains("did you mean `floor`") && text.contains("at least 0"), "{text}");
+    assert!(
+        text.contains("did you mean `floor`") && text.contains("at least 0"),
+        "{text}"
+    );
 
     let mut features = spec(7);
     features.features = vec!["rsii(14)".to_owned(), "rsi(0)".to_owned()];

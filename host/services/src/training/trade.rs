@@ -37,7 +37,11 @@ pub(super) fn trade(
     use fusebox_engine::ports::SignalSource as _;
     let config = &spec.session;
     let range = signals.range();
-    let backtest = BacktestSpec { market, config, config_digest };
+    let backtest = BacktestSpec {
+        market,
+        config,
+        config_digest,
+    };
     Ok(Traded {
         strategy: run_backtest(&backtest, signals, journal)?,
         buy_and_hold: buy_and_hold(market, config, range)?,
@@ -90,7 +94,11 @@ impl Curve {
         let exposure = |gross: f64, equity: f64| if equity > 0.0 { gross / equity } else { 0.0 };
         Self {
             times: result.equity.iter().map(|point| point.at).collect(),
-            equity: result.equity.iter().map(|point| point.equity.to_f64()).collect(),
+            equity: result
+                .equity
+                .iter()
+                .map(|point| point.equity.to_f64())
+                .collect(),
             exposure: result
                 .equity
                 .iter()
@@ -99,16 +107,19 @@ impl Curve {
         }
     }
 
-    /// Annualised Sharpe ratio of the steps from `from` to before `to`, with the last step before
-    /// them as the start.
+    /// Annualised Sharpe ratio of the steps that end after `from` and at `to` at the latest, with
+    /// the last step before them as the start.
     pub(super) fn sharpe_within(
         &self,
         from: Timestamp,
         to: Timestamp,
         steps_per_year: f64,
     ) -> Option<f64> {
-        let start = self.times.partition_point(|at| *at < from).saturating_sub(1);
-        let end = self.times.partition_point(|at| *at < to);
+        let start = self
+            .times
+            .partition_point(|at| *at <= from)
+            .saturating_sub(1);
+        let end = self.times.partition_point(|at| *at <= to);
         Sharpe.value(&TradingHistory {
             times: self.times.get(start..end)?,
             equity: self.equity.get(start..end)?,
@@ -154,7 +165,10 @@ pub(super) fn judge(
     };
     let report = TradingReport::of(&history, options, random);
     let performance = performance(&report, result, steps_per_year);
-    Judged { report, performance }
+    Judged {
+        report,
+        performance,
+    }
 }
 
 fn performance(

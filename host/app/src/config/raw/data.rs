@@ -87,7 +87,7 @@ pub(crate) struct RawSimulated {
     #[schemars(range(min = 0, max = 1))]
     pub(crate) jump_volatility: f64,
     /// Strength of the planted signal: the expected correlation between its best linear use and the
-    /// log return of the next `signal_horizon_bars` bars. 0 plants none, and nothing is predictable.
+    /// log return of the next `signal_horizon_bars` bars. 0 plants none: nothing is predictable.
     #[schemars(range(min = 0, max = 1))]
     pub(crate) signal_ic: f64,
     /// Horizon at which `signal_ic` is stated, in bars.

@@ -83,7 +83,8 @@ fn folds_walk_forward_and_keep_a_last_short_test() {
             .collect::<Vec<_>>(),
         [false, false, true]
     );
-    assert_eq!(folds[2].test_counts.rows, 11, "closes at hours 90 to 100");
+    assert_eq!(hours(folds[2].test), (90, 100), "the last close itself");
+    assert_eq!(folds[2].test_counts.rows, 10, "closes at hours 91 to 100");
     let anchored = SplitConfig {
         kind: SplitKind::Anchored,
         ..plan()
@@ -93,15 +94,43 @@ fn folds_walk_forward_and_keep_a_last_short_test() {
 }
 
 #[test]
+fn a_bar_belongs_to_the_period_that_it_covers() {
+    let all = samples(vec![symbol(0, 90, 1)]);
+    let folds = all.split(&plan()).unwrap();
+    assert_eq!(
+        folds.len(),
+        2,
+        "data that ends with a test period starts no other"
+    );
+    assert!(folds.iter().all(|fold| !fold.is_shortened));
+    let tested: Vec<_> = folds
+        .iter()
+        .flat_map(|fold| all.test_blocks(fold, 0))
+        .map(|block| block.rows)
+        .collect();
+    assert_eq!(
+        tested,
+        [50..70, 70..90],
+        "row 50 opens at hour 50 and closes at hour 51"
+    );
+    let too_short = samples(vec![symbol(0, 50, 1)]).split(&plan()).unwrap_err();
+    let told = too_short.to_string();
+    assert!(
+        told.contains("1970-01-03T02:00:00Z, but the first test period"),
+        "{told}"
+    );
+}
+
+#[test]
 fn labels_that_reach_into_the_next_period_are_purged_and_the_embargo_widens_the_gap() {
     let all = samples(vec![symbol(0, 100, 5)]);
     let fold = &all.split(&plan()).unwrap()[0];
-    // Closes at hours 1 to 39; a label of five bars ends after hour 40 from close 36 on.
+    // Closes at hours 1 to 40; a label of five bars ends after hour 40 from close 36 on.
     let counts = fold.train_counts;
-    assert_eq!((counts.rows, counts.samples, counts.purged), (39, 35, 4));
+    assert_eq!((counts.rows, counts.samples, counts.purged), (40, 35, 5));
     assert_eq!(
         (fold.valid_counts.samples, fold.valid_counts.purged),
-        (6, 4)
+        (5, 5)
     );
     assert_eq!(fold.test_counts.samples, 20, "test rows are never purged");
     let with_embargo = SplitConfig {
@@ -112,7 +141,7 @@ fn labels_that_reach_into_the_next_period_are_purged_and_the_embargo_widens_the_
     let counts = fold.train_counts;
     assert_eq!(
         (counts.samples, counts.embargoed, counts.purged),
-        (32, 3, 4)
+        (32, 3, 5)
     );
 }
 
@@ -139,7 +168,7 @@ fn training_never_shows_a_label_that_ends_after_the_next_period_begins() {
             }
         }
     }
-    assert_eq!((with_label, without), (35 + 33, 4 + 6));
+    assert_eq!((with_label, without), (35 + 33, 5 + 7));
     assert_eq!(train.samples(), fold.train_counts.samples);
 }
 
@@ -153,7 +182,7 @@ fn batches_are_slices_of_the_symbols_matrices() {
             let first = symbol
                 .features
                 .closed_at
-                .partition_point(|at| *at < fold.train.from);
+                .partition_point(|at| *at <= fold.train.from);
             assert_eq!(view.features.as_ptr(), symbol.features.row(first).as_ptr());
             assert_eq!(view.symbol[0], symbol.features.symbol.0);
         }
@@ -183,17 +212,17 @@ fn invalid_rows_and_segments_break_batches_and_windows() {
     };
     let train = all.train(&fold, &DatasetOptions::default()).unwrap();
     let rows: Vec<usize> = train.views().map(|view| view.rows()).collect();
-    assert_eq!(rows, [10, 9, 9]);
+    assert_eq!(rows, [10, 9, 10]);
     let segments: Vec<u32> = train.views().map(|view| view.segment[0]).collect();
     assert_eq!(segments, [0, 1, 2], "each run has its own number");
     let blocks = all.test_blocks(&fold, 4);
     assert_eq!(
         (blocks[0].rows.start, blocks[0].context.clone()),
-        (49, 45..49)
+        (50, 46..50)
     );
     let early = Fold {
         test: Period {
-            from: at(22),
+            from: at(21),
             to: at(25),
         },
         ..fold
@@ -218,7 +247,7 @@ fn context_rows_come_before_the_period_without_labels_and_weight() {
     assert_eq!(view.role[..4], [0, 0, 0, 1]);
     assert!(view.labels[..3].iter().all(|label| label.is_nan()));
     assert_eq!(view.weight[..4], [0.0, 0.0, 0.0, 1.0]);
-    assert_eq!(view.event_ns[3], fold.valid.unwrap().from.as_nanos());
+    assert_eq!(view.event_ns[3], fold.valid.unwrap().from.as_nanos() + HOUR);
     assert_eq!(valid.samples(), fold.valid_counts.samples);
 }
 

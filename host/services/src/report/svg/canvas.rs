@@ -91,7 +91,8 @@ impl Canvas {
     pub(super) fn finish(self, label: &str) -> String {
         let (width, height, label) = (self.width, self.height, escape(label));
         format!(
-            "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">{}</svg>",
+            "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" \
+             aria-label=\"{label}\">{}</svg>",
             self.body
         )
     }

@@ -23,17 +23,38 @@ use serde_json::Value;
 const LINES: [(&str, &str, &str); 7] = [
     ("features", "feature extraction", "rows/s"),
     ("session/null", "session step, no journal", "bars/s"),
-    ("session/journal", "session step, journal encoded and hashed", "bars/s"),
-    ("plugin_call/trait", "predict one row, the trait alone", "ns"),
-    ("plugin_call/dylib", "predict one row through the C ABI", "ns"),
-    ("plugin_call/guarded", "predict one row, C ABI and guard", "ns"),
-    ("walk_forward", "walk-forward run of the shipped pipeline", "s"),
+    (
+        "session/journal",
+        "session step, journal encoded and hashed",
+        "bars/s",
+    ),
+    (
+        "plugin_call/trait",
+        "predict one row, the trait alone",
+        "ns",
+    ),
+    (
+        "plugin_call/dylib",
+        "predict one row through the C ABI",
+        "ns",
+    ),
+    (
+        "plugin_call/guarded",
+        "predict one row, C ABI and guard",
+        "ns",
+    ),
+    (
+        "walk_forward",
+        "walk-forward run of the shipped pipeline",
+        "s",
+    ),
 ];
 
 fn main() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion");
-    let mut criterion =
-        Criterion::default().output_directory(&home).configure_from_args();
+    let mut criterion = Criterion::default()
+        .output_directory(&home)
+        .configure_from_args();
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
@@ -45,7 +66,11 @@ fn main() {
 fn print_table(home: &Path, walk: Option<f64>) {
     println!("\n{:<48} {:>16}", "what", "median");
     for (key, name, unit) in LINES {
-        let value = if key == "walk_forward" { walk } else { median(home, key, unit) };
+        let value = if key == "walk_forward" {
+            walk
+        } else {
+            median(home, key, unit)
+        };
         let shown = value.map_or_else(|| "not measured".to_owned(), |value| number(value, unit));
         println!("{name:<48} {shown:>16}");
     }
@@ -79,5 +104,7 @@ fn find(home: &Path, key: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     let inside = std::fs::read_dir(folder).ok()?;
-    inside.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.join("new").is_dir())
+    inside
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.join("new").is_dir())
 }

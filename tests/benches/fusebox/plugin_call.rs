@@ -1,6 +1,6 @@
-//! What one prediction costs on the way to a plugin that does next to nothing, an exponential moving
-//! average: through the author's trait alone, through the C ABI of the loaded library, and with the
-//! guard that every loaded model has around it.
+//! What one prediction costs on the way to a plugin that does next to nothing, an exponential
+//! moving average: through the author's trait alone, through the C ABI of the loaded library, and
+//! with the guard that every loaded model has around it.
 
 use std::hint::black_box;
 
@@ -33,17 +33,22 @@ impl Model for Ema {
     }
 }
 
-pub fn plugin_call(criterion: &mut Criterion) {
+pub(crate) fn plugin_call(criterion: &mut Criterion) {
     let packages = discover(&[plugin_dir().to_owned()]);
     let package = find(&packages, "com.example.ema-rust", None).unwrap();
     let config = Config::new().with("alpha", 0.1);
     let cache = tempfile::tempdir().unwrap();
     let guarded = load(package, &LoadOptions::new(cache.path())).unwrap();
     let manifest = package.state.as_ref().unwrap();
-    let library = package.path.join(&manifest.artifact.values().next().unwrap().path);
-    let bare = DylibBackend::new(Prepared { path: library.clone(), origin: library })
-        .open(HostServices::new(0, |_, _| {}))
-        .unwrap();
+    let library = package
+        .path
+        .join(&manifest.artifact.values().next().unwrap().path);
+    let bare = DylibBackend::new(Prepared {
+        path: library.clone(),
+        origin: library,
+    })
+    .open(HostServices::new(0, |_, _| {}))
+    .unwrap();
 
     let models: [(&str, Box<dyn Model>); 3] = [
         ("trait", Box::new(Ema(0.1, 0.0))),

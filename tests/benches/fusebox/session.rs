@@ -92,7 +92,7 @@ fn signals(market: &Market) -> PrecomputedSignals {
     PrecomputedSignals::new(market, vec![model], predictions.collect()).unwrap()
 }
 
-pub fn session(criterion: &mut Criterion) {
+pub(crate) fn session(criterion: &mut Criterion) {
     let (market, config) = (market(), config());
     let signals = signals(&market);
     let spec = BacktestSpec {

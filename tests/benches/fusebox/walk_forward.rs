@@ -6,11 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Seconds, or `None` with a printed reason where the release binary is not there.
-pub fn walk_forward() -> Option<f64> {
+pub(crate) fn walk_forward() -> Option<f64> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = root.join("target/release/fusebox");
     if !binary.is_file() {
-        println!("walk-forward: skipped, {} is missing; run `make build`", binary.display());
+        println!(
+            "walk-forward: skipped, {} is missing; run `make build`",
+            binary.display()
+        );
         return None;
     }
     let out = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, extra
 use fusebox_engine::types::Market;
 use fusebox_services::data::{Simulated, SimulatedConfig};
 
-pub fn features(criterion: &mut Criterion) {
+pub(crate) fn features(criterion: &mut Criterion) {
     let config = SimulatedConfig {
         to: "2023-01-01".parse().unwrap(),
         ..SimulatedConfig::default()
@@ -33,5 +33,7 @@ fn shipped_features() -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let table: toml::Table = toml::from_str(&text).unwrap();
     let set = table["features"]["set"].as_array().unwrap();
-    set.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    set.iter()
+        .map(|one| one.as_str().unwrap().to_owned())
+        .collect()
 }
