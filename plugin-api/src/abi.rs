@@ -436,26 +436,34 @@ pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     Some(unsafe { copy.assume_init() })
 }
 
-/// The elements at `ptr`; none for NULL or a length of 0.
+/// Whether `len` elements at `ptr` can exist at all: none do at NULL, at an address that is not
+/// aligned to their type, and beyond what memory can hold.
+fn can_exist<T>(ptr: *const T, len: u64) -> bool {
+    let most = isize::MAX as usize / size_of::<T>().max(1);
+    len != 0 && len <= most as u64 && !ptr.is_null() && ptr.is_aligned()
+}
+
+/// The elements at `ptr`; none for NULL, a length of 0, an address that is not aligned, or more
+/// than memory can hold. Whoever needs them all compares the length.
 ///
 /// # Safety
 /// `ptr` is NULL or points to `len` elements that live and stay unchanged for `'a`.
 #[must_use]
 pub unsafe fn elements<'a, T>(ptr: *const T, len: u64) -> &'a [T] {
-    if ptr.is_null() || len == 0 {
+    if !can_exist(ptr, len) {
         return &[];
     }
     // SAFETY: the caller guarantees `len` live elements.
     unsafe { slice::from_raw_parts(ptr, len as usize) }
 }
 
-/// The elements at `ptr`, writable; none for NULL or a length of 0.
+/// The elements at `ptr`, writable; none where [`elements`] gives none.
 ///
 /// # Safety
 /// `ptr` is NULL or points to `len` elements that live for `'a` and are used by nobody else.
 #[must_use]
 pub unsafe fn elements_mut<'a, T>(ptr: *mut T, len: u64) -> &'a mut [T] {
-    if ptr.is_null() || len == 0 {
+    if !can_exist(ptr.cast_const(), len) {
         return &mut [];
     }
     // SAFETY: the caller guarantees `len` live elements without another user.
@@ -525,11 +533,14 @@ impl fb_error {
     }
 
     /// The failure that `status` and this buffer tell of. A buffer that was not filled gives the
-    /// status alone.
+    /// status alone. The message becomes one line: control characters, which could also steer a
+    /// terminal, turn into blanks.
     #[must_use]
     pub fn to_error(&self, status: fb_status) -> PluginError {
         let length = (self.length as usize).min(self.message.len() - 1);
         let text = String::from_utf8_lossy(&self.message[..length]);
+        let text = text.replace(char::is_control, " ");
+        let text = text.trim();
         let kind = Status::from_code(status);
         if text.is_empty() {
             return PluginError::new(kind, format!("failed with status {status}, without a word"));
@@ -543,17 +554,18 @@ impl fb_error {
     /// `to` is NULL or points to a writable error buffer as large as its size says.
     pub unsafe fn write(to: *mut Self, error: &PluginError) -> fb_status {
         let code = error.status().code();
-        // SAFETY: the caller guarantees the buffer; reading it copies no more than its size.
-        let Some(lent) = (unsafe { read(to.cast_const()) }) else {
+        if to.is_null() {
             return code;
-        };
-        let capacity = (lent.size as usize).min(size_of::<Self>());
+        }
+        // SAFETY: the caller's buffer begins with its size; the rest need not be initialised.
+        let size = unsafe { to.cast::<u32>().read_unaligned() };
+        let capacity = (size as usize).min(size_of::<Self>());
         let Some(room) = capacity.checked_sub(offset_of!(Self, message) + 1) else {
             return code;
         };
         let text = cut(error.message(), room);
         let mut filled = Self::new();
-        filled.size = lent.size;
+        filled.size = size;
         filled.code = code;
         filled.length = text.len() as u32;
         filled.message[..text.len()].copy_from_slice(text.as_bytes());
@@ -577,5 +589,43 @@ fn cut(text: &str, room: usize) -> &str {
 impl Default for fb_error {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_that_cannot_exist_are_none() {
+        let values = [1.0_f32, 2.0];
+        let (whole, bytes) = (values.as_ptr(), values.as_ptr().cast::<u8>());
+        // SAFETY: both values are live.
+        assert_eq!(unsafe { elements(whole, 2) }, values);
+        // SAFETY: no element is taken where the length cannot be true.
+        assert!(unsafe { elements(whole, u64::MAX) }.is_empty());
+        // SAFETY: as above.
+        assert!(unsafe { elements(whole, 1 << 62) }.is_empty());
+        // SAFETY: no element is taken from an address that is not aligned.
+        assert!(unsafe { elements(bytes.wrapping_add(1).cast::<f32>(), 1) }.is_empty());
+        // SAFETY: NULL has no elements.
+        assert!(unsafe { elements_mut(std::ptr::null_mut::<u8>(), 3) }.is_empty());
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_a_plugin_writes() {
+        let mut buffer = fb_error::new();
+        let words = b"bad\nfile\x1b[31m\xff\0";
+        buffer.message[..words.len()].copy_from_slice(words);
+        buffer.length = words.len() as u32;
+        assert_eq!(
+            buffer.to_error(-10).message(),
+            "bad file [31m\u{fffd}"
+        );
+        buffer.length = u32::MAX;
+        assert!(buffer.to_error(-10).message().starts_with("bad file"));
+        buffer.message = [b' '; 1008];
+        let silent = buffer.to_error(-10);
+        assert_eq!(silent.message(), "failed with status -10, without a word");
     }
 }

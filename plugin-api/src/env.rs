@@ -36,11 +36,15 @@ pub enum Space {
 }
 
 impl Space {
-    /// Values per environment in a flat array.
+    /// Values per environment in a flat array; `usize::MAX`, which no array has, where they cannot
+    /// be counted.
     #[must_use]
     pub fn elements(&self) -> usize {
         match self {
-            Self::Box { shape, .. } => shape.iter().product::<u64>() as usize,
+            Self::Box { shape, .. } => shape
+                .iter()
+                .map(|length| *length as usize)
+                .fold(1, usize::saturating_mul),
             Self::Discrete { .. } => 1,
             Self::MultiDiscrete { counts } => counts.len(),
         }
@@ -53,7 +57,8 @@ impl Space {
             Self::Box { .. } => 0,
             Self::Discrete { count, .. } => (*count).max(0) as usize,
             Self::MultiDiscrete { counts } => {
-                counts.iter().map(|count| (*count).max(0) as usize).sum()
+                let flags = counts.iter().map(|count| (*count).max(0) as usize);
+                flags.fold(0, usize::saturating_add)
             }
         }
     }
@@ -147,10 +152,10 @@ impl EnvReset<'_> {
         let mut lengths = Lengths::default();
         lengths.optional("seeds", self.seeds.map(<[u64]>::len), count);
         lengths.optional("mask", self.mask.map(<[u8]>::len), count);
-        let observations = count * spec.observation.elements();
+        let observations = count.saturating_mul(spec.observation.elements());
         lengths.needed("observations", self.observations.len(), observations);
         let flags = self.action_mask.as_deref().map(<[u8]>::len);
-        lengths.optional("action_mask", flags, count * spec.action.mask_elements());
+        lengths.optional("action_mask", flags, count.saturating_mul(spec.action.mask_elements()));
         lengths.done()
     }
 }
@@ -172,8 +177,8 @@ impl EnvStep<'_> {
                 .problems
                 .push("the actions have another kind than the action space".to_owned());
         }
-        let observations = count * spec.observation.elements();
-        lengths.needed("actions", given, count * spec.action.elements());
+        let observations = count.saturating_mul(spec.observation.elements());
+        lengths.needed("actions", given, count.saturating_mul(spec.action.elements()));
         lengths.needed("observations", self.observations.len(), observations);
         lengths.needed("rewards", self.rewards.len(), count);
         lengths.needed("terminated", self.terminated.len(), count);
@@ -181,9 +186,9 @@ impl EnvStep<'_> {
         let last = self.final_observations.as_deref().map(<[f32]>::len);
         lengths.optional("final_observations", last, observations);
         let infos = self.infos.as_deref().map(<[f64]>::len);
-        lengths.optional("infos", infos, count * spec.info_names.len());
+        lengths.optional("infos", infos, count.saturating_mul(spec.info_names.len()));
         let flags = self.action_mask.as_deref().map(<[u8]>::len);
-        lengths.optional("action_mask", flags, count * spec.action.mask_elements());
+        lengths.optional("action_mask", flags, count.saturating_mul(spec.action.mask_elements()));
         lengths.done()
     }
 }

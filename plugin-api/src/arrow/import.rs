@@ -184,19 +184,22 @@ unsafe fn schema_fields(schema: &ArrowSchema) -> Vec<(String, String, String)> {
     let children = unsafe { elements(schema.children, schema.n_children.max(0) as u64) };
     let mut fields = Vec::with_capacity(children.len());
     for child in children {
-        // SAFETY: children of a live schema are live.
-        let child = unsafe { &**child };
+        // SAFETY: children of a live schema are NULL or live.
+        let Some(child) = (unsafe { child.as_ref() }) else {
+            fields.push(Default::default());
+            continue;
+        };
         // SAFETY: names are NULL or NUL-terminated.
         let name = unsafe { text_at(child.name) }.unwrap_or_default();
         // SAFETY: formats are NUL-terminated.
         let format = unsafe { text_at(child.format) }.unwrap_or_default();
         // SAFETY: a live child has `n_children` child pointers.
         let inner = unsafe { elements(child.children, child.n_children.max(0) as u64) };
-        let item = inner.first().map(|item| {
-            // SAFETY: children of a live schema are live.
-            let format = unsafe { (**item).format };
+        let item = inner.first().and_then(|item| {
+            // SAFETY: children of a live schema are NULL or live.
+            let item = unsafe { item.as_ref() }?;
             // SAFETY: formats are NUL-terminated.
-            unsafe { text_at(format) }.unwrap_or_default()
+            unsafe { text_at(item.format) }
         });
         fields.push((name, format, item.unwrap_or_default()));
     }
@@ -304,8 +307,9 @@ impl<'a> Column<'a> {
         let child = children
             .get(at)
             .ok_or_else(|| PluginError::data("a child array is missing"))?;
-        // SAFETY: children of a live array live as long as it.
-        let array: &'a ArrowArray = unsafe { &**child };
+        // SAFETY: children of a live array are NULL or live as long as it.
+        let array: Option<&'a ArrowArray> = unsafe { child.as_ref() };
+        let array = array.ok_or_else(|| PluginError::data("a child array is NULL"))?;
         let scaled = (self.start.checked_mul(width), self.len.checked_mul(width));
         let (Some(start), Some(len)) = scaled else {
             return Err(PluginError::data("a list is too long"));

@@ -274,7 +274,10 @@ unsafe extern "C" fn get_factory<P: Plugin>(id: fb_str) -> *const c_void {
         }
         _ => ptr::null(),
     };
-    catch_unwind(find).unwrap_or(ptr::null())
+    catch_unwind(find).unwrap_or_else(|payload| {
+        log(LogLevel::Error, panicked("get_factory", payload).message());
+        ptr::null()
+    })
 }
 
 /// Runs `body` without letting a panic out; `what` names the slot in the message.

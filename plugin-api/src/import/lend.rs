@@ -88,8 +88,10 @@ impl LentHost {
 }
 
 unsafe extern "C" fn host_log(ctx: *mut c_void, level: i32, message: fb_str) {
-    // SAFETY: the plugin passes the context of the table, which is a leaked `HostServices`.
-    let services = unsafe { &*ctx.cast::<HostServices>().cast_const() };
+    // SAFETY: the plugin passes NULL or the context of the table, a leaked `HostServices`.
+    let Some(services) = (unsafe { ctx.cast::<HostServices>().cast_const().as_ref() }) else {
+        return;
+    };
     // SAFETY: the plugin lends the bytes for the call.
     let bytes = unsafe { abi::elements(message.ptr.cast::<u8>(), message.len) };
     let text = String::from_utf8_lossy(bytes);
@@ -102,26 +104,56 @@ unsafe extern "C" fn host_get_extension(_: *mut c_void, _: fb_str) -> *const c_v
     ptr::null()
 }
 
-/// A sink that appends to `bytes`; it must not outlive the borrow.
-pub(super) fn sink_into(bytes: &mut Vec<u8>) -> fb_sink {
-    fb_sink {
-        size: abi::size::<fb_sink>(),
-        reserved: 0,
-        ctx: ptr::from_mut(bytes).cast(),
-        write: Some(collect),
+/// An answer as a plugin writes it, piece by piece.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    bytes: Vec<u8>,
+    /// Whether a piece was not taken. What came is then a torn answer, whatever the plugin says.
+    is_torn: bool,
+}
+
+impl Answer {
+    /// A sink that collects here; it must not outlive the borrow.
+    pub(super) fn sink(&mut self) -> fb_sink {
+        fb_sink {
+            size: abi::size::<fb_sink>(),
+            reserved: 0,
+            ctx: ptr::from_mut(self).cast(),
+            write: Some(collect),
+        }
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// `E_MEMORY` where a piece of it was not taken.
+    pub(super) fn whole(self) -> Result<Vec<u8>> {
+        if self.is_torn {
+            let taken = self.bytes.len();
+            return Err(PluginError::new(
+                Status::Memory,
+                format!("its answer was cut off after {taken} bytes; it is too long for this host"),
+            ));
+        }
+        Ok(self.bytes)
     }
 }
 
 unsafe extern "C" fn collect(ctx: *mut c_void, piece: fb_buf) -> fb_status {
-    // SAFETY: the context of such a sink is its vector, used by nobody else during the call.
-    let bytes = unsafe { &mut *ctx.cast::<Vec<u8>>() };
-    // SAFETY: the plugin lends the bytes for the call.
-    let piece = unsafe { piece.bytes() };
-    let is_too_long = bytes.len() + piece.len() > MAX_ANSWER_BYTES;
-    if is_too_long || bytes.try_reserve(piece.len()).is_err() {
+    // SAFETY: the plugin passes NULL or the context of such a sink, used by nobody else meanwhile.
+    let Some(answer) = (unsafe { ctx.cast::<Answer>().as_mut() }) else {
+        return Status::Argument.code();
+    };
+    let room = MAX_ANSWER_BYTES.saturating_sub(answer.bytes.len());
+    let length = usize::try_from(piece.len).ok();
+    let length = length.filter(|length| *length <= room && !answer.is_torn);
+    let taken = length.filter(|length| answer.bytes.try_reserve(*length).is_ok());
+    if taken.is_none() {
+        answer.is_torn = true;
         return Status::Memory.code();
     }
-    bytes.extend_from_slice(piece);
+    // SAFETY: the plugin lends the bytes for the call.
+    answer.bytes.extend_from_slice(unsafe { piece.bytes() });
     FB_OK
 }
 
@@ -214,7 +246,7 @@ pub(super) struct LentEnv<'a>(Box<EnvState<'a>>);
 struct EnvState<'a> {
     environment: &'a mut dyn Environment,
     spec: Arc<EnvSpec>,
-    lent: fb_env_spec,
+    lent: Rc<fb_env_spec>,
     _observation: Rc<fb_space>,
     _action: Rc<fb_space>,
     _names: Vec<fb_str>,
@@ -256,7 +288,7 @@ impl<'a> LentEnv<'a> {
         Self(Box::new(EnvState {
             environment,
             spec,
-            lent,
+            lent: Rc::new(lent),
             _observation: observation,
             _action: action,
             _names: names,
@@ -333,7 +365,7 @@ unsafe fn with_env(
 unsafe extern "C" fn env_describe(env: *mut fb_env) -> *const fb_env_spec {
     // SAFETY: the plugin passes the lent environment.
     match unsafe { env.cast::<EnvState<'_>>().as_ref() } {
-        Some(state) => &state.lent,
+        Some(state) => Rc::as_ptr(&state.lent),
         None => ptr::null(),
     }
 }
@@ -375,12 +407,12 @@ unsafe extern "C" fn env_reset(
             observations: unsafe {
                 abi::elements_mut(
                     lent.observations,
-                    (count * spec.observation.elements()) as u64,
+                    count.saturating_mul(spec.observation.elements()) as u64,
                 )
             },
             // SAFETY: the contract gives this array its length.
             action_mask: unsafe {
-                given_mut(lent.action_mask, count * spec.action.mask_elements())
+                given_mut(lent.action_mask, count.saturating_mul(spec.action.mask_elements()))
             },
         };
         reset.check(spec)?;
@@ -401,8 +433,8 @@ unsafe extern "C" fn env_step(
         let lent = lent.ok_or_else(|| PluginError::argument("the step is NULL"))?;
         let count = spec.environments;
         let (observed, acted) = (
-            count * spec.observation.elements(),
-            (count * spec.action.elements()) as u64,
+            count.saturating_mul(spec.observation.elements()),
+            count.saturating_mul(spec.action.elements()) as u64,
         );
         let actions = if matches!(spec.action, Space::Box { .. }) {
             // SAFETY: the contract gives this array its length.
@@ -424,10 +456,10 @@ unsafe extern "C" fn env_step(
             // SAFETY: the contract gives this array its length.
             final_observations: unsafe { given_mut(lent.final_observations, observed) },
             // SAFETY: the contract gives this array its length.
-            infos: unsafe { given_mut(lent.infos, count * spec.info_names.len()) },
+            infos: unsafe { given_mut(lent.infos, count.saturating_mul(spec.info_names.len())) },
             // SAFETY: the contract gives this array its length.
             action_mask: unsafe {
-                given_mut(lent.action_mask, count * spec.action.mask_elements())
+                given_mut(lent.action_mask, count.saturating_mul(spec.action.mask_elements()))
             },
         };
         step.check(spec)?;
@@ -440,4 +472,42 @@ unsafe extern "C" fn env_step(
 unsafe extern "C" fn env_close(env: *mut fb_env, err: *mut fb_error) -> fb_status {
     // SAFETY: the plugin passes the lent environment and its own buffer.
     unsafe { with_env(env, err, |environment, _| environment.close()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_answer_is_no_answer_even_where_the_plugin_reports_success() {
+        let mut answer = Answer::default();
+        let sink = answer.sink();
+        let write = |bytes: fb_buf| {
+            // SAFETY: the sink is live, and no byte is read of a piece that is too long.
+            unsafe { sink.write.unwrap()(sink.ctx, bytes) }
+        };
+        assert_eq!(write(fb_buf::lend(b"{\"task\":")), FB_OK);
+        let endless = fb_buf {
+            len: u64::MAX,
+            ..fb_buf::lend(b"1")
+        };
+        assert_eq!(write(endless), Status::Memory.code());
+        assert_eq!(write(fb_buf::lend(b"1}")), Status::Memory.code());
+        let error = answer.whole().unwrap_err();
+        assert_eq!(error.status(), Status::Memory);
+        assert!(error.message().contains("cut off after 8 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_space_that_cannot_be_counted_is_refused_and_not_wrapped_around() {
+        let space = Space::Box {
+            shape: vec![1 << 63, 2, 3],
+            low: None,
+            high: None,
+        };
+        assert_eq!(space.elements(), usize::MAX);
+        let counts = vec![i64::MAX; 4];
+        let flags = Space::MultiDiscrete { counts }.mask_elements();
+        assert_eq!(flags, usize::MAX);
+    }
 }

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::error::{PluginError, Result};
 use crate::export::{Plugin, linked_entry};
 use crate::model::{FitRequest, Learner, LearnerInfo, Model};
-use lend::{LentEnv, lend_progress, sink_into};
+use lend::{Answer, LentEnv, lend_progress};
 
 /// Why an entry does not give a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,11 +248,11 @@ impl ImportedPlugin {
         &self,
         ask: impl FnOnce(*const fb_sink, &mut fb_error) -> fb_status,
     ) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut answer = Answer::default();
         let mut error = fb_error::new();
-        let code = ask(&sink_into(&mut bytes), &mut error);
+        let code = ask(&answer.sink(), &mut error);
         self.check(code, &error)?;
-        Ok(bytes)
+        answer.whole().map_err(|error| error.at(&self.facts.id))
     }
 }
 

@@ -25,6 +25,9 @@ use crate::schema::Dataset;
 /// More quantile levels than this are a plugin's mistake.
 const MAX_QUANTILE_LEVELS: u64 = 4096;
 
+/// More features than this are a plugin's mistake.
+const MAX_FEATURES: usize = 1 << 20;
+
 /// An instance of a plugin's model.
 #[derive(Debug)]
 pub struct ImportedModel {
@@ -116,16 +119,26 @@ impl ImportedModel {
             .ok_or_else(|| PluginError::unsupported(QUANTILES_ID))?;
         let (mut error, mut count) = (fb_error::new(), 0);
         let mut levels: Vec<f64> = Vec::new();
-        for _ in 0..2 {
+        let refuse = |what: String| Err(PluginError::data(what).at(self.plugin.id()));
+        // The first question has room for nothing and learns how many there are.
+        for asked in 0..2 {
             let (out, room) = (levels.as_mut_ptr(), levels.len() as u64);
             // SAFETY: [control] slot; the instance is live and `out` has room for `room` values.
             let code = unsafe { slot(self.instance.as_ptr(), out, room, &mut count, &mut error) };
             self.plugin.check(code, &error)?;
             if count > MAX_QUANTILE_LEVELS {
-                let error = PluginError::data(format!("it claims {count} quantile levels"));
-                return Err(error.at(self.plugin.id()));
+                return refuse(format!("it claims {count} quantile levels"));
+            }
+            if asked > 0 && count != room {
+                return refuse(format!("it has {room} quantile levels, then {count}"));
             }
             levels.resize(count as usize, f64::NAN);
+        }
+        let is_ascending = levels.is_sorted_by(|a, b| a < b);
+        if !is_ascending || !levels.iter().all(|level| 0.0 < *level && *level < 1.0) {
+            return refuse(format!(
+                "its quantile levels are {levels:?}; they must ascend between 0 and 1"
+            ));
         }
         Ok(levels)
     }
@@ -191,7 +204,8 @@ impl Model for ImportedModel {
 
     fn predict(&mut self, frame: &mut Frame<'_>) -> Result<()> {
         let lent = frame_to_lend(frame);
-        self.error.length = 0;
+        // The buffer is lent over and over, so what a plugin left in it is put right.
+        (self.error.size, self.error.length) = (abi::size::<fb_error>(), 0);
         // SAFETY: [infer] slot; `&mut self` is the only user, and the frame lives for the call.
         match unsafe { (self.predict)(self.instance.as_ptr(), &lent, &mut *self.error) } {
             FB_OK => Ok(()),
@@ -287,13 +301,27 @@ impl Explain for ImportedModel {
             .and_then(|(table, _)| table.importance);
         let slot = slot.ok_or_else(|| PluginError::unsupported("importances"))?;
         let info = self.info()?;
-        let mut values = vec![f64::NAN; info.columns.unwrap_or(info.features.len())];
+        let features = info.columns.unwrap_or(info.features.len());
+        if features > MAX_FEATURES {
+            let error = PluginError::data(format!("its model claims {features} features"));
+            return Err(error.at(self.plugin.id()));
+        }
+        let asked = kind;
+        let mut values = vec![f64::NAN; features];
         let mut error = fb_error::new();
         let (kind, out, count) = (fb_str::lend(kind), values.as_mut_ptr(), values.len() as u64);
         // SAFETY: [control] slot; the instance is live and `out` has room for `count` values.
         let code = unsafe { slot(self.instance.as_ptr(), kind, out, count, &mut error) };
         self.plugin.check(code, &error)?;
-        Ok(values)
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(feature) => Err(PluginError::data(format!(
+                "its importance by `{asked}` of feature {feature} is {}; it must be a finite \
+                 number for each of the {features} features",
+                values[feature]
+            ))
+            .at(self.plugin.id())),
+        }
     }
 
     fn contributions(&self, frame: &mut Frame<'_>) -> Result<()> {
@@ -338,5 +366,132 @@ impl OnnxExport for ImportedModel {
             // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
             unsafe { slot(self.instance.as_ptr(), opset, sink, error) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::export::Plugin;
+    use crate::import::{HostServices, LentHost};
+    use crate::model::Task;
+
+    /// Answers what its configuration says, however wrong that is.
+    struct Liar {
+        columns: usize,
+        importance: Vec<f64>,
+        levels: Vec<f64>,
+    }
+
+    impl Model for Liar {
+        fn info(&self) -> Result<ModelInfo> {
+            let mut info = ModelInfo::new(Task::Regression, &["lie"]);
+            info.columns = Some(self.columns);
+            Ok(info)
+        }
+
+        fn predict(&mut self, _: &mut Frame<'_>) -> Result<()> {
+            Err(PluginError::data("first line\nsecond line"))
+        }
+
+        fn explain(&self) -> Option<&dyn Explain> {
+            Some(self)
+        }
+
+        fn quantiles(&self) -> Option<&dyn Quantiles> {
+            (!self.levels.is_empty()).then_some(self)
+        }
+    }
+
+    impl Explain for Liar {
+        fn importance_kinds(&self) -> Vec<String> {
+            vec!["gain".to_owned()]
+        }
+
+        fn importance(&self, _: &str) -> Result<Vec<f64>> {
+            Ok(self.importance.clone())
+        }
+
+        fn contributions(&self, _: &mut Frame<'_>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Quantiles for Liar {
+        fn levels(&self) -> Vec<f64> {
+            self.levels.clone()
+        }
+    }
+
+    struct LiarPlugin;
+
+    impl Plugin for LiarPlugin {
+        const ID: &'static str = "test.liar";
+        const VERSION: &'static str = "1.0.0";
+
+        fn create_model(config: &Config, _: &[u8]) -> Result<Box<dyn Model>> {
+            let importance: Vec<f64> = config.get_or("importance", Vec::new())?;
+            Ok(Box::new(Liar {
+                columns: config.get_or("columns", 2)?,
+                // JSON has no NaN; a negative number stands for it.
+                importance: importance
+                    .iter()
+                    .map(|value| if *value < 0.0 { f64::NAN } else { *value })
+                    .collect(),
+                levels: config.get_or("levels", Vec::new())?,
+            }))
+        }
+    }
+
+    fn create(config: Config) -> Result<ImportedModel> {
+        let host = LentHost::leak(HostServices::silent());
+        let plugin = ImportedPlugin::linked::<LiarPlugin>(host).unwrap();
+        plugin.create_model(&config, &[])
+    }
+
+    #[test]
+    fn importances_that_are_no_numbers_or_of_absurd_number_are_refused() {
+        let config = Config::new().with("importance", vec![1.0, 2.0]);
+        let model = create(config).unwrap();
+        assert_eq!(model.importance("gain").unwrap(), [1.0, 2.0]);
+
+        let model = create(Config::new().with("importance", vec![1.0, -1.0])).unwrap();
+        let error = model.importance("gain").unwrap_err().to_string();
+        let words = "test.liar: its importance by `gain` of feature 1 is NaN";
+        assert!(error.starts_with(words), "{error}");
+
+        let model = create(Config::new().with("columns", u64::MAX / 2)).unwrap();
+        let error = model.importance("gain").unwrap_err().to_string();
+        assert!(
+            error.contains("claims 9223372036854775807 features"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn quantile_levels_must_ascend_between_0_and_1() {
+        let levels = |levels: Vec<f64>| create(Config::new().with("levels", levels));
+        assert!(levels(vec![0.1, 0.5]).is_ok());
+        for wrong in [vec![0.5, 0.1], vec![0.5, 0.5], vec![0.0, 0.5], vec![0.5, 2.0]] {
+            let error = levels(wrong.clone()).unwrap_err().to_string();
+            assert!(error.contains("must ascend between 0 and 1"), "{error}");
+        }
+        assert!(levels(vec![0.5; 5000]).is_err());
+    }
+
+    #[test]
+    fn a_buffer_that_a_plugin_spoiled_serves_the_next_error() {
+        let mut model = create(Config::new()).unwrap();
+        // What a careless memset of the whole buffer leaves behind.
+        *model.error = fb_error {
+            size: 0,
+            ..fb_error::new()
+        };
+        let mut output = [0.0];
+        let shape = crate::frame::FrameShape::dense(1, 2, 1);
+        let mut frame = Frame::new(&[1.0, 2.0], &mut output, shape).unwrap();
+        let error = model.predict(&mut frame).unwrap_err();
+        assert_eq!(error.message(), "test.liar: first line second line");
     }
 }

@@ -140,10 +140,13 @@ pub enum SplitProblem {
         /// The most that is allowed.
         limit: usize,
     },
+    /// No symbol has a bar.
+    #[error("there are no bars to split; take a range that has data")]
+    NoBars,
     /// A period of a fold has nothing in it.
-    #[error("fold {fold} has no {what} in its {part} period, {period}")]
+    #[error("fold {} has no {what} in its {part} period, {period}", .fold + 1)]
     Empty {
-        /// The fold.
+        /// The fold's index, from 0; texts count folds from 1, as the report does.
         fold: usize,
         /// Which period.
         part: &'static str,
@@ -154,11 +157,11 @@ pub enum SplitProblem {
     },
     /// A class cannot be learned in a fold.
     #[error(
-        "fold {fold} has no sample of class `{class}` in its training period, {period}; train \
-         longer or bring the label thresholds nearer"
+        "fold {} has no sample of class `{class}` in its training period, {period}; train \
+         longer or bring the label thresholds nearer", .fold + 1
     )]
     MissingClass {
-        /// The fold.
+        /// The fold's index, from 0.
         fold: usize,
         /// The class.
         class: &'static str,
@@ -294,7 +297,7 @@ impl Samples {
     /// # Errors
     /// [`SplitError`] with every fold that lacks samples, rows to predict or a class to learn.
     pub fn split(&self, config: &SplitConfig) -> Result<Vec<Fold>, SplitError> {
-        let available = self.period().ok_or_else(|| self.nothing_to_split())?;
+        let available = self.period().ok_or(SplitProblem::NoBars)?;
         let embargo_nanos =
             i64::from(config.embargo_bars).saturating_mul(self.time_frame().nanos());
         let mut problems = Vec::new();
@@ -327,21 +330,6 @@ impl Samples {
         } else {
             Err(SplitError { problems })
         }
-    }
-
-    fn nothing_to_split(&self) -> SplitError {
-        let nothing = Period {
-            from: Timestamp::from_nanos(0),
-            to: Timestamp::from_nanos(0),
-        };
-        let (fold, part, what) = (0, "training", "bars at all");
-        SplitProblem::Empty {
-            fold,
-            part,
-            what,
-            period: nothing,
-        }
-        .into()
     }
 }
 

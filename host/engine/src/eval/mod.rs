@@ -16,6 +16,13 @@ mod prediction;
 pub mod ranking;
 pub mod trading;
 
+/// Whether values differ at all. The mean of equal values may be rounded, so their deviations from
+/// it do not tell.
+fn varies(values: &[f64]) -> bool {
+    let differs = |pair: &[f64]| pair[0] < pair[1] || pair[0] > pair[1];
+    values.windows(2).any(differs)
+}
+
 pub use baseline::{best_constant, majority_class};
 pub use class_shares::class_share_log_loss;
 pub use prediction::{

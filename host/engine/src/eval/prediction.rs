@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::baseline;
 use super::bootstrap::{BootstrapOptions, Interval, block_steps, interval};
 use super::classification::{
-    CalibrationBin, ClassScores, calibration_bins, class_metrics, confusion_matrix, roc_auc_of,
+    CalibrationBin, CalibrationError, ClassMetric as _, ClassScores, calibration_bins,
+    class_metrics, confusion_matrix, roc_auc_of,
 };
 use super::ranking::{RankScores, rank_metrics};
 use crate::labels::Direction;
@@ -158,6 +159,10 @@ impl PredictionReport {
         let mut metrics = BTreeMap::new();
         metrics.extend(class_metrics().map(|metric| (metric.name(), metric.value(classes))));
         metrics.extend(rank_metrics().map(|metric| (metric.name(), metric.value(ranks))));
+        let calibration = CalibrationError {
+            bins: options.calibration_bins,
+        };
+        metrics.insert(calibration.name(), calibration.value(classes));
         let mut class_counts = [0; 3];
         for label in &labels {
             class_counts[label.index()] += 1;
@@ -289,6 +294,34 @@ mod tests {
         assert!(accuracy(best) >= accuracy(majority));
         let difference = skilled.metrics["accuracy"].unwrap() - accuracy(majority);
         assert!((majority.as_ref().unwrap().difference - difference).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_calibration_error_is_that_of_the_bins_asked_for() {
+        let mut mixed = outcomes(3000, 0.5);
+        for (position, one) in mixed.iter_mut().enumerate() {
+            if position % 2 == 0 {
+                one.probabilities = [0.9, 0.05, 0.05];
+            }
+        }
+        let error = |calibration_bins| {
+            let options = EvaluationOptions {
+                calibration_bins,
+                bootstrap_samples: 0,
+                ..EvaluationOptions::default()
+            };
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let report = PredictionReport::of(&mixed, &options, &mut rng).unwrap();
+            let bins = report.calibration.iter();
+            let distance = |bin: &CalibrationBin| {
+                Some(bin.samples as f64 * (bin.mean_confidence? - bin.accuracy?).abs())
+            };
+            let direct = bins.filter_map(distance).sum::<f64>() / report.samples as f64;
+            let told = report.metrics["calibration_error"].unwrap();
+            assert!((told - direct).abs() < 1e-12, "{told} {direct}");
+            told
+        };
+        assert!(error(10) > error(1) + 0.01);
     }
 
     #[test]

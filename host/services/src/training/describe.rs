@@ -400,17 +400,19 @@ fn open_row(
         .find(|one| one.symbol == symbol)?;
     let mut held = Quantity::ZERO;
     let mut since = None;
-    let (mut fees, mut slippage) = (Cash::ZERO, Cash::ZERO);
     for fill in result.fills.iter().filter(|fill| fill.symbol == symbol) {
         let before = held.signum();
         held += fill.quantity;
         if held.signum() != before {
-            (fees, slippage, since) = (Cash::ZERO, Cash::ZERO, Some(fill.filled_at));
+            since = Some(fill.filled_at);
         }
-        fees += fill.fee;
-        slippage += fill.slippage;
     }
     let entered_at = since?;
+    // The costs that no ended trade has paid: a fill that turns a position is shared by both.
+    let all = result.costs_by_symbol.get(symbol.index())?;
+    let ended = || result.trades.iter().filter(|one| one.symbol == symbol);
+    let fees = all.fees - ended().map(|one| one.fees).sum::<Cash>();
+    let slippage = all.slippage - ended().map(|one| one.slippage).sum::<Cash>();
     let last = result.equity.last()?.at;
     let gross = position.unrealised + slippage;
     let net = position.unrealised - fees;

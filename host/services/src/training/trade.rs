@@ -19,6 +19,8 @@ use super::score::shown;
 use super::spec::PipelineSpec;
 use crate::report::{Estimate, Performance};
 
+const NANOS_PER_DAY: f64 = 24.0 * 3600.0 * 1e9;
+
 /// The strategy and what it is compared with, over the same closing times.
 pub(super) struct Traded {
     pub strategy: BacktestResult,
@@ -164,20 +166,16 @@ pub(super) fn judge(
         steps_per_year,
     };
     let report = TradingReport::of(&history, options, random);
-    let performance = performance(&report, result, steps_per_year);
+    let performance = performance(&report, result);
     Judged {
         report,
         performance,
     }
 }
 
-fn performance(
-    report: &TradingReport,
-    result: &BacktestResult,
-    steps_per_year: f64,
-) -> Performance {
+fn performance(report: &TradingReport, result: &BacktestResult) -> Performance {
     let metric = |name: &str| report.metrics.get(name).copied().flatten();
-    let days = |steps: usize| steps as f64 / steps_per_year * 365.0;
+    let days = |nanos: i64| nanos as f64 / NANOS_PER_DAY;
     Performance {
         final_equity: Some(result.final_equity().to_f64()),
         total_return: metric("total_return"),
@@ -190,7 +188,7 @@ fn performance(
         sortino_ratio: metric("sortino"),
         calmar_ratio: metric("calmar"),
         max_drawdown: metric("max_drawdown"),
-        longest_drawdown_days: report.drawdown.map(|one| days(one.length_steps)),
+        longest_drawdown_days: report.longest_drawdown_nanos.map(days),
         trades: Some(report.trades as u64),
         win_rate: metric("win_rate"),
         profit_factor: metric("profit_factor"),

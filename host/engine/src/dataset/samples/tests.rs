@@ -299,6 +299,8 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
         matches!(told[1], SplitProblem::RangeTooShort { .. }),
         "{told:?}"
     );
+    let told = samples(vec![symbol(0, 0, 1)]).split(&plan()).unwrap_err();
+    assert_eq!(told.problems, [SplitProblem::NoBars]);
     let mut no_up = symbol(0, 100, 1);
     for label in no_up.labels[..39].iter_mut() {
         *label = label.filter(|one| one.class != Direction::Up);
@@ -306,13 +308,13 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
     for label in no_up.labels[39..52].iter_mut() {
         *label = None;
     }
-    no_up.features.is_valid[69..89].fill(false);
+    no_up.features.is_valid[70..90].fill(false);
     let error = samples(vec![no_up]).split(&plan()).unwrap_err();
     let told = error.to_string();
     for part in [
-        "fold 0 has no sample of class `up` in its training period",
-        "fold 0 has no samples in its validation period",
-        "fold 1 has no rows in its test period",
+        "fold 1 has no sample of class `up` in its training period",
+        "fold 1 has no samples in its validation period",
+        "fold 2 has no rows in its test period",
         "4 problem(s)",
     ] {
         assert!(told.contains(part), "{part:?} is not in:\n{told}");

@@ -7,6 +7,7 @@ use rand_core::Rng;
 use super::mid_ranks;
 use crate::eval::bootstrap::{BootstrapOptions, Interval, interval};
 use crate::eval::prediction::{EvaluationOptions, Outcome, score};
+use crate::eval::varies;
 use crate::types::Timestamp;
 
 /// Block-bootstrap interval of Pearson's correlation of score and return, all symbols of a moment
@@ -52,6 +53,9 @@ fn of_pairs(
     options: &EvaluationOptions,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
+    if !(varies(left) && varies(right)) {
+        return None;
+    }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     // Sums of squares of centred values do not cancel.
     let (left_mean, right_mean) = (mean(left), mean(right));
@@ -80,6 +84,26 @@ mod tests {
     use rand::RngExt;
     use rand_chacha::ChaCha8Rng;
     use rand_core::SeedableRng;
+
+    #[test]
+    fn a_constant_score_has_no_interval() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let outcomes: Vec<Outcome> = (0..10)
+            .map(|i| Outcome {
+                closed_at: Timestamp::from_nanos(i),
+                symbol: SymbolId(0),
+                label: Direction::Flat,
+                forward_return: rng.random::<f64>(),
+                probabilities: [0.2, 0.5, 0.3],
+                majority: Direction::Flat,
+            })
+            .collect();
+        let options = EvaluationOptions::default();
+        let found = information_coefficient_interval(&outcomes, &options, &mut rng);
+        assert_eq!(found, None);
+        let found = rank_information_coefficient_interval(&outcomes, &options, &mut rng);
+        assert_eq!(found, None);
+    }
 
     #[test]
     fn the_interval_surrounds_the_correlation_of_the_whole_history() {

@@ -5,6 +5,8 @@ mod information_coefficient;
 mod rank_information_coefficient;
 mod score_buckets;
 
+use super::varies;
+
 pub use correlation_interval::{
     information_coefficient_interval, rank_information_coefficient_interval,
 };
@@ -38,6 +40,9 @@ pub fn rank_metrics() -> impl Iterator<Item = &'static dyn RankMetric> {
 
 /// Pearson's correlation; `None` where one side does not vary.
 pub(super) fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    if !(varies(a) && varies(b)) {
+        return None;
+    }
     let count = a.len().min(b.len()) as f64;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
     let (mean_a, mean_b) = (mean(a), mean(b));
@@ -66,4 +71,26 @@ pub(super) fn mid_ranks(values: &[f64]) -> Vec<f64> {
         before += group.len();
     }
     ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_that_does_not_vary_has_no_correlation() {
+        // The mean of ten times 0.1 is not 0.1 in floating point.
+        let (constant, rising) = (
+            [0.1; 10],
+            [1.0, 2.0, 4.0, 3.0, 5.0, 6.0, 7.0, 9.0, 8.0, 10.0],
+        );
+        assert_eq!(correlation(&constant, &rising), None);
+        assert_eq!(correlation(&rising, &constant), None);
+        assert_eq!(
+            correlation(&mid_ranks(&constant), &mid_ranks(&rising)),
+            None
+        );
+        assert_eq!(correlation(&[], &[]), None);
+        assert!((correlation(&rising, &rising).unwrap() - 1.0).abs() < 1e-12);
+    }
 }

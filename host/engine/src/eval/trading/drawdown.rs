@@ -1,4 +1,4 @@
-//! The deepest drawdown.
+//! The deepest and the longest drawdown.
 
 use serde::Serialize;
 
@@ -50,6 +50,26 @@ pub fn deepest_drawdown(history: &TradingHistory<'_>) -> Option<Drawdown> {
         found.length_steps = step - start;
     }
     Some(found)
+}
+
+/// Longest time that the curve spent below a peak: from when the peak was reached last to when it
+/// was reached again, or to the end. Not always the deepest drawdown. `None` where the curve never
+/// falls.
+#[must_use]
+pub fn longest_drawdown_nanos(history: &TradingHistory<'_>) -> Option<i64> {
+    let mut longest = None;
+    let mut peak = (f64::NEG_INFINITY, *history.times.first()?);
+    let mut is_below = false;
+    for (&equity, &at) in history.equity.iter().zip(history.times) {
+        if is_below || equity < peak.0 {
+            longest = longest.max(Some(at.nanos_since(peak.1)));
+        }
+        is_below = equity < peak.0;
+        if !is_below {
+            peak = (equity, at);
+        }
+    }
+    longest
 }
 
 /// Depth of the deepest drawdown as a share of its peak, from 0 on.

@@ -21,6 +21,7 @@ mod time_in_market;
 mod total_return;
 mod win_rate;
 
+use super::varies;
 use crate::types::Timestamp;
 
 pub use annual_growth::AnnualGrowth;
@@ -28,7 +29,7 @@ pub use annual_turnover::AnnualTurnover;
 pub use annual_volatility::AnnualVolatility;
 pub use average_trade::AverageTrade;
 pub use calmar::Calmar;
-pub use drawdown::{Drawdown, MaxDrawdown, deepest_drawdown};
+pub use drawdown::{Drawdown, MaxDrawdown, deepest_drawdown, longest_drawdown_nanos};
 pub use exposure::Exposure;
 pub use monthly::{MonthlyReturn, monthly_returns};
 pub use profit_factor::ProfitFactor;
@@ -102,10 +103,14 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Standard deviation with `lost` degrees of freedom lost; `None` where nothing is left.
+/// Standard deviation with `lost` degrees of freedom lost, exactly 0 of equal values; `None` where
+/// nothing is left.
 pub(super) fn deviation(values: &[f64], lost: usize) -> Option<f64> {
     let mean = mean(values)?;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let squares: f64 = match varies(values) {
+        true => values.iter().map(|value| (value - mean).powi(2)).sum(),
+        false => 0.0,
+    };
     (values.len() > lost).then(|| (squares / (values.len() - lost) as f64).sqrt())
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Drawdown, MonthlyReturn, SharpeEvidence, TradingHistory, deepest_drawdown, deflated_sharpe,
-    monthly_returns, probabilistic_sharpe, returns_of, trading_metrics,
+    longest_drawdown_nanos, monthly_returns, probabilistic_sharpe, returns_of, trading_metrics,
 };
 use crate::eval::bootstrap::{BootstrapOptions, Interval, block_steps, interval};
 
@@ -49,6 +49,9 @@ pub struct TradingReport {
     pub metrics: BTreeMap<&'static str, Option<f64>>,
     /// The deepest drawdown; `None` where the curve never falls.
     pub drawdown: Option<Drawdown>,
+    /// Longest time from a peak to its recovery, or to the end, in nanoseconds; `None` where the
+    /// curve never falls.
+    pub longest_drawdown_nanos: Option<i64>,
     /// Return of each month.
     pub monthly: Vec<MonthlyReturn>,
     /// Where the true annualised Sharpe ratio lies.
@@ -83,6 +86,7 @@ impl TradingReport {
             trades: history.trades.len(),
             metrics: metrics.collect(),
             drawdown: deepest_drawdown(history),
+            longest_drawdown_nanos: longest_drawdown_nanos(history),
             monthly: monthly_returns(history),
             sharpe_interval: sharpe_interval(&returns, history, &bootstrap, rng),
             excess_return_interval: excess_interval(&returns, history, &bootstrap, rng),
@@ -104,7 +108,9 @@ fn sharpe_interval(
     interval(&steps, bootstrap, rng, |[sum, squares], count| {
         let count = count as f64;
         let variance = (squares - sum * sum / count) / (count - 1.0);
-        (variance > 0.0).then(|| sum / count / variance.sqrt() * annual)
+        // What is smaller than this is left over from rounding: the returns do not vary.
+        let least = squares / count * 1e-12;
+        (variance > least).then(|| sum / count / variance.sqrt() * annual)
     })
 }
 

@@ -127,6 +127,8 @@ mod tests {
     #[test]
     fn constant_returns_say_nothing() {
         assert_eq!(SharpeEvidence::of(&[0.0; 50]), None);
+        // The mean of ten times 0.1 is not 0.1 in floating point.
+        assert_eq!(SharpeEvidence::of(&[0.1; 10]), None);
         assert_eq!(SharpeEvidence::of(&[0.1, 0.2, 0.3]), None);
     }
 }

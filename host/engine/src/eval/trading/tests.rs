@@ -41,6 +41,49 @@ fn the_deepest_drawdown_knows_its_dates() {
 }
 
 #[test]
+fn the_longest_drawdown_need_not_be_the_deepest() {
+    let times = days(9);
+    // Three days below 110, half of 121 lost within two, one more to the end.
+    let equity = [100.0, 110.0, 109.0, 108.0, 121.0, 60.5, 121.0, 130.0, 129.0];
+    let of = |count: usize| longest_drawdown_nanos(&history(&times[..count], &equity[..count]));
+    assert_eq!(of(9), Some(3 * DAY));
+    assert_eq!(
+        of(4),
+        Some(2 * DAY),
+        "a drawdown that has not ended counts to the end"
+    );
+    assert_eq!(of(2), None);
+    assert_eq!(of(0), None);
+}
+
+#[test]
+fn equal_returns_have_no_sharpe_ratio_and_no_interval() {
+    // Each step adds exactly an eighth, so all returns are equal, and not exactly in their sums.
+    let returns = [0.1; 10];
+    assert_eq!(deviation(&returns, 1), Some(0.0));
+    let times = days(12);
+    let equity: Vec<f64> = (0..12)
+        .map(|step| 8_f64.powi(11 - step) * 9_f64.powi(step))
+        .collect();
+    let rising = history(&times, &equity);
+    assert!(
+        rising
+            .returns()
+            .unwrap()
+            .iter()
+            .all(|change| (change - 0.125).abs() < f64::EPSILON)
+    );
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let report = TradingReport::of(&rising, &TradingReportOptions::default(), &mut rng);
+    assert_eq!(report.metrics["sharpe"], None);
+    assert_eq!(report.metrics["annual_volatility"], Some(0.0));
+    assert_eq!(
+        (report.sharpe_interval, report.probabilistic_sharpe),
+        (None, None)
+    );
+}
+
+#[test]
 fn ruin_leaves_ratios_undefined_and_the_loss_defined() {
     let times = days(4);
     let equity = [100.0, 50.0, 0.0, 0.0];
