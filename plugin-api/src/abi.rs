@@ -618,10 +618,7 @@ mod tests {
         let words = b"bad\nfile\x1b[31m\xff\0";
         buffer.message[..words.len()].copy_from_slice(words);
         buffer.length = words.len() as u32;
-        assert_eq!(
-            buffer.to_error(-10).message(),
-            "bad file [31m\u{fffd}"
-        );
+        assert_eq!(buffer.to_error(-10).message(), "bad file [31m\u{fffd}");
         buffer.length = u32::MAX;
         assert!(buffer.to_error(-10).message().starts_with("bad file"));
         buffer.message = [b' '; 1008];

@@ -155,7 +155,11 @@ impl EnvReset<'_> {
         let observations = count.saturating_mul(spec.observation.elements());
         lengths.needed("observations", self.observations.len(), observations);
         let flags = self.action_mask.as_deref().map(<[u8]>::len);
-        lengths.optional("action_mask", flags, count.saturating_mul(spec.action.mask_elements()));
+        lengths.optional(
+            "action_mask",
+            flags,
+            count.saturating_mul(spec.action.mask_elements()),
+        );
         lengths.done()
     }
 }
@@ -178,7 +182,11 @@ impl EnvStep<'_> {
                 .push("the actions have another kind than the action space".to_owned());
         }
         let observations = count.saturating_mul(spec.observation.elements());
-        lengths.needed("actions", given, count.saturating_mul(spec.action.elements()));
+        lengths.needed(
+            "actions",
+            given,
+            count.saturating_mul(spec.action.elements()),
+        );
         lengths.needed("observations", self.observations.len(), observations);
         lengths.needed("rewards", self.rewards.len(), count);
         lengths.needed("terminated", self.terminated.len(), count);
@@ -188,7 +196,11 @@ impl EnvStep<'_> {
         let infos = self.infos.as_deref().map(<[f64]>::len);
         lengths.optional("infos", infos, count.saturating_mul(spec.info_names.len()));
         let flags = self.action_mask.as_deref().map(<[u8]>::len);
-        lengths.optional("action_mask", flags, count.saturating_mul(spec.action.mask_elements()));
+        lengths.optional(
+            "action_mask",
+            flags,
+            count.saturating_mul(spec.action.mask_elements()),
+        );
         lengths.done()
     }
 }

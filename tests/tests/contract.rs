@@ -419,8 +419,8 @@ fn the_contract_is_the_one_the_readme_froze() {
     assert!(
         readme.contains(&digest),
         "the header or abi.rs changed. Version 1 is frozen: structs may only grow at their end, \
-         and only with a new minor version. If the change keeps to that (or is a comment), write this \
-         digest into plugin-api/README.md: {digest}"
+         and only with a new minor version. If the change keeps to that (or is a comment), write \
+         this digest into plugin-api/README.md: {digest}"
     );
 }
 

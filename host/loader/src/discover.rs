@@ -120,8 +120,14 @@ fn read(package: &Path, id: &str, version: &str) -> Result<Manifest, ManifestErr
         }
     }
     for artifact in manifest.artifact.values() {
-        if !package.join(&artifact.path).is_file() {
+        let library = package.join(&artifact.path);
+        if !library.is_file() {
             problems.push(format!("the library {} is missing", artifact.path));
+        } else if !lies_inside(&library, package) {
+            problems.push(format!(
+                "the library {} is a link that leads out of the package",
+                artifact.path
+            ));
         }
     }
     if problems.is_empty() {
@@ -129,6 +135,13 @@ fn read(package: &Path, id: &str, version: &str) -> Result<Manifest, ManifestErr
     } else {
         Err(ManifestError { problems })
     }
+}
+
+/// Whether a file is still inside the package once every link is followed: what a package commits
+/// must not change from outside.
+fn lies_inside(file: &Path, package: &Path) -> bool {
+    let real = (fs::canonicalize(file), fs::canonicalize(package));
+    matches!(real, (Ok(file), Ok(package)) if file.starts_with(&package))
 }
 
 /// The package of `id`: of `version` where one is given, else the latest that is not broken, else
@@ -211,6 +224,24 @@ mod tests {
         assert_eq!(listed, expected);
         let broken = found[2].state.clone().unwrap_err().to_string();
         assert!(broken.contains("`version` is 2.0.0"), "{broken}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_library_that_is_a_link_out_of_the_package_breaks_it() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        package(root.path(), "com.example.a", "1.0.0", "1.0.0");
+        let dir = root.path().join("com.example.a/1.0.0/linux-x86_64");
+        fs::rename(dir.join("libx.so"), dir.join("liby.so")).unwrap();
+        symlink("liby.so", dir.join("libx.so")).unwrap();
+        assert!(discover(&[root.path().to_owned()])[0].state.is_ok());
+        fs::rename(dir.join("liby.so"), root.path().join("outside.so")).unwrap();
+        fs::remove_file(dir.join("libx.so")).unwrap();
+        symlink(root.path().join("outside.so"), dir.join("libx.so")).unwrap();
+        let found = discover(&[root.path().to_owned()]);
+        let error = found[0].state.clone().unwrap_err().to_string();
+        assert!(error.contains("leads out of the package"), "{error}");
     }
 
     #[test]

@@ -132,13 +132,15 @@ fn make_store(cache_dir: &Path) -> io::Result<Store> {
         if dir.exists() {
             continue;
         }
-        match fs::create_dir(&hidden) {
+        let mut builder = fs::DirBuilder::new();
+        // Nobody else may exchange a copy between its check and its mapping.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&hidden) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
         }
-        #[cfg(unix)]
-        fs::set_permissions(&hidden, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         let lock = File::create_new(hidden.join(LOCK_FILE))?;
         lock.lock()?;
         fs::rename(&hidden, &dir)?;
@@ -188,6 +190,20 @@ mod tests {
             b"one",
             "a copy never changes"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn copies_are_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (source, cache) = (dir.path().join("lib.so"), dir.path().join("cache"));
+        fs::write(&source, b"one").unwrap();
+        let copy = private_copy(&source, &sha256_hex(b"one"), &cache, 1).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&copy.path), 0o500);
+        assert_eq!(mode(copy.path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&cache) & 0o022, 0, "nobody else writes beside it");
     }
 
     #[test]

@@ -412,7 +412,10 @@ unsafe extern "C" fn env_reset(
             },
             // SAFETY: the contract gives this array its length.
             action_mask: unsafe {
-                given_mut(lent.action_mask, count.saturating_mul(spec.action.mask_elements()))
+                given_mut(
+                    lent.action_mask,
+                    count.saturating_mul(spec.action.mask_elements()),
+                )
             },
         };
         reset.check(spec)?;
@@ -459,7 +462,10 @@ unsafe extern "C" fn env_step(
             infos: unsafe { given_mut(lent.infos, count.saturating_mul(spec.info_names.len())) },
             // SAFETY: the contract gives this array its length.
             action_mask: unsafe {
-                given_mut(lent.action_mask, count.saturating_mul(spec.action.mask_elements()))
+                given_mut(
+                    lent.action_mask,
+                    count.saturating_mul(spec.action.mask_elements()),
+                )
             },
         };
         step.check(spec)?;

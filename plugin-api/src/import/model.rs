@@ -473,7 +473,12 @@ mod tests {
     fn quantile_levels_must_ascend_between_0_and_1() {
         let levels = |levels: Vec<f64>| create(Config::new().with("levels", levels));
         assert!(levels(vec![0.1, 0.5]).is_ok());
-        for wrong in [vec![0.5, 0.1], vec![0.5, 0.5], vec![0.0, 0.5], vec![0.5, 2.0]] {
+        for wrong in [
+            vec![0.5, 0.1],
+            vec![0.5, 0.5],
+            vec![0.0, 0.5],
+            vec![0.5, 2.0],
+        ] {
             let error = levels(wrong.clone()).unwrap_err().to_string();
             assert!(error.contains("must ascend between 0 and 1"), "{error}");
         }
