@@ -27,13 +27,17 @@
  *   - Variable-length answers are written into an fb_sink, in any number of pieces, before the
  *     call returns.
  *   - Arrow streams are moved: the callee takes the struct's contents and sets release to NULL; the
- *     caller releases what is left if the callee did not take it.
+ *     caller releases what is left if the callee did not take it. What was taken may be released
+ *     on any thread, and later than the call.
+ *   - Pointers inside a lent struct (sink, frame, progress, environment, fit request) end with the
+ *     call it was lent to. Calling one of them later, or from another thread, is undefined.
  *
  * Failures
  *   - FB_OK or a negative code; with an error the callee may fill the caller's fb_error.
  *   - No exception, panic or longjmp leaves a function of either side.
  *   - After FB_E_PANIC an instance answers FB_E_STATE to everything but destroy.
- *   - err may be NULL everywhere.
+ *   - err may be NULL everywhere. A message is one line: control characters become blanks.
+ *   - A sink that did not take a piece makes the whole answer fail, whatever the callee returns.
  */
 #ifndef FUSEBOX_PLUGIN_H
 #define FUSEBOX_PLUGIN_H
@@ -162,6 +166,39 @@ struct ArrowArrayStream {
  * JSON arrays of names (classes is [] where labels are numbers). Rows are in time order per symbol;
  * the rows of one segment are consecutive. */
 
+/* ---- JSON ----------------------------------------------------------------------------------
+ *
+ * Texts are UTF-8 without a byte order mark. Readers ignore keys they do not know; `?` marks a key
+ * that may be absent.
+ *
+ * TASK, in fb_fit_request.task_json and as "task" of a model. Outputs per row, for each label
+ * column in turn, or for the one label that a model learned:
+ *   {"kind": "classification", "classes": ["down", "flat", "up"]}  one probability per class, which
+ *                                                                  add up to 1
+ *   {"kind": "regression"}                                         one number
+ *   {"kind": "quantiles", "levels": [0.1, 0.5, 0.9]}               one number per ascending level
+ *   {"kind": "policy", "action": SPACE}                            the action, `elements` numbers
+ * SPACE: {"kind": "box", "shape": [2], "low": [..] or null, "high": [..] or null},
+ *   {"kind": "discrete", "count": 3, "start": 0}, {"kind": "multi_discrete", "counts": [3, 2]}.
+ *
+ * LEARNER, written by describe:
+ *   {"name": "Trees", "doc": "One sentence.", "tasks": ["regression", ...], "input": INPUT,
+ *    "params": [PARAM, ...], "needs_environment"?: false, "resumes"?: false}
+ * Tasks: binary_classification, multiclass_classification, regression, quantiles, policy.
+ * INPUT: {"kind": "row"} or {"kind": "window", "default_steps": 64, "max_steps": 512}.
+ * PARAM, a key of config_json; "min" and "max" may be absent. A search varies it where "searched"
+ * is true, over "search" or, for words and switches, over all values:
+ *   {"name": "rate", "doc": "Step.", "default": 0.1, "type": "float", "min": 0, "max": 1,
+ *    "search"?: {"low": 0.01, "high": 0.3, "log": true}, "searched"?: true}
+ *   {"name": "rounds", "doc": "Trees.", "default": 500, "type": "integer", "min": 1}
+ *   {"name": "bagging", "doc": "Draw rows.", "default": false, "type": "boolean"}
+ *   {"name": "loss", "doc": "Loss.", "default": "l2", "type": "choice", "values": ["l1", "l2"]}
+ *   {"name": "label", "doc": "Label to learn.", "default": "", "type": "text"}
+ *
+ * MODEL, written by info; "features" may be [] and "columns" null where a model takes any:
+ *   {"task": TASK, "features": ["rsi_14"], "columns": 1, "window": 1, "outputs": ["p_down", ..],
+ *    "notes"?: {..}} */
+
 /* ---- host --------------------------------------------------------------------------------- */
 
 #define FB_LOG_ERROR 1
@@ -219,11 +256,12 @@ typedef struct fb_model_vt {
   /* [control] Makes an instance; artifact is what save wrote, or empty. On failure *out is left. */
   fb_status (*create)(const fb_host *host, fb_buf config_json, fb_buf artifact, fb_instance **out,
                       fb_error *err);
-  /* [control] Writes JSON: {"task", "features", "columns", "window", "outputs", "notes"}. */
+  /* [control] Writes MODEL; it never changes during the life of the instance. */
   fb_status (*info)(fb_instance *instance, const fb_sink *out, fb_error *err);
   /* [control] Touches what the first predict would have to wait for. Optional. */
   fb_status (*warmup)(fb_instance *instance, fb_error *err);
-  /* [infer] Answers every row, in order. After an error the outputs are undefined. */
+  /* [infer] Answers every row, in order: with FB_OK each of rows x output_cols values is written
+   * and finite. The host refuses anything else. After an error the outputs are undefined. */
   fb_status (*predict)(fb_instance *instance, const fb_frame *frame, fb_error *err);
   /* [control] Writes an artifact that create accepts. Optional: absent means an empty one. */
   fb_status (*save)(fb_instance *instance, const fb_sink *out, fb_error *err);
@@ -234,7 +272,8 @@ typedef struct fb_model_vt {
   fb_status (*restore)(fb_instance *instance, fb_buf state, uint32_t schema, fb_error *err);
   /* [control] Joins every thread of the instance; deadline_ns 0 = none. Optional: no threads. */
   fb_status (*quiesce)(fb_instance *instance, uint64_t deadline_ns, fb_error *err);
-  /* [control] Frees the instance, which the host uses no more. Never fails. */
+  /* [control] Frees the instance, which the host uses no more; joins its threads where quiesce was
+   * not called. Called once, also after FB_E_PANIC. Never fails. */
   void (*destroy)(fb_instance *instance);
   /* [control] Table of an optional capability of this instance, or NULL. Optional. */
   const void *(*get_extension)(fb_instance *instance, fb_str id);
@@ -326,7 +365,7 @@ typedef struct fb_metric {
   double value;
 } fb_metric;
 
-/* Called from the thread that runs fit. */
+/* Called from the thread that runs fit (or update), during it. */
 typedef struct fb_progress {
   uint32_t size;
   uint32_t reserved;
@@ -359,9 +398,11 @@ typedef struct fb_fit_request {
 typedef struct fb_learner_vt {
   uint32_t size;
   uint32_t flags;
-  /* [any-thread] Writes JSON: {"name", "doc", "tasks", "input", "params", ...}. */
+  /* [any-thread] Writes LEARNER. */
   fb_status (*describe)(const fb_host *host, const fb_sink *out, fb_error *err);
-  /* [any-thread] Learns; blocks. *model is an instance for this plugin's "fb.model/1" table. */
+  /* [any-thread] Learns; blocks. *model is an instance for this plugin's "fb.model/1" table, and
+   * is left as it was on failure. A learner of windows makes them from the rows itself: the steps
+   * before a sample within its symbol and segment; rows of role 0 lead up to the first samples. */
   fb_status (*fit)(const fb_host *host, const fb_fit_request *request, fb_instance **model,
                    fb_error *err);
   /* [any-thread] Table of an optional capability of the learner, or NULL. Optional. */
@@ -376,7 +417,7 @@ typedef struct fb_explain_vt {
   uint32_t flags;
   /* [control] Writes a JSON array of kinds of importance, such as ["gain", "split"]. */
   fb_status (*kinds)(fb_instance *instance, const fb_sink *out, fb_error *err);
-  /* [control] Writes one value per feature; count must be the number of features. */
+  /* [control] Writes one finite value per feature; count must be the number of features. */
   fb_status (*importance)(fb_instance *instance, fb_str kind, double *out, uint64_t count,
                           fb_error *err);
   /* [infer] SHAP values. output_cols is outputs x (features + 1): per output one contribution per
@@ -397,7 +438,8 @@ typedef struct fb_incremental_vt {
 typedef struct fb_quantiles_vt {
   uint32_t size;
   uint32_t flags;
-  /* [control] Writes up to `capacity` ascending levels and, into *count, how many there are. */
+  /* [control] Writes up to `capacity` levels, ascending between 0 and 1, and into *count how many
+   * there are; out may be NULL where capacity is 0. */
   fb_status (*levels)(fb_instance *instance, double *out, uint64_t capacity, uint64_t *count,
                       fb_error *err);
 } fb_quantiles_vt;

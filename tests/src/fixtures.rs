@@ -68,7 +68,8 @@ pub fn plugin_dir() -> &'static Path {
         let lock = File::create(build.join("build.lock")).expect("the lock file can be made");
         lock.lock().expect("the lock can be taken");
         let plugins = build.join("plugins");
-        let (ema, panics) = build_rust(&build);
+        let [bad_learner, ema, panics] = build_rust(&build);
+        package(&plugins, &bad_learner, &[MODEL_ID, LEARNER_ID]);
         package(&plugins, &ema, &[MODEL_ID]);
         package(&plugins, &panics, &[MODEL_ID, LEARNER_ID]);
         for source in ["ema-c/ema.c", "returns-nan/nan.c", "small-struct/small.c"] {
@@ -183,8 +184,8 @@ pub fn compile_and_run(name: &str, text: &str) -> String {
     run(&mut Command::new(&program))
 }
 
-/// Builds the Rust fixtures and returns the libraries of `ema-rust` and `panics`.
-fn build_rust(build: &Path) -> (PathBuf, PathBuf) {
+/// Builds the Rust fixtures and returns the libraries of `bad-learner`, `ema-rust` and `panics`.
+fn build_rust(build: &Path) -> [PathBuf; 3] {
     let target = build.join("rust");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -196,7 +197,7 @@ fn build_rust(build: &Path) -> (PathBuf, PathBuf) {
         .env("CARGO_TARGET_DIR", &target);
     run(&mut cargo);
     let library = |name: &str| target.join("debug").join(format!("libfixture_{name}.so"));
-    (library("ema_rust"), library("panics"))
+    ["bad_learner", "ema_rust", "panics"].map(library)
 }
 
 /// Runs a command that must succeed.

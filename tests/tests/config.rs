@@ -225,6 +225,28 @@ fn a_file_that_is_not_toml_or_not_there_is_bad_configuration() {
     assert_eq!(ran.code, Some(2));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_would_be_overlooked_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder(PIPELINE);
+    let with = |name: &str, value: &[u8]| {
+        let mut command = command(dir.path());
+        command.env(name, std::ffi::OsStr::from_bytes(value));
+        command.args(["run", "direction.toml", "--print-config"]);
+        Ran::from(command.output().unwrap())
+    };
+    let ran = with("FUSEBOX_RUN__SEED", b"\xff");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("FUSEBOX_RUN__SEED is not UTF-8"),
+        "{ran:?}"
+    );
+    let ran = with("FUSEBOX_RUN", b"7");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("FUSEBOX_RUN is not read"), "{ran:?}");
+}
+
 #[test]
 fn the_schema_in_the_tree_is_the_one_of_the_binary() {
     let path = project_root().join("configs/schema/pipeline.json");

@@ -30,7 +30,10 @@ use fusebox_plugin_api::abi::{
     fb_quantiles_vt, fb_sink, fb_space, fb_str,
 };
 use fusebox_plugin_api::arrow::{OutgoingStream, import};
+use fusebox_plugin_api::env::Space;
 use fusebox_plugin_api::error::Status;
+use fusebox_plugin_api::model::{InputShape, Task};
+use fusebox_plugin_api::params::ParamSpec;
 use fusebox_plugin_api::schema::{BatchColumns, Dataset, DatasetBatch, DatasetSchema};
 use fusebox_tests::fixtures::{compile_and_run, include_dir, project_root};
 
@@ -422,6 +425,45 @@ fn the_contract_is_the_one_the_readme_froze() {
          and only with a new minor version. If the change keeps to that (or is a comment), write \
          this digest into plugin-api/README.md: {digest}"
     );
+}
+
+/// The JSON objects in the comment of the header that describes them, `?` marks removed.
+fn header_json() -> Vec<serde_json::Value> {
+    let header = project_root().join("plugin-api/include/fusebox_plugin.h");
+    let header = fs::read_to_string(header).unwrap().replace("\"?:", "\":");
+    let begin = header.find("/* ---- JSON").unwrap();
+    let text = &header[begin..begin + header[begin..].find("*/").unwrap()];
+    let text = text.replace("\n *", "\n");
+    let objects = text.match_indices('{').filter_map(|(at, _)| {
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter();
+        values.next()?.ok()
+    });
+    objects.collect()
+}
+
+#[test]
+fn the_json_that_the_header_shows_is_the_json_that_the_host_reads() {
+    let mut read = BTreeMap::<&str, usize>::new();
+    for object in header_json() {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let (what, result) = match kind.as_str() {
+            "classification" | "regression" | "quantiles" | "policy" => {
+                ("task", serde_json::from_value::<Task>(object).err())
+            }
+            "box" | "discrete" | "multi_discrete" => {
+                ("space", serde_json::from_value::<Space>(object).err())
+            }
+            "row" | "window" => ("input", serde_json::from_value::<InputShape>(object).err()),
+            _ if object["type"].is_string() => {
+                ("param", serde_json::from_value::<ParamSpec>(object).err())
+            }
+            _ => continue,
+        };
+        assert!(result.is_none(), "{what}: {result:?}");
+        *read.entry(what).or_default() += 1;
+    }
+    let expected = [("input", 2), ("param", 5), ("space", 2), ("task", 3)];
+    assert_eq!(read, expected.into());
 }
 
 fn dataset() -> (Dataset, BatchColumns) {

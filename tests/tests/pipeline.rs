@@ -1,8 +1,7 @@
 //! The main job through the real binary, the real plugin and the real LightGBM: `fusebox run`.
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests fail the test that calls them; a skipped test says why"
+    reason = "helpers of tests fail the test that calls them"
 )]
 
 use std::fs;

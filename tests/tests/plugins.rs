@@ -65,6 +65,7 @@ fn every_fixture_is_listed_and_sound() {
         .map(|package| (package.id.as_str(), package.state.is_ok()))
         .collect();
     let expected = [
+        ("com.example.bad-learner", true),
         ("com.example.ema-c", true),
         ("com.example.ema-cpp", true),
         ("com.example.ema-rust", true),

@@ -27,8 +27,14 @@ pub(crate) fn prepare_environment() -> Vec<(String, String)> {
             unsafe { std::env::set_var(name, value) };
         }
     }
-    // A variable that is not Unicode can be no setting of ours.
+    // A name that is not Unicode can be no setting of ours. A value that is not is kept with
+    // replacement characters, so that it can be refused instead of being overlooked.
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        })
         .collect()
 }

@@ -111,8 +111,8 @@ fn store(cache_dir: &Path) -> Result<Arc<Store>, LoadError> {
     if let Some(store) = stores.get(cache_dir) {
         return Ok(Arc::clone(store));
     }
-    fs::create_dir_all(cache_dir)
-        .map_err(|error| LoadError::io("create the cache directory", cache_dir, error))?;
+    make_cache_dir(cache_dir)
+        .map_err(|error| LoadError::io("use the cache directory", cache_dir, error))?;
     sweep(cache_dir);
     let store = Arc::new(
         make_store(cache_dir)
@@ -120,6 +120,38 @@ fn store(cache_dir: &Path) -> Result<Arc<Store>, LoadError> {
     );
     stores.insert(cache_dir.to_owned(), Arc::clone(&store));
     Ok(store)
+}
+
+/// Makes the cache directory for the owner alone, or takes one in which nobody can exchange what
+/// another user wrote.
+fn make_cache_dir(dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match private_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        other => return other,
+    }
+    #[cfg(unix)]
+    {
+        const OTHERS_WRITE: u32 = 0o002;
+        const STICKY: u32 = 0o1000;
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(dir)?.permissions());
+        if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+            return Err(io::Error::other(
+                "everybody may exchange files in it; take the right to write from others \
+                 (chmod o-w) or name another directory as `engine.cache_dir`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 /// Makes a locked directory under a hidden name and then moves it to its visible one, so that a
@@ -132,11 +164,7 @@ fn make_store(cache_dir: &Path) -> io::Result<Store> {
         if dir.exists() {
             continue;
         }
-        let mut builder = fs::DirBuilder::new();
-        // Nobody else may exchange a copy between its check and its mapping.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        match builder.create(&hidden) {
+        match private_dir(&hidden) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
@@ -203,7 +231,17 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&copy.path), 0o500);
         assert_eq!(mode(copy.path.parent().unwrap()), 0o700);
-        assert_eq!(mode(&cache) & 0o022, 0, "nobody else writes beside it");
+        assert_eq!(mode(&cache), 0o700);
+
+        let shared = dir.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        let open_to_all = |mode| {
+            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            private_copy(&source, &sha256_hex(b"one"), &shared, 2)
+        };
+        let error = open_to_all(0o777).unwrap_err().to_string();
+        assert!(error.contains("engine.cache_dir"), "{error}");
+        open_to_all(0o1777).unwrap();
     }
 
     #[test]

@@ -402,7 +402,11 @@ mod tests {
         let error = model.predict(&mut frame).unwrap_err();
         let words = "a.b: answered NaN in row 0, column 0 (`nothing`), or nothing at all";
         assert!(error.message().starts_with(words), "{error}");
-        assert_eq!(output[1], 8.0, "what lies between the rows is nobody's");
+        assert_eq!(
+            output[1..2],
+            [8.0],
+            "what lies between the rows is nobody's"
+        );
     }
 
     #[test]

@@ -199,6 +199,7 @@ impl Manifest {
             ManifestError::one(format!("{MANIFEST_FILE} is not TOML: {}", error.message()))
         })?;
         let mut reader = Reader {
+            place: String::new(),
             problems: Vec::new(),
         };
         const KEYS: [&str; 11] = [
@@ -214,7 +215,7 @@ impl Manifest {
             "budget",
             "golden",
         ];
-        reader.known("", &table, &KEYS);
+        reader.known(&table, &KEYS);
         let layout = reader.needed(&table, "manifest", Value::as_integer, "a whole number");
         if let Some(layout) = layout.filter(|layout| *layout != MANIFEST_VERSION) {
             reader.problem(format!(
@@ -274,6 +275,8 @@ fn is_inside(path: &str) -> bool {
 
 /// Reads values and collects what is wrong with them.
 struct Reader {
+    /// The table that is read, as it stands before a key: empty, or such as `budget.`.
+    place: String,
     problems: Vec<String>,
 }
 
@@ -282,7 +285,16 @@ impl Reader {
         self.problems.push(problem);
     }
 
-    fn known(&mut self, place: &str, table: &Table, known: &[&str]) {
+    /// Reads a table below the top, so that its keys are named in full.
+    fn inside<T>(&mut self, table: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let above = std::mem::replace(&mut self.place, format!("{table}."));
+        let value = read(self);
+        self.place = above;
+        value
+    }
+
+    fn known(&mut self, table: &Table, known: &[&str]) {
+        let place = self.place.clone();
         for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
             let hint = match nearest(key, known) {
                 Some(near) => format!("did you mean `{place}{near}`?"),
@@ -299,13 +311,14 @@ impl Reader {
         read: impl Fn(&'a Value) -> Option<T>,
         what: &str,
     ) -> Option<T> {
+        let place = &self.place;
         let Some(value) = table.get(key) else {
-            self.problem(format!("key `{key}` is missing"));
+            self.problem(format!("key `{place}{key}` is missing"));
             return None;
         };
         let read = read(value);
         if read.is_none() {
-            self.problem(format!("`{key}` is {value}; it must be {what}"));
+            self.problem(format!("`{place}{key}` is {value}; it must be {what}"));
         }
         read
     }
@@ -357,7 +370,7 @@ impl Reader {
     fn table<'a>(&mut self, table: &'a Table, key: &str, known: &[&str]) -> Option<&'a Table> {
         table.get(key)?;
         let inner = self.needed(table, key, Value::as_table, "a table")?;
-        self.known(&format!("{key}."), inner, known);
+        self.inside(key, |reader| reader.known(inner, known));
         Some(inner)
     }
 
@@ -369,18 +382,27 @@ impl Reader {
                 self.problem(format!("`artifact.{target}` must be a table"));
                 continue;
             };
-            self.known(&format!("artifact.{target}."), inner, &["path", "sha256"]);
-            let path = self.checked(inner, "path", is_inside, "a path inside the package");
-            let is_digest =
-                |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            let sha256 = self.checked(inner, "sha256", is_digest, "64 hexadecimal digits");
-            let sha256 = sha256.to_ascii_lowercase();
-            artifacts.insert(target.clone(), Artifact { path, sha256 });
+            let artifact = self.inside(&format!("artifact.{target}"), |reader| {
+                reader.known(inner, &["path", "sha256"]);
+                reader.artifact(inner)
+            });
+            artifacts.insert(target.clone(), artifact);
         }
         if targets.is_some_and(Table::is_empty) {
             self.problem("`artifact` names no target".to_owned());
         }
         artifacts
+    }
+
+    fn artifact(&mut self, table: &Table) -> Artifact {
+        let is_digest =
+            |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let path = self.checked(table, "path", is_inside, "a path inside the package");
+        let sha256 = self.checked(table, "sha256", is_digest, "64 hexadecimal digits");
+        Artifact {
+            path,
+            sha256: sha256.to_ascii_lowercase(),
+        }
     }
 
     fn isolation(&mut self, table: &Table) -> IsolationTable {
@@ -395,28 +417,30 @@ impl Reader {
                 .map(|(_, value)| *value)
         };
         let what = "one of in-process, worker, wasm, wasm-worker";
-        let minimum = self
-            .needed(inner, "minimum", read, what)
-            .unwrap_or_default();
-        IsolationTable { minimum }
+        let minimum = self.inside("isolation", |reader| {
+            reader.needed(inner, "minimum", read, what)
+        });
+        IsolationTable {
+            minimum: minimum.unwrap_or_default(),
+        }
     }
 
     fn budget(&mut self, table: &Table) -> Budget {
         let Some(inner) = self.table(table, "budget", &["predict_p99_us", "memory_mb"]) else {
             return Budget::default();
         };
-        Budget {
-            predict_p99_us: self.optional_count(inner, "predict_p99_us"),
-            memory_mb: self.optional_count(inner, "memory_mb"),
-        }
+        self.inside("budget", |reader| Budget {
+            predict_p99_us: reader.optional_count(inner, "predict_p99_us"),
+            memory_mb: reader.optional_count(inner, "memory_mb"),
+        })
     }
 
     fn golden(&mut self, table: &Table) -> Option<Golden> {
         let inner = self.table(table, "golden", &["vectors", "tolerance_ulp"])?;
-        Some(Golden {
-            vectors: self.checked(inner, "vectors", is_inside, "a path inside the package"),
-            tolerance_ulp: self.optional_count(inner, "tolerance_ulp").unwrap_or(0),
-        })
+        Some(self.inside("golden", |reader| Golden {
+            vectors: reader.checked(inner, "vectors", is_inside, "a path inside the package"),
+            tolerance_ulp: reader.optional_count(inner, "tolerance_ulp").unwrap_or(0),
+        }))
     }
 }
 
@@ -449,7 +473,8 @@ mod tests {
     fn every_problem_is_reported_at_once() {
         let text = "manifest = 2\nid = \"Ema\"\nversoin = \"1.0.0\"\nabi = 1.0\nkind = []\n\
                     [artifact.linux-x86_64]\npath = \"../libema.so\"\nsha256 = \"abc\"\n\
-                    [isolation]\nminimum = \"none\"\n[budget]\nmemory_mb = -1\n";
+                    [isolation]\nminimum = \"none\"\n[budget]\nmemory_mb = -1\nmemory_bm = 1\n\
+                    [golden]\nvectors = \"/etc/passwd\"\n";
         let error = Manifest::parse(text).unwrap_err();
         for part in [
             "unknown key `versoin`; did you mean `version`?",
@@ -458,10 +483,12 @@ mod tests {
             "key `version` is missing",
             "two numbers",
             "a list of factory ids",
-            "a path inside the package",
-            "64 hexadecimal digits",
-            "one of in-process",
-            "a whole number of at least 0",
+            "`artifact.linux-x86_64.path` is \"../libema.so\"; it must be a path inside",
+            "`artifact.linux-x86_64.sha256` is \"abc\"; it must be 64 hexadecimal digits",
+            "`isolation.minimum` is \"none\"; it must be one of in-process",
+            "`budget.memory_mb` is -1; it must be a whole number of at least 0",
+            "unknown key `budget.memory_bm`; did you mean `budget.memory_mb`?",
+            "`golden.vectors` is \"/etc/passwd\"; it must be a path inside the package",
         ] {
             assert!(error.to_string().contains(part), "{part} not in: {error}");
         }

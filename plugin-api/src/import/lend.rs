@@ -95,6 +95,8 @@ unsafe extern "C" fn host_log(ctx: *mut c_void, level: i32, message: fb_str) {
     // SAFETY: the plugin lends the bytes for the call.
     let bytes = unsafe { abi::elements(message.ptr.cast::<u8>(), message.len) };
     let text = String::from_utf8_lossy(bytes);
+    // One message is one line, and no plugin steers the operator's terminal.
+    let text = text.replace(char::is_control, " ");
     let level = LogLevel::from_code(level);
     // A log that panics has nowhere to report it.
     let _ = catch_unwind(AssertUnwindSafe(|| (services.log)(level, &text)));

@@ -967,7 +967,20 @@ mod tests {
         // SAFETY: the leaked table is live.
         let table = unsafe { abi::read(host.as_ptr()) }.unwrap();
         // SAFETY: the slot may be called from any thread.
-        unsafe { table.log.unwrap()(table.ctx, 2, fb_str::lend("careful")) };
-        assert!(SEEN.lock().unwrap().contains(&"Warn careful".to_owned()));
+        unsafe { table.log.unwrap()(table.ctx, 2, fb_str::lend("care\nful\x1b[2J")) };
+        assert!(
+            SEEN.lock()
+                .unwrap()
+                .contains(&"Warn care ful [2J".to_owned())
+        );
+        // SAFETY: as above; NULL is no host's context and is passed over.
+        unsafe { table.log.unwrap()(ptr::null_mut(), 2, fb_str::lend("lost")) };
+        assert!(
+            !SEEN
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|line| line.contains("lost"))
+        );
     }
 }

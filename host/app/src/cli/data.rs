@@ -8,8 +8,8 @@ use fusebox_engine::types::{TimeFrame, Timestamp};
 use fusebox_services::data::csv::TimeUnit;
 use fusebox_services::data::import::ImportFormat;
 use fusebox_services::data::{
-    Entry, EntryContent, ImportOptions, ImportOutcome, Problem, ValidateOptions, ValidationReport,
-    import, list, validate_paths,
+    DataError, Entry, EntryContent, ImportOptions, ImportOutcome, Problem, ValidateOptions,
+    ValidationReport, import, list, validate_paths,
 };
 use serde_json::{Value, json};
 
@@ -178,7 +178,11 @@ fn run_import(args: ImportArgs, context: &Context) -> Result<(), Failure> {
         replace: args.replace,
         ..ImportOptions::new(args.file, args.into, args.exchange, args.symbol)
     };
-    let outcome = import(&options, &context.terminal).map_err(anyhow::Error::from)?;
+    let outcome = import(&options, &context.terminal).map_err(|error| match error {
+        // What was typed is wrong, not what was read.
+        DataError::BadName { .. } => Failure::Usage(error.to_string()),
+        error => Failure::Failed(error.into()),
+    })?;
     context
         .output
         .show(&import_document(&outcome), || import_text(&outcome))

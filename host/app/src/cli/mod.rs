@@ -41,7 +41,8 @@ Exit codes: 0 ok, 1 failed, 2 bad usage or configuration.";
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Write one JSON document to the standard output; errors become JSON too
+    /// Write one JSON document to the standard output; an error is the last line of the standard
+    /// error, as JSON
     #[arg(long, global = true)]
     json: bool,
     /// Log errors only and show no progress

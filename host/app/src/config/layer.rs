@@ -114,8 +114,9 @@ impl Layer {
     /// `FUSEBOX_RUN__SEED`. Values are TOML; a text needs no quotes.
     ///
     /// # Errors
-    /// [`ConfigError::Variable`] for a variable that names a key with `_` instead of `__`, which
-    /// would otherwise be ignored in silence.
+    /// [`ConfigError::Variable`] for a variable that names a key with `_` instead of `__`, or a
+    /// section alone, and [`ConfigError::NotText`] for one that is not UTF-8: they would otherwise
+    /// be ignored in silence.
     pub(crate) fn from_environment(
         variables: impl IntoIterator<Item = (String, String)>,
         schema: &Schema,
@@ -129,7 +130,8 @@ impl Layer {
             };
             let rest = rest.to_lowercase();
             if !rest.contains("__") {
-                if let Some(key) = schema.key_written_with_underscores(&rest) {
+                let key = schema.key_written_with_underscores(&rest);
+                if let Some(key) = key.or_else(|| schema.first_key_of(&rest)) {
                     let meant = key.to_uppercase().replace('.', "__");
                     return Err(ConfigError::Variable {
                         name,
@@ -137,6 +139,9 @@ impl Layer {
                     });
                 }
                 continue;
+            }
+            if text.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(ConfigError::NotText { name });
             }
             let path: KeyPath = rest.split("__").map(str::to_owned).collect();
             let value = parse_value(&text, &path, schema);
@@ -342,6 +347,21 @@ mod tests {
         let variables = [("FUSEBOX_RUN_SEED".to_owned(), "7".to_owned())];
         let error = Layer::from_environment(variables, &schema).unwrap_err();
         assert!(error.to_string().contains("FUSEBOX_RUN__SEED"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_names_a_section_or_is_no_text_is_refused() {
+        let schema = Schema::pipeline();
+        let read = |name: &str, text: &str| {
+            Layer::from_environment([(name.to_owned(), text.to_owned())], &schema)
+        };
+        let error = read("FUSEBOX_RUN", "7").unwrap_err().to_string();
+        assert!(error.contains("FUSEBOX_RUN is not read"), "{error}");
+        assert!(error.contains("FUSEBOX_RUN__"), "{error}");
+        let error = read("FUSEBOX_RUN__NAME", "caf\u{fffd}").unwrap_err();
+        let words = "the environment variable FUSEBOX_RUN__NAME is not UTF-8 text";
+        assert!(error.to_string().starts_with(words), "{error}");
+        assert!(read("FUSEBOX_LIGHTGBM_LIBRARY", "/lib.so").is_ok());
     }
 
     #[test]

@@ -85,6 +85,12 @@ pub(crate) enum ConfigError {
         /// What was meant.
         meant: String,
     },
+    /// A variable whose value is not Unicode.
+    #[error("the environment variable {name} is not UTF-8 text; set it anew or remove it")]
+    NotText {
+        /// The variable.
+        name: String,
+    },
     /// Keys or values are wrong.
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),

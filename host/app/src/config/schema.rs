@@ -97,6 +97,14 @@ impl Schema {
         keys.find(|key| key.contains('.') && key.replace('.', "_") == text)
     }
 
+    /// The first key of the section `name`; `None` where there is no such section.
+    #[must_use]
+    pub(crate) fn first_key_of(&self, name: &str) -> Option<String> {
+        let section = format!("{name}.");
+        let mut keys = self.keys().into_iter();
+        keys.find(|key| key.starts_with(&section))
+    }
+
     /// The known key nearest to `key`, of which the first `known` names are right; `None` where
     /// nothing is near.
     #[must_use]

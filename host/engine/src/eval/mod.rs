@@ -16,15 +16,17 @@ mod prediction;
 pub mod ranking;
 pub mod trading;
 
-/// Whether values differ at all. The mean of equal values may be rounded, so their deviations from
-/// it do not tell.
-fn varies(values: &[f64]) -> bool {
-    let differs = |pair: &[f64]| pair[0] < pair[1] || pair[0] > pair[1];
-    values.windows(2).any(differs)
-}
+use std::cmp::Ordering;
 
 pub use baseline::{best_constant, majority_class};
 pub use class_shares::class_share_log_loss;
 pub use prediction::{
     AccuracyAgainst, EvaluationOptions, Outcome, OutcomeError, PredictionReport, score,
 };
+
+/// Whether values differ at all. The mean of equal values may be rounded, so their deviations from
+/// it do not tell.
+fn varies(values: &[f64]) -> bool {
+    let differs = |pair: &[f64]| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Equal);
+    values.windows(2).any(differs)
+}

@@ -88,9 +88,12 @@ pub(super) fn resolve(
         Ok(Some(position)) => Some(position),
         Ok(None) if !required => None,
         Ok(None) => {
+            let hint = match available {
+                [] => String::new(),
+                _ => format!("; if one of these is it, import the file with --column {name}=NAME"),
+            };
             let message = format!(
-                "{}: column `{name}` is missing; the file has {}; if one of these is it, \
-                     import the file with --column {name}=NAME",
+                "{}: column `{name}` is missing; the file has {}{hint}",
                 candles.file,
                 shown(available),
             );

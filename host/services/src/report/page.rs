@@ -209,10 +209,11 @@ fn score_chart(quality: &Classification) -> Option<String> {
         }
     });
     BarChart {
-        label: "mean forward return by score bucket".to_owned(),
-        x_title: format!("score bucket, low to high; return over {} bars", {
+        label: "mean return until the label's end by score bucket".to_owned(),
+        x_title: format!(
+            "score bucket, low to high; return until the label's end, at most {} bars",
             quality.forward_return_bars
-        }),
+        ),
         suffix: "\u{a0}bps",
         signed: true,
         bars: bars.collect(),

@@ -105,10 +105,29 @@ fn model_explanation(quality: &Classification, outcome: Outcome) -> String {
         _ => String::new(),
     };
     let conclusion = outcome.conclusion("its baseline");
+    let direction = direction_sentence(&quality.information_coefficient);
     format!(
         "On {rows} out-of-sample predictions the model's accuracy is {accuracy}{difference}: \
-         {conclusion}."
+         {conclusion}.{}",
+        direction.unwrap_or_default()
     )
+}
+
+/// Whether the score tells up from down. Accuracy can come from telling quiet hours from busy ones
+/// alone, which earns nothing.
+fn direction_sentence(coefficient: &Estimate) -> Option<String> {
+    let value = format::number(coefficient.value?, 3)?;
+    let interval = coefficient.interval.as_ref()?;
+    let range = interval_text(interval, 1.0, 3, "")?;
+    let judgement = match Outcome::of(coefficient) {
+        Outcome::Beats => "it tells up from down",
+        Outcome::NotShown => "that it tells up from down is NOT shown",
+        Outcome::Worse => "it points the wrong way",
+        Outcome::Undetermined => return None,
+    };
+    Some(format!(
+        " The correlation of its score and the return is {value}{range}: {judgement}."
+    ))
 }
 
 /// Whether the strategy's mean return after costs beats buy and hold.
@@ -237,7 +256,9 @@ mod tests {
         assert_eq!(
             verdict.explanation.replace('\u{a0}', " "),
             "On 61,234 out-of-sample predictions the model's accuracy is 39.1 %, 1.8 points above \
-             the majority class (95 % interval 1.2 to 2.4): it beats its baseline."
+             the majority class (95 % interval 1.2 to 2.4): it beats its baseline. The \
+             correlation of its score and the return is 0.047 (95 % interval 0.031 to 0.062): it \
+             tells up from down."
         );
         let verdict = with_difference(Some(0.018), interval(-0.001, 0.037));
         assert_eq!(verdict.outcome, Outcome::NotShown);
@@ -249,6 +270,33 @@ mod tests {
                 .explanation
                 .contains("1.8 points below the majority class")
         );
+    }
+
+    #[test]
+    fn accuracy_without_direction_is_said_to_be_that() {
+        let told = |low, high| {
+            let mut data = sample::report();
+            data.classification.accuracy_difference = Estimate {
+                value: Some(0.035),
+                interval: interval(0.016, 0.054),
+            };
+            data.classification.information_coefficient = Estimate {
+                value: Some((low + high) / 2.0),
+                interval: interval(low, high),
+            };
+            let verdict = model_verdict(&data);
+            assert_eq!(verdict.outcome, Outcome::Beats);
+            verdict.explanation.replace('\u{a0}', " ")
+        };
+        let text = told(-0.016, 0.032);
+        assert!(
+            text.ends_with("that it tells up from down is NOT shown."),
+            "{text}"
+        );
+        let text = told(-0.032, -0.016);
+        assert!(text.ends_with("it points the wrong way."), "{text}");
+        let text = told(f64::NAN, 0.1);
+        assert!(text.ends_with("it beats its baseline."), "{text}");
     }
 
     #[test]

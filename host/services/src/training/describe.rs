@@ -467,3 +467,133 @@ pub(super) fn currency(market: &Market) -> String {
         .find(|quote| market.names().all(|name| name.ends_with(**quote)));
     known.map_or_else(|| "quote".to_owned(), |quote| (*quote).to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusebox_engine::backtest::{Costs as EngineCosts, OpenPosition};
+    use fusebox_engine::execution::{Fill, Order, OrderId};
+    use fusebox_engine::portfolio::{Portfolio, TradeBook};
+    use fusebox_engine::session::EquityPoint;
+    use fusebox_engine::types::{Bar, BarSeries};
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn market() -> Market {
+        let bar = |hour: i64| Bar {
+            opened_at: Timestamp::from_nanos(hour * HOUR),
+            closed_at: Timestamp::from_nanos((hour + 1) * HOUR),
+            open: 90.0,
+            high: 90.0,
+            low: 90.0,
+            close: 90.0,
+            volume: 1.0,
+            quote_volume: None,
+            trades: None,
+            taker_buy_volume: None,
+        };
+        let series = BarSeries {
+            name: "AUSDT".to_owned(),
+            time_frame: "1h".parse().unwrap(),
+            bars: (0..4).map(bar).collect(),
+        };
+        Market::new(vec![series]).unwrap()
+    }
+
+    /// A fill of the only symbol, with its order.
+    fn fill(hour: i64, quantity: &str, price: &str) -> (Fill, Order) {
+        let fill = Fill {
+            order: OrderId(0),
+            symbol: SymbolId(0),
+            quantity: quantity.parse().unwrap(),
+            price: price.parse().unwrap(),
+            fee: "0.5".parse().unwrap(),
+            slippage: "0.1".parse().unwrap(),
+            filled_at: Timestamp::from_nanos(hour * HOUR),
+        };
+        let order = Order {
+            id: fill.order,
+            symbol: fill.symbol,
+            quantity: fill.quantity,
+            decided_at: fill.filled_at,
+            reason: OrderReason::Flip,
+            model: None,
+        };
+        (fill, order)
+    }
+
+    /// Buys 1 at 100, then sells 5 at 90: the long ends, and a short of 4 is still held.
+    fn turned() -> BacktestResult {
+        let mut portfolio = Portfolio::new("1000".parse().unwrap(), 1);
+        let mut book = TradeBook::new("1h".parse().unwrap(), 1);
+        let mut costs = EngineCosts::default();
+        let (mut fills, mut trades) = (Vec::new(), Vec::new());
+        for (fill, order) in [fill(1, "1", "100"), fill(2, "-5", "90")] {
+            portfolio.apply(&fill).unwrap();
+            trades.extend(book.apply(&fill, &order));
+            costs.fees += fill.fee;
+            costs.slippage += fill.slippage;
+            costs.turnover += fill.notional().abs();
+            costs.fills += 1;
+            fills.push(fill);
+        }
+        let symbol = SymbolId(0);
+        portfolio.mark(symbol, "85".parse().unwrap());
+        let position = portfolio.position(symbol).unwrap();
+        BacktestResult {
+            initial_cash: portfolio.initial_cash(),
+            equity: vec![EquityPoint {
+                at: Timestamp::from_nanos(4 * HOUR),
+                equity: portfolio.equity(),
+                cash: portfolio.cash(),
+                gross_exposure: portfolio.gross_exposure(),
+            }],
+            fills,
+            trades,
+            open_positions: vec![OpenPosition {
+                symbol,
+                quantity: position.quantity(),
+                average_price: position.average_price().unwrap(),
+                unrealised: position.unrealised(),
+            }],
+            realised: portfolio.realised(),
+            unrealised: portfolio.unrealised(),
+            costs,
+            costs_by_symbol: vec![costs],
+            refusals: BTreeMap::new(),
+            breaker_tripped: false,
+            ruined: false,
+            journal_digest: None,
+        }
+    }
+
+    #[test]
+    fn trades_and_what_is_still_open_add_up_to_the_totals() {
+        let result = turned();
+        let rows = trades(&market(), &result);
+        assert_eq!(rows.len(), 2);
+        let open = &rows[1];
+        assert_eq!((open.exited_at, open.bars_held), (None, 2));
+        // Four fifths of the turning fill's fee and slippage belong to the short.
+        assert!((open.fees - 0.4).abs() < 1e-9, "{}", open.fees);
+        assert!((open.slippage - 0.08).abs() < 1e-9, "{}", open.slippage);
+        assert!((open.net_profit - (4.0 * 5.0 - 0.4)).abs() < 1e-9);
+        let all = costs(&result);
+        let ended: Vec<&Trade> = result.trades.iter().collect();
+        let own = symbol_costs(SymbolId(0), &ended, &result);
+        let sum = |value: &dyn Fn(&TradeRow) -> f64| rows.iter().map(value).sum::<f64>();
+        for (told, by_symbol, total) in [
+            (
+                sum(&|row| row.gross_profit),
+                own.gross_profit,
+                all.gross_profit,
+            ),
+            (sum(&|row| row.fees), own.fees, all.fees),
+            (sum(&|row| row.slippage), own.slippage, all.slippage),
+            (sum(&|row| row.net_profit), own.net_profit, all.net_profit),
+        ] {
+            assert!((told - total).abs() < 1e-9, "{told} {total}");
+            assert!((by_symbol - total).abs() < 1e-9, "{by_symbol} {total}");
+        }
+    }
+}

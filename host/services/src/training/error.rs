@@ -109,7 +109,11 @@ impl TrainingError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Params { .. } | Self::Features(_) | Self::Split(_)
+            Self::Config(_)
+                | Self::NoLearner { .. }
+                | Self::Params { .. }
+                | Self::Features(_)
+                | Self::Split(_)
         )
     }
 }

@@ -11,7 +11,7 @@ use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{
-    FitRequest, InputShape, Learner, Model, NoProgress, Task, TaskKind,
+    FitRequest, InputShape, Learner, Model, ModelInfo, NoProgress, Task, TaskKind,
 };
 use fusebox_plugin_api::params::ParamSpec;
 use rayon::prelude::*;
@@ -161,6 +161,8 @@ impl<'a> Trainer<'a> {
             .create_model(&self.config, &artifact)
             .map_err(failed("load the model that it saved"))?;
         let info = model.info().map_err(failed("describe its model"))?;
+        self.check_task(&info)
+            .map_err(failed("load the model that it saved"))?;
         let predictions = self
             .predict(model.as_mut(), samples, fold)
             .map_err(failed("predict"))?;
@@ -175,6 +177,19 @@ impl<'a> Trainer<'a> {
             class_shares: counts.map(|count| count as f64 / total),
             predictions,
         })
+    }
+
+    /// A model that states another task would escape the guard's check of probabilities.
+    fn check_task(&self, info: &ModelInfo) -> Result<(), PluginError> {
+        let found = (info.task.kind(), info.outputs.len());
+        if found == (self.task.kind(), CLASSES) {
+            return Ok(());
+        }
+        Err(PluginError::internal(format!(
+            "its model states the task {:?} with {} outputs; {CLASSES} class probabilities were asked \
+             for",
+            found.0, found.1
+        )))
     }
 
     /// Predicts a fold's test rows, each block in one call on the rows of the matrix itself.

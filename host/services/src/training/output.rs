@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// The name of the file that makes a directory a complete run.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
+/// Held while a run is written, so that what a killed process left behind can be told apart.
+const LOCK_FILE: &str = ".lock";
+
 /// What `kind` says in the manifest of a run.
 const KIND: &str = "fusebox-run";
 
@@ -80,6 +83,7 @@ pub struct RunManifest {
 pub struct RunDirectory {
     target: PathBuf,
     partial: TempDir,
+    lock: File,
     files: Vec<RunFile>,
     overwrite: bool,
 }
@@ -102,13 +106,20 @@ impl RunDirectory {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
+        let prefix = format!(".{name}.partial-");
+        sweep(parent, &prefix);
         let partial = tempfile::Builder::new()
-            .prefix(&format!(".{name}.partial-"))
+            .prefix(&prefix)
             .tempdir_in(parent)
             .map_err(|source| io_error(parent, source))?;
+        let lock_path = partial.path().join(LOCK_FILE);
+        let lock = File::create_new(&lock_path)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|source| io_error(&lock_path, source))?;
         Ok(Self {
             target: target.to_path_buf(),
             partial,
+            lock,
             files: Vec::new(),
             overwrite,
         })
@@ -203,6 +214,8 @@ impl RunDirectory {
             files: std::mem::take(&mut self.files),
         };
         self.write_json(MANIFEST_FILE, &manifest)?;
+        let lock_path = self.partial.path().join(LOCK_FILE);
+        fs::remove_file(&lock_path).map_err(|source| io_error(&lock_path, source))?;
         sync_folder(self.partial.path())?;
         check_target(&self.target, self.overwrite)?;
         let old = self.set_old_aside()?;
@@ -216,6 +229,7 @@ impl RunDirectory {
         }
         // The directory now bears its real name; the guard must not remove it.
         let _moved_away = self.partial.keep();
+        drop(self.lock);
         if let Some(parent) = self
             .target
             .parent()
@@ -275,6 +289,21 @@ pub(super) fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// Removes what killed processes left of runs for the same target: nobody holds their lock.
+fn sweep(parent: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = File::open(path.join(LOCK_FILE));
+        if name.starts_with(prefix) && lock.is_ok_and(|file| file.try_lock().is_ok()) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 fn check_target(target: &Path, overwrite: bool) -> Result<(), OutputError> {
@@ -358,6 +387,24 @@ mod tests {
         run.write("metrics.json", b"{}").unwrap();
         drop(run);
         assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_swept_and_a_running_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("run");
+        let running = RunDirectory::create(&target, false).unwrap();
+        let killed = folder.path().join(".run.partial-killed");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(LOCK_FILE), b"").unwrap();
+        let other = folder.path().join(".other.partial-killed");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join(LOCK_FILE), b"").unwrap();
+        let second = RunDirectory::create(&target, false).unwrap();
+        assert!(!killed.exists() && other.exists());
+        assert!(running.partial.path().exists());
+        second.commit().unwrap();
+        assert_eq!(names(&target), ["manifest.json"]);
     }
 
     #[test]

