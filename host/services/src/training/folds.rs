@@ -186,8 +186,8 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         Err(PluginError::internal(format!(
-            "its model states the task {:?} with {} outputs; {CLASSES} class probabilities were asked \
-             for",
+            "its model states the task {:?} with {} outputs; {CLASSES} class probabilities were \
+             asked for",
             found.0, found.1
         )))
     }
