@@ -18,11 +18,7 @@ pub fn information_coefficient_interval(
     options: &EvaluationOptions,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
-    let scores: Vec<f64> = outcomes
-        .iter()
-        .map(|one| score(&one.probabilities))
-        .collect();
-    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+    let (scores, returns) = scores_and_returns(outcomes);
     of_pairs(outcomes, (&scores, &returns), options, rng)
 }
 
@@ -34,17 +30,18 @@ pub fn rank_information_coefficient_interval(
     options: &EvaluationOptions,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
-    let scores: Vec<f64> = outcomes
-        .iter()
-        .map(|one| score(&one.probabilities))
-        .collect();
-    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+    let (scores, returns) = scores_and_returns(outcomes);
     of_pairs(
         outcomes,
         (&mid_ranks(&scores), &mid_ranks(&returns)),
         options,
         rng,
     )
+}
+
+fn scores_and_returns(outcomes: &[Outcome]) -> (Vec<f64>, Vec<f64>) {
+    let pair = |one: &Outcome| (score(&one.probabilities), one.forward_return);
+    outcomes.iter().map(pair).unzip()
 }
 
 fn of_pairs(
