@@ -69,6 +69,7 @@ typedef int32_t fb_status;
 #define FB_E_DATA (-10)        /* the data or the artifact is wrong */
 #define FB_E_LIBRARY (-11)     /* a native library is missing or too old */
 #define FB_E_SCHEMA (-12)      /* the state schema cannot be read */
+#define FB_E_CRASHED (-13)     /* the process that ran the plugin is gone; said by hosts only */
 
 /* ---- small values ------------------------------------------------------------------------- */
 

@@ -36,11 +36,13 @@ pub enum Status {
     Library,
     /// The state schema cannot be read by this version.
     Schema,
+    /// The process that ran the plugin is gone. Said by hosts, never by plugins.
+    Crashed,
 }
 
 impl Status {
     /// Every status, in the order of the codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Argument,
         Self::State,
         Self::Unsupported,
@@ -53,6 +55,7 @@ impl Status {
         Self::Data,
         Self::Library,
         Self::Schema,
+        Self::Crashed,
     ];
 
     /// The code of the header, always negative.
@@ -84,6 +87,7 @@ impl Status {
             Self::Data => "E_DATA",
             Self::Library => "E_LIBRARY",
             Self::Schema => "E_SCHEMA",
+            Self::Crashed => "E_CRASHED",
         }
     }
 }

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use fusebox_loader::{LoadOptions, LoadedPlugin, PackageSpec, discover, find, load, write_package};
+use fusebox_loader::{
+    LoadOptions, LoadedPlugin, PackageSpec, TrustPolicy, discover, find, load, write_package,
+};
 use fusebox_plugin_api::abi::{LEARNER_ID, MODEL_ID};
 use fusebox_plugin_api::model::NoProgress;
 use fusebox_plugin_api::prelude::*;
@@ -232,7 +234,11 @@ fn plugin() -> &'static LoadedPlugin {
         write_package(&plugins, &spec).unwrap();
         let found = discover(&[plugins]);
         let package = find(&found, "ai.fusebox.gbm", None).unwrap();
-        load(package, &LoadOptions::new(home.join("cache"))).unwrap()
+        load(
+            package,
+            &LoadOptions::new(home.join("cache")).with_trust(TrustPolicy::trusting()),
+        )
+        .unwrap()
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fusebox_loader::manifest::MANIFEST_FILE;
-use fusebox_loader::{LoadError, LoadOptions, LoadedPlugin, discover, find, load};
+use fusebox_loader::{LoadError, LoadOptions, LoadedPlugin, TrustPolicy, discover, find, load};
 use fusebox_plugin_api::abi::MODEL_ID;
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Status};
@@ -21,7 +21,7 @@ use fusebox_plugin_api::testing::{self, Backend, Subject};
 use fusebox_tests::fixtures::{build_dir, compile, package, package_unchecked, plugin_dir};
 
 fn options() -> LoadOptions {
-    LoadOptions::new(build_dir().join("cache"))
+    LoadOptions::new(build_dir().join("cache")).with_trust(TrustPolicy::trusting())
 }
 
 fn load_from(dir: &Path, id: &str) -> Result<LoadedPlugin, LoadError> {

@@ -6,14 +6,22 @@
 //! never looks at data or features.
 
 pub mod backend;
+pub mod check;
+pub mod clock;
 pub mod discover;
 pub mod elf;
 pub mod error;
 pub mod generation;
 pub mod guard;
+pub mod live;
 pub mod load;
 pub mod manifest;
 pub mod package;
+pub mod trust;
+
+pub use backend::WorkerOptions;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use trust::TrustPolicy;
 
 pub use discover::{Discovered, discover, find};
 pub use error::LoadError;

@@ -14,13 +14,16 @@ use fusebox_plugin_api::export::{LogLevel, Plugin};
 use fusebox_plugin_api::import::{HostLog, HostServices};
 use fusebox_plugin_api::model::{Learner, Model};
 
-use crate::backend::{Backend, DylibBackend, LinkedBackend, OpenPlugin, Prepared};
+use crate::backend::{
+    Backend, DylibBackend, LinkedBackend, OpenPlugin, Prepared, WorkerBackend, WorkerOptions,
+};
 use crate::discover::Discovered;
 use crate::elf::{self, PluginNote};
 use crate::error::LoadError;
 use crate::generation::{next_generation, private_copy};
 use crate::guard::{GuardedLearner, GuardedModel};
 use crate::manifest::{Isolation, Manifest, host_target};
+use crate::trust::TrustPolicy;
 
 /// How to load.
 #[derive(Clone)]
@@ -29,16 +32,29 @@ pub struct LoadOptions {
     pub cache_dir: PathBuf,
     /// Where a plugin's log messages go; `None` sends them to `tracing`.
     pub log: Option<Arc<HostLog>>,
+    /// Which plugins may run, and in which tier.
+    pub trust: TrustPolicy,
+    /// How worker processes are started and limited.
+    pub worker: WorkerOptions,
 }
 
 impl LoadOptions {
-    /// Private copies under `cache_dir`, log messages to `tracing`.
+    /// Private copies under `cache_dir`, log messages to `tracing`, nobody trusted.
     #[must_use]
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             log: None,
+            trust: TrustPolicy::default(),
+            worker: WorkerOptions::default(),
         }
+    }
+
+    /// The same with another policy.
+    #[must_use]
+    pub fn with_trust(mut self, trust: TrustPolicy) -> Self {
+        self.trust = trust;
+        self
     }
 
     fn services(&self, plugin: &str, generation: u64) -> HostServices {
@@ -175,8 +191,9 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    if manifest.isolation.minimum > Isolation::InProcess {
-        let (id, demanded) = (manifest.id.clone(), manifest.isolation.minimum.to_string());
+    let tier = manifest.isolation.minimum.max(options.trust.floor);
+    if tier > Isolation::Worker {
+        let (id, demanded) = (manifest.id.clone(), tier.to_string());
         return Err(LoadError::Isolation { id, demanded });
     }
     let origin = package.path.join(&artifact.path);
@@ -194,7 +211,10 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
         path: copy.path,
         origin: origin.clone(),
     };
-    let open = DylibBackend::new(prepared).open(services)?;
+    let open = match tier {
+        Isolation::InProcess => DylibBackend::new(prepared).open(services)?,
+        _ => WorkerBackend::new(prepared, options.worker.clone()).open(services)?,
+    };
     compare_entry(&manifest, &*open, &origin)?;
     tracing::debug!(
         plugin = manifest.id,

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use fusebox_loader::backend::{Backend, DylibBackend, Prepared};
-use fusebox_loader::{LoadOptions, discover, find, load};
+use fusebox_loader::{LoadOptions, TrustPolicy, discover, find, load};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::Result;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
@@ -38,7 +38,11 @@ pub(crate) fn plugin_call(criterion: &mut Criterion) {
     let package = find(&packages, "com.example.ema-rust", None).unwrap();
     let config = Config::new().with("alpha", 0.1);
     let cache = tempfile::tempdir().unwrap();
-    let guarded = load(package, &LoadOptions::new(cache.path())).unwrap();
+    let guarded = load(
+        package,
+        &LoadOptions::new(cache.path()).with_trust(TrustPolicy::trusting()),
+    )
+    .unwrap();
     let manifest = package.state.as_ref().unwrap();
     let library = package
         .path

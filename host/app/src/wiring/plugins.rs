@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use fusebox_loader::{
-    Discovered, LoadError, LoadOptions, LoadedPlugin, Manifest, discover, elf, find, load, manifest,
+    Discovered, LoadError, LoadOptions, LoadedPlugin, Manifest, TrustPolicy, discover, elf, find,
+    load, manifest,
 };
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
@@ -107,7 +108,10 @@ pub(super) fn load_chosen(
     let packages = discover(&settings.plugin_dirs);
     let package = find(&packages, &choice.id, choice.version.as_deref());
     let package = package.map_err(|error| missing(error, settings))?;
-    let loaded = load(package, &LoadOptions::new(&settings.cache_dir));
+    let loaded = load(
+        package,
+        &LoadOptions::new(&settings.cache_dir).with_trust(TrustPolicy::trusting()),
+    );
     let loaded = loaded.map_err(anyhow::Error::from)?;
     Ok(RunPlugin {
         learner: loaded.learner(),

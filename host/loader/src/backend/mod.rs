@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `dylib` | as a shared library inside this process |
 //! | `linked` | as code linked into this program |
+//! | `worker` | in a child process |
 //!
 //! A backend turns a checked package into an [`OpenPlugin`]; what is above it cannot tell which one
-//! it was. A child process is one more file here: it hands out models and learners that speak to
-//! the child.
+//! it was.
 
 mod dylib;
 mod linked;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use fusebox_plugin_api::model::{Learner, Model};
 
 pub use dylib::DylibBackend;
 pub use linked::LinkedBackend;
+pub use worker::{WorkerBackend, WorkerOptions};
 
 use crate::error::LoadError;
 

@@ -1,17 +1,11 @@
-//! `fusebox plugin`: which plugins there are.
+//! `fusebox plugin list`: which plugins there are.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::{Context, EngineArgs};
+use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::output::table;
 use crate::wiring::{self, PluginState};
-
-/// Plugins: list
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginCommand {
-    List(ListArgs),
-}
 
 /// List the plugins that are found, with the reason where one is broken
 #[derive(Debug, Args)]
@@ -21,14 +15,13 @@ A broken plugin is shown with its reason and is no failure of this command.
 Examples:
   fusebox plugin list
   fusebox plugin list --plugin-dir ~/plugins --json")]
-pub(super) struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     engine: EngineArgs,
 }
 
-pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failure> {
-    let PluginCommand::List(args) = command;
-    let settings = super::engine_settings(&args.engine, context)?;
+pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<(), Failure> {
+    let settings = engine_settings(&args.engine, context)?;
     let plugins = wiring::plugins(&settings);
     context.output.show(&plugins, || text(&plugins, &settings))
 }

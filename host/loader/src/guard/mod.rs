@@ -4,6 +4,12 @@
 //! Every value of an answer is NaN before the model is asked, so one that reports success without
 //! writing is found out like one that answers NaN. After a panic the model answers nothing more.
 
+mod metrics;
+mod policy;
+
+pub use metrics::{MetricsSnapshot, ModelMetrics};
+pub use policy::{BreakerConfig, BreakerState, FailureKind, GuardPolicy};
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fusebox_plugin_api::error::{PluginError, Result, Status};
