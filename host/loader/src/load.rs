@@ -1,7 +1,8 @@
-//! Loading one package: verify -> copy -> inspect -> map -> compare.
+//! Loading one package: verify and copy -> scan -> map and compare.
 //!
 //! Each step refuses with an error that says what to do; nothing of a package is run before its
-//! digest, its machine, its entry symbol and its note were checked without running it.
+//! digest, its machine, its entry symbol and its note were checked without running it. [`load`]
+//! takes the steps in one go; a reload takes them one by one, to tell about each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::backend::{
 use crate::discover::Discovered;
 use crate::elf::{self, PluginNote};
 use crate::error::LoadError;
-use crate::generation::{next_generation, private_copy};
+use crate::generation::{PrivateCopy, next_generation, private_copy};
 use crate::guard::{GuardedLearner, GuardedModel};
 use crate::manifest::{Isolation, Manifest, host_target};
 use crate::trust::TrustPolicy;
@@ -93,6 +94,8 @@ pub struct LoadedPlugin {
     digest: Option<String>,
     generation: u64,
     manifest: Option<Manifest>,
+    tier: Isolation,
+    copy: Option<PathBuf>,
     open: Arc<dyn OpenPlugin>,
 }
 
@@ -125,6 +128,18 @@ impl LoadedPlugin {
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// Where its code runs.
+    #[must_use]
+    pub fn tier(&self) -> Isolation {
+        self.tier
+    }
+
+    /// The private copy that it was opened from; `None` for a linked plugin.
+    #[must_use]
+    pub fn private_copy(&self) -> Option<&Path> {
+        self.copy.as_deref()
     }
 
     /// Bits of `FB_CAP_*`.
@@ -166,11 +181,79 @@ impl LoadedPlugin {
     }
 }
 
+/// A package whose library was read through one descriptor, has the digest that the manifest
+/// states, and lies in a private copy. Nothing of it was run. Where it goes no further, the copy is
+/// removed.
+#[derive(Debug)]
+pub struct Verified {
+    manifest: Manifest,
+    tier: Isolation,
+    origin: PathBuf,
+    copy: PrivateCopy,
+    generation: u64,
+    is_mapped: bool,
+}
+
+impl Verified {
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the library in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.copy.sha256
+    }
+
+    /// Number of this load in this process, from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where its code is going to run.
+    #[must_use]
+    pub fn tier(&self) -> Isolation {
+        self.tier
+    }
+
+    /// The private copy and the path it came from.
+    #[must_use]
+    pub fn prepared(&self) -> Prepared {
+        Prepared {
+            path: self.copy.path.clone(),
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+impl Drop for Verified {
+    fn drop(&mut self) {
+        if !self.is_mapped {
+            // The copy was never mapped, so its name may go.
+            let _ = fs::remove_file(&self.copy.path);
+        }
+    }
+}
+
 /// Loads a package into this process.
 ///
 /// # Errors
 /// [`LoadError`] naming the first step that refuses it.
 pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin, LoadError> {
+    let verified = verify(package, options)?;
+    scan(&verified)?;
+    map(verified, options)
+}
+
+/// First step: checks that the package may run here, and copies its library if it is the one that
+/// the manifest was written for.
+///
+/// # Errors
+/// [`LoadError`] saying what is wrong with the package.
+pub fn verify(package: &Discovered, options: &LoadOptions) -> Result<Verified, LoadError> {
     let manifest = package.state.clone().map_err(|source| LoadError::Broken {
         id: package.id.clone(),
         version: package.version.clone(),
@@ -199,23 +282,42 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
     let origin = package.path.join(&artifact.path);
     let generation = next_generation();
     let copy = private_copy(&origin, &artifact.sha256, &options.cache_dir, generation)?;
-    let checked =
-        elf::inspect(&copy.bytes, &origin).and_then(|note| compare_note(&manifest, &note, &origin));
-    if let Err(error) = checked {
-        // The copy was never mapped, so its name may go.
-        let _ = fs::remove_file(&copy.path);
-        return Err(error);
-    }
-    let services = options.services(&manifest.id, generation);
-    let prepared = Prepared {
-        path: copy.path,
-        origin: origin.clone(),
-    };
+    Ok(Verified {
+        manifest,
+        tier,
+        origin,
+        copy,
+        generation,
+        is_mapped: false,
+    })
+}
+
+/// Second step: reads machine, entry symbol and note of the library without running it.
+///
+/// # Errors
+/// [`LoadError`] where it is no plugin for this machine, or not the one of its manifest.
+pub fn scan(verified: &Verified) -> Result<(), LoadError> {
+    let note = elf::inspect(&verified.copy.bytes, &verified.origin)?;
+    compare_note(&verified.manifest, &note, &verified.origin)
+}
+
+/// Last step: opens the private copy where its tier says, and compares what it says of itself with
+/// the manifest.
+///
+/// # Errors
+/// [`LoadError`] where it cannot be opened, or is another plugin.
+pub fn map(mut verified: Verified, options: &LoadOptions) -> Result<LoadedPlugin, LoadError> {
+    let (generation, tier) = (verified.generation, verified.tier);
+    let services = options.services(&verified.manifest.id, generation);
+    let prepared = verified.prepared();
+    let copy = Some(prepared.path.clone());
+    verified.is_mapped = true;
     let open = match tier {
         Isolation::InProcess => DylibBackend::new(prepared).open(services)?,
         _ => WorkerBackend::new(prepared, options.worker.clone()).open(services)?,
     };
-    compare_entry(&manifest, &*open, &origin)?;
+    let manifest = verified.manifest.clone();
+    compare_entry(&manifest, &*open, &verified.origin)?;
     tracing::debug!(
         plugin = manifest.id,
         version = manifest.version,
@@ -225,9 +327,11 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
     Ok(LoadedPlugin {
         id: manifest.id.clone(),
         version: manifest.version.clone(),
-        digest: Some(copy.sha256),
+        digest: Some(verified.copy.sha256.clone()),
         generation,
         manifest: Some(manifest),
+        tier,
+        copy,
         open: open.into(),
     })
 }
@@ -237,14 +341,28 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
 /// # Errors
 /// [`LoadError::Import`] where it is incomplete.
 pub fn load_linked<P: Plugin>(options: &LoadOptions) -> Result<LoadedPlugin, LoadError> {
+    open_with(P::ID, &LinkedBackend::new::<P>(), options)
+}
+
+/// Opens a plugin by a backend of the caller's; `name` is for its log messages.
+///
+/// # Errors
+/// What the backend says.
+pub fn open_with(
+    name: &str,
+    backend: &dyn Backend,
+    options: &LoadOptions,
+) -> Result<LoadedPlugin, LoadError> {
     let generation = next_generation();
-    let open = LinkedBackend::new::<P>().open(options.services(P::ID, generation))?;
+    let open = backend.open(options.services(name, generation))?;
     Ok(LoadedPlugin {
         id: open.id().to_owned(),
         version: open.version().to_owned(),
         digest: None,
         generation,
         manifest: None,
+        tier: Isolation::InProcess,
+        copy: None,
         open: open.into(),
     })
 }
