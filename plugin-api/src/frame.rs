@@ -172,6 +172,33 @@ impl<'a> Frame<'a> {
         self
     }
 
+    /// Changes when the answer is due; `None` is no deadline.
+    pub fn set_deadline_ns(&mut self, deadline_ns: Option<u64>) {
+        self.deadline_ns = deadline_ns;
+    }
+
+    /// The same request with its answers going elsewhere, rows `output_stride` apart.
+    ///
+    /// # Errors
+    /// `E_ARG` where `output` is shorter than that, or its rows overlap.
+    pub fn redirected<'b>(
+        &'b self,
+        output: &'b mut [f32],
+        output_stride: usize,
+    ) -> Result<Frame<'b>> {
+        let shape = FrameShape {
+            output_stride,
+            ..self.shape
+        };
+        let mut frame = Frame::new(self.input, output, shape)?;
+        frame.event_ns = self.event_ns;
+        frame.deadline_ns = self.deadline_ns;
+        frame.row_event_ns = self.row_event_ns;
+        frame.symbols = self.symbols;
+        frame.replay = self.replay;
+        Ok(frame)
+    }
+
     /// States the close time of every row's newest bar.
     ///
     /// # Errors
@@ -366,6 +393,25 @@ mod tests {
     fn rows_are_optional_and_zero_rows_need_no_memory() {
         let frame = Frame::new(&[], &mut [], FrameShape::dense(0, 5, 2)).unwrap();
         assert!(frame.with_symbols(&[1]).is_err());
+    }
+
+    #[test]
+    fn a_redirected_frame_asks_the_same_and_answers_elsewhere() {
+        let (mut output, mut elsewhere) = ([0.0; 2], [0.0; 4]);
+        let frame = Frame::new(&[1.0, 2.0], &mut output, FrameShape::dense(2, 1, 1)).unwrap();
+        let frame = frame.with_event_ns(5).with_deadline_ns(7).with_replay(true);
+        let frame = frame.with_symbols(&[3, 4]).unwrap();
+        let mut frame = frame.with_row_event_ns(&[8, 9]).unwrap();
+        assert!(frame.redirected(&mut elsewhere, 4).is_err());
+        let mut other = frame.redirected(&mut elsewhere, 3).unwrap();
+        other.output_row_mut(1)[0] = 6.0;
+        assert_eq!((other.event_ns(), other.deadline_ns()), (Some(5), Some(7)));
+        assert_eq!(other.symbols(), Some(&[3, 4][..]));
+        assert_eq!(other.row_event_ns(), Some(&[8, 9][..]));
+        assert!(other.is_replay() && other.features(1) == [2.0]);
+        frame.set_deadline_ns(None);
+        assert_eq!(frame.deadline_ns(), None);
+        assert_eq!((output, elsewhere), ([0.0; 2], [0.0, 0.0, 0.0, 6.0]));
     }
 
     #[test]
