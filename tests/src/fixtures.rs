@@ -132,30 +132,41 @@ pub fn package_unchecked(root: &Path, library: &Path, id: &str, version: &str) -
 /// Where the compiler has something to say.
 #[must_use]
 pub fn compile(source: &str, flags: &[&str], out: &Path) -> PathBuf {
-    let is_cpp = source.ends_with(".cpp");
-    let (compiler, standard) = if is_cpp {
+    let stem = source.replace(['/', '.'], "-");
+    compile_against(
+        &include_dir(),
+        &source_dir().join(source),
+        flags,
+        &out.join(stem),
+    )
+}
+
+/// Compiles a C or C++ file against the header in `include`, into the library that `out` names
+/// without its flags and its ending, and returns its path.
+///
+/// # Panics
+/// Where the compiler has something to say.
+#[must_use]
+pub fn compile_against(include: &Path, source: &Path, flags: &[&str], out: &Path) -> PathBuf {
+    let (compiler, standard) = if source.extension().is_some_and(|end| end == "cpp") {
         ("g++", "-std=c++17")
     } else {
         ("gcc", "-std=c11")
     };
-    let stem = source.replace(['/', '.'], "-");
     let tag: String = flags
         .concat()
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .collect();
-    let library = out.join(format!("lib{stem}{tag}.so"));
+    let stem = out.file_name().expect("a library has a name");
+    let library = out.with_file_name(format!("lib{}{tag}.so", stem.to_string_lossy()));
     let mut command = Command::new(compiler);
     command
         .arg(standard)
         .args(STRICT)
         .args(["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]);
-    command.args(flags).arg("-I").arg(include_dir());
-    command
-        .arg(source_dir().join(source))
-        .arg("-o")
-        .arg(&library);
-    run(&mut command);
+    command.args(flags).arg("-I").arg(include);
+    run(command.arg(source).arg("-o").arg(&library));
     library
 }
 
