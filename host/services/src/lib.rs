@@ -6,4 +6,5 @@
 pub mod data;
 pub mod progress;
 pub mod report;
+pub mod serving;
 pub mod training;

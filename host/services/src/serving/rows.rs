@@ -1,0 +1,184 @@
+//! From closed bars to the rows that a live model takes.
+//!
+//! The features come from the engine's extractor, which training uses too. A window reaches back
+//! over an unbroken run of valid rows of one symbol, as the windows of a dataset do: a gap or a row
+//! that is not valid starts the run again.
+
+use fusebox_engine::features::{
+    ExtractError, ExtractOptions, FeatureContext, FeatureExtractor, FeatureSet,
+};
+use fusebox_engine::types::{Bar, SymbolId, Timestamp};
+
+/// Turns the bars that close at one moment into the input of one prediction.
+#[derive(Debug, Clone)]
+pub struct LiveRows {
+    extractor: FeatureExtractor,
+    runs: Vec<Run>,
+    columns: usize,
+    window: usize,
+    ready: Ready,
+}
+
+/// The rows of one moment: the symbols whose windows are complete, in id order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ready {
+    /// When the rows are known.
+    pub closed_at: Option<Timestamp>,
+    /// Whose windows lie in `input`.
+    pub symbols: Vec<u32>,
+    /// `symbols x window x columns` values, oldest step first.
+    pub input: Vec<f32>,
+}
+
+/// The newest steps of an unbroken run of valid rows of one symbol.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    segment: u32,
+    /// Up to `window` steps, oldest first.
+    values: Vec<f32>,
+}
+
+impl LiveRows {
+    /// Rows of the features of `set`, in windows of `window` steps (1 for a model of single rows).
+    ///
+    /// # Errors
+    /// [`ExtractError::UnknownSymbol`] where `set` was parsed for a market with more symbols.
+    pub fn new(
+        set: &FeatureSet,
+        context: &FeatureContext,
+        options: ExtractOptions,
+        window: usize,
+    ) -> Result<Self, ExtractError> {
+        Ok(Self {
+            extractor: FeatureExtractor::new(set, context, options)?,
+            runs: vec![Run::default(); context.symbols.len()],
+            columns: set.len(),
+            window: window.max(1),
+            ready: Ready::default(),
+        })
+    }
+
+    /// Features of every step.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Steps of every row.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Takes in the bars that close at `closed_at`, one slot per symbol in id order.
+    ///
+    /// # Errors
+    /// [`ExtractError`] where the bars do not fit the step or the past; nothing is taken in then.
+    pub fn step(
+        &mut self,
+        closed_at: Timestamp,
+        bars: &[Option<&Bar>],
+    ) -> Result<&Ready, ExtractError> {
+        let rows = self.extractor.step(closed_at, bars)?;
+        self.ready.closed_at = Some(closed_at);
+        self.ready.symbols.clear();
+        self.ready.input.clear();
+        let full = self.columns * self.window;
+        for (symbol, run) in (0..).map(SymbolId).zip(&mut self.runs) {
+            let Some(row) = rows.get(symbol) else {
+                continue;
+            };
+            if !row.is_valid {
+                run.values.clear();
+                continue;
+            }
+            if row.segment != run.segment {
+                run.values.clear();
+                run.segment = row.segment;
+            }
+            if run.values.len() == full {
+                run.values.drain(..self.columns);
+            }
+            run.values.extend_from_slice(row.values);
+            if run.values.len() == full {
+                self.ready.symbols.push(symbol.0);
+                self.ready.input.extend_from_slice(&run.values);
+            }
+        }
+        Ok(&self.ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fusebox_engine::features::extract_symbol;
+    use fusebox_engine::types::{BarSeries, Market, TimeFrame};
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    /// Two symbols; the second begins later and has a hole of 30 bars.
+    fn market() -> Market {
+        let bar = |hour: i64, symbol: i64| {
+            let close = 100.0 + ((hour * 7 + symbol * 3) % 11) as f64;
+            let opened_at = Timestamp::from_nanos(hour * HOUR);
+            Bar {
+                opened_at,
+                closed_at: Timestamp::from_nanos((hour + 1) * HOUR),
+                open: 100.0,
+                high: 112.0,
+                low: 99.0,
+                close,
+                volume: 5.0,
+                quote_volume: None,
+                trades: None,
+                taker_buy_volume: None,
+            }
+        };
+        let series = |name: &str, bars: Vec<Bar>| BarSeries {
+            name: name.to_owned(),
+            time_frame: "1h".parse::<TimeFrame>().unwrap(),
+            bars,
+        };
+        let first = (0..120).map(|hour| bar(hour, 0)).collect();
+        let second = (5..50).chain(80..120).map(|hour| bar(hour, 1)).collect();
+        Market::new(vec![series("A", first), series("B", second)]).unwrap()
+    }
+
+    #[test]
+    fn windows_hold_the_rows_of_the_batch_and_never_cross_a_gap() {
+        let market = market();
+        let context = FeatureContext::of(&market);
+        let names = ["log_return(1)", "zscore(5)"].map(str::to_owned);
+        let set = FeatureSet::parse(&names, &context).unwrap();
+        let options = ExtractOptions::default();
+        let window = 3;
+        let mut live = LiveRows::new(&set, &context, options, window).unwrap();
+        let matrices =
+            [0, 1].map(|id| extract_symbol(&set, &market, SymbolId(id), options).unwrap());
+        let mut seen = 0;
+        for (closed_at, bars) in market.steps() {
+            let ready = live.step(closed_at, &bars).unwrap().clone();
+            for (position, matrix) in matrices.iter().enumerate() {
+                let Some(row) = matrix.closed_at.iter().position(|at| *at == closed_at) else {
+                    continue;
+                };
+                let is_run = row + 1 >= window
+                    && (row + 1 - window..=row)
+                        .all(|r| matrix.is_valid[r] && matrix.segment[r] == matrix.segment[row]);
+                let place = ready.symbols.iter().position(|id| *id == position as u32);
+                assert_eq!(place.is_some(), is_run, "{closed_at} {position}");
+                let Some(place) = place else { continue };
+                let full = window * set.len();
+                let found = &ready.input[place * full..(place + 1) * full];
+                let expected: Vec<f32> = (row + 1 - window..=row)
+                    .flat_map(|r| matrix.row(r).to_vec())
+                    .collect();
+                assert_eq!(found, expected);
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+}
