@@ -273,8 +273,9 @@ impl GuardedModel {
             kind: FailureKind::OutOfBounds,
             error: PluginError::internal(format!(
                 "{}: wrote outside its cells, first at offset {} from the beginning of row {} \
-                 ({} values to write per row), {} cells in all; the model answers nothing more, and \
-                 memory of the host may be damaged: run this plugin in a worker until it is mended",
+                 ({} values to write per row), {} cells in all; the model answers nothing more, \
+                 and memory of the host may be damaged: run this plugin in a worker until it is \
+                 mended",
                 self.plugin,
                 stray.offset,
                 stray.row,
