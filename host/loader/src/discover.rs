@@ -2,18 +2,40 @@
 //!
 //! Nothing is run or mapped here. A directory without `plugin.toml` is not committed yet and is
 //! passed over, as are names that begin with a dot or end in `~` or `.tmp`. A broken package
-//! becomes an entry with its error; it never hides the others.
+//! becomes an entry with its error; it never hides the others. The bytes of the manifest and of its
+//! signature are read once and kept: what is judged later is what was parsed here.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fusebox_plugin_api::config::nearest;
+use sha2::{Digest, Sha256};
 
+use crate::contents::{Contents, Listing};
 use crate::error::LoadError;
-use crate::manifest::{MANIFEST_FILE, Manifest, ManifestError, version_numbers};
+use crate::generation::{check_digest, hexadecimal};
+use crate::manifest::{
+    MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, ManifestError, SIGNATURE_FILE, is_passed_over,
+    version_numbers,
+};
 
-/// A manifest larger than this is a mistake.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// A signature larger than this is none.
+const MAX_SIGNATURE_BYTES: u64 = 4096;
+
+/// The signature beside a manifest, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SignatureBytes {
+    /// There is none.
+    #[default]
+    Absent,
+    /// Its bytes.
+    Present(Arc<[u8]>),
+    /// There is one, and it cannot be read.
+    Unreadable(String),
+}
 
 /// A package that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +48,156 @@ pub struct Discovered {
     pub version: String,
     /// Its manifest, or what is wrong with it.
     pub state: Result<Manifest, ManifestError>,
+    manifest_bytes: Arc<[u8]>,
+    signature: SignatureBytes,
+    bytes: u64,
+}
+
+impl Discovered {
+    /// Reads the package that lies at `path`, whatever the directory is called: one that is not
+    /// installed yet.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let names: Vec<String> = path
+            .components()
+            .rev()
+            .take(2)
+            .map(|name| name.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        let name = |at: usize| names.get(at).cloned().unwrap_or_default();
+        let mut package = read(path.to_owned(), None);
+        let stated = package.state.as_ref().ok();
+        let stated = stated.map(|one| (one.id.clone(), one.version.clone()));
+        (package.id, package.version) = stated.unwrap_or_else(|| (name(1), name(0)));
+        package
+    }
+
+    fn broken(path: PathBuf, problem: String) -> Self {
+        Self {
+            path,
+            id: String::new(),
+            version: String::new(),
+            state: Err(ManifestError::one(problem)),
+            manifest_bytes: Arc::default(),
+            signature: SignatureBytes::Absent,
+            bytes: 0,
+        }
+    }
+
+    /// The bytes of the manifest; empty where it cannot be read.
+    #[must_use]
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest_bytes
+    }
+
+    /// The signature beside it.
+    #[must_use]
+    pub fn signature(&self) -> &SignatureBytes {
+        &self.signature
+    }
+
+    /// Size of all its files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// SHA-256 over manifest and signature, in hexadecimal: the same for as long as nobody changed
+    /// either, so that a package that was rejected is not tried again.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let signature: &[u8] = match &self.signature {
+            SignatureBytes::Present(bytes) => bytes,
+            SignatureBytes::Absent | SignatureBytes::Unreadable(_) => &[],
+        };
+        let mut hasher = Sha256::new();
+        hasher.update((self.manifest_bytes.len() as u64).to_le_bytes());
+        hasher.update(&self.manifest_bytes);
+        hasher.update(signature);
+        hexadecimal(&hasher.finalize())
+    }
+
+    /// Its manifest.
+    ///
+    /// # Errors
+    /// [`LoadError::Broken`] with what is wrong with it.
+    pub fn manifest(&self) -> Result<&Manifest, LoadError> {
+        self.state.as_ref().map_err(|source| LoadError::Broken {
+            id: self.id.clone(),
+            version: self.version.clone(),
+            path: self.path.clone(),
+            source: source.clone(),
+        })
+    }
+
+    /// Reads a file of the package, at most `limit` bytes of it, and checks it against the digest
+    /// that the manifest states. Returns the content and its SHA-256.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the manifest does not name it, it cannot be read, it is no plain file
+    /// inside the package, or it is another one.
+    pub fn read_file(&self, path: &str, limit: u64) -> Result<(Vec<u8>, String), LoadError> {
+        let place = self.path.join(path);
+        let digests = self.manifest()?.digests();
+        let Some(stated) = digests.get(path) else {
+            let source = io::Error::other(format!("{MANIFEST_FILE} does not name it"));
+            return Err(LoadError::io("read", place, source));
+        };
+        let bytes = Contents::open(&self.path)
+            .and_then(|contents| contents.read(path, limit))
+            .map_err(|source| LoadError::io("read", &place, source))?;
+        let sha256 = check_digest(&place, &bytes, stated)?;
+        Ok((bytes, sha256))
+    }
+
+    /// Reads the golden vectors, checked against their digest; `None` where there are none.
+    ///
+    /// # Errors
+    /// As [`Discovered::read_file`].
+    pub fn read_golden(&self, limit: u64) -> Result<Option<Vec<u8>>, LoadError> {
+        match &self.manifest()?.golden {
+            None => Ok(None),
+            Some(golden) => {
+                let (bytes, _) = self.read_file(&golden.vectors, limit)?;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// Checks every file that the manifest names against its digest: path, stated digest, and what
+    /// is wrong with it.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the manifest is broken or the package directory cannot be opened.
+    pub fn check_files(&self, limit: u64) -> Result<Vec<FileCheck>, LoadError> {
+        let digests = self.manifest()?.digests();
+        let contents = Contents::open(&self.path)
+            .map_err(|source| LoadError::io("open", &self.path, source))?;
+        let check = |(path, stated): (&str, &str)| FileCheck {
+            path: path.to_owned(),
+            sha256: stated.to_owned(),
+            problem: match contents.sha256(path, limit) {
+                Err(error) => Some(error.to_string()),
+                Ok(found) if found == stated => None,
+                Ok(found) => Some(format!(
+                    "it has sha256 {found}, the manifest states {stated}; the file was changed or \
+                     cut off: install the package again"
+                )),
+            },
+        };
+        Ok(digests.into_iter().map(check).collect())
+    }
+}
+
+/// A file of a package, compared with its digest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FileCheck {
+    /// Path inside the package.
+    pub path: String,
+    /// SHA-256 that the manifest states.
+    pub sha256: String,
+    /// What is wrong with it.
+    pub problem: Option<String>,
 }
 
 /// Lists the packages of `dirs`, ascending by id and version; packages of an earlier directory come
@@ -36,14 +208,10 @@ pub fn discover(dirs: &[PathBuf]) -> Vec<Discovered> {
     for dir in dirs {
         for (id, path) in list(dir, "", &mut found) {
             for (version, path) in list(&path, &id, &mut found) {
-                if path.join(MANIFEST_FILE).exists() {
-                    let state = read(&path, &id, &version);
-                    found.push(Discovered {
-                        path,
-                        id: id.clone(),
-                        version,
-                        state,
-                    });
+                if is_committed(&path) {
+                    let mut package = read(path, Some((&id, &version)));
+                    (package.id, package.version) = (id.clone(), version);
+                    found.push(package);
                 }
             }
         }
@@ -61,20 +229,19 @@ fn order(version: &str) -> (Option<[u64; 3]>, &str) {
 fn list(dir: &Path, id: &str, found: &mut Vec<Discovered>) -> Vec<(String, PathBuf)> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
             found.push(Discovered {
-                path: dir.to_owned(),
                 id: if id.is_empty() {
                     name.into_owned()
                 } else {
                     id.to_owned()
                 },
-                version: String::new(),
-                state: Err(ManifestError::one(format!(
-                    "the directory cannot be read: {error}"
-                ))),
+                ..Discovered::broken(
+                    dir.to_owned(),
+                    format!("the directory cannot be read: {error}"),
+                )
             });
             return Vec::new();
         }
@@ -93,55 +260,99 @@ fn list(dir: &Path, id: &str, found: &mut Vec<Discovered>) -> Vec<(String, PathB
     inner
 }
 
-fn is_passed_over(name: &str) -> bool {
-    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp")
+/// Whether a directory holds a package: its manifest came last.
+pub(crate) fn is_committed(package: &Path) -> bool {
+    fs::symlink_metadata(package.join(MANIFEST_FILE)).is_ok()
 }
 
-fn read(package: &Path, id: &str, version: &str) -> Result<Manifest, ManifestError> {
-    let path = package.join(MANIFEST_FILE);
-    let unreadable =
-        |error: std::io::Error| ManifestError::one(format!("{MANIFEST_FILE}: {error}"));
-    let len = fs::metadata(&path).map_err(unreadable)?.len();
-    if len > MAX_MANIFEST_BYTES {
-        return Err(ManifestError::one(format!(
-            "{MANIFEST_FILE} has {len} bytes"
-        )));
+/// Reads a package whose directory says `id` and `version`, if its name matters.
+fn read(path: PathBuf, names: Option<(&str, &str)>) -> Discovered {
+    let opened = Contents::open(&path).and_then(|contents| {
+        let listing = contents.list()?;
+        Ok((contents, listing))
+    });
+    let (contents, listing) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Discovered::broken(path, format!("the package cannot be read: {error}"));
+        }
+    };
+    let signature = match contents.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES) {
+        Ok(bytes) => SignatureBytes::Present(bytes.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => SignatureBytes::Absent,
+        Err(error) => SignatureBytes::Unreadable(format!("{SIGNATURE_FILE}: {error}")),
+    };
+    let bytes = listing.bytes();
+    match contents.read(MANIFEST_FILE, MAX_MANIFEST_BYTES as u64) {
+        Err(error) => Discovered {
+            signature,
+            bytes,
+            ..Discovered::broken(path, format!("{MANIFEST_FILE}: {error}"))
+        },
+        Ok(manifest) => Discovered {
+            path,
+            id: String::new(),
+            version: String::new(),
+            state: judge(&manifest, &listing, names),
+            manifest_bytes: manifest.into(),
+            signature,
+            bytes,
+        },
     }
-    let manifest = Manifest::parse(&fs::read_to_string(&path).map_err(unreadable)?)?;
+}
+
+/// The manifest, if it fits the directory it lies in.
+fn judge(
+    bytes: &[u8],
+    listing: &Listing,
+    names: Option<(&str, &str)>,
+) -> Result<Manifest, ManifestError> {
+    let manifest = Manifest::from_bytes(bytes)?;
     let mut problems = Vec::new();
-    for (name, stated, directory) in [
-        ("id", &manifest.id, id),
-        ("version", &manifest.version, version),
-    ] {
-        if stated != directory {
-            problems.push(format!(
-                "`{name}` is {stated}, but the directory says {directory}"
-            ));
+    if let Some((id, version)) = names {
+        for (name, stated, directory) in [
+            ("id", &manifest.id, id),
+            ("version", &manifest.version, version),
+        ] {
+            if stated != directory {
+                problems.push(format!(
+                    "`{name}` is {stated}, but the directory says {directory}"
+                ));
+            }
         }
     }
-    for artifact in manifest.artifact.values() {
-        let library = package.join(&artifact.path);
-        if !library.is_file() {
-            problems.push(format!("the library {} is missing", artifact.path));
-        } else if !lies_inside(&library, package) {
+    problems.extend(listing.problems.iter().cloned());
+    let files: BTreeMap<&str, u64> = listing
+        .files
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), *bytes))
+        .collect();
+    let digests = manifest.digests();
+    for path in digests.keys().filter(|path| !files.contains_key(*path)) {
+        // Links and the like are told already.
+        let is_told = |problem: &String| problem.starts_with(&format!("{path} is "));
+        if listing.directories.iter().any(|one| one == path) {
             problems.push(format!(
-                "the library {} is a link that leads out of the package",
-                artifact.path
+                "{path} is a directory; {MANIFEST_FILE} names a file"
+            ));
+        } else if !listing.problems.iter().any(is_told) {
+            problems.push(format!("the file {path} is missing"));
+        }
+    }
+    let is_own = |path: &str| [MANIFEST_FILE, SIGNATURE_FILE].contains(&path);
+    for path in files.keys().filter(|path| !is_own(path)) {
+        if !digests.contains_key(path) {
+            problems.push(format!(
+                "the file {path} is not named in {MANIFEST_FILE}; name it under [files], or remove \
+                 it"
             ));
         }
     }
     if problems.is_empty() {
         Ok(manifest)
     } else {
-        Err(ManifestError { problems })
+        Err(ManifestError::limited(problems))
     }
-}
-
-/// Whether a file is still inside the package once every link is followed: what a package commits
-/// must not change from outside.
-fn lies_inside(file: &Path, package: &Path) -> bool {
-    let real = (fs::canonicalize(file), fs::canonicalize(package));
-    matches!(real, (Ok(file), Ok(package)) if file.starts_with(&package))
 }
 
 /// The package of `id`: of `version` where one is given, else the latest that is not broken, else
@@ -198,7 +409,7 @@ mod tests {
         let text = format!(
             "manifest = 1\nid = \"{id}\"\nversion = \"{stated}\"\nabi = \"1.0\"\n\
              kind = [\"fb.model/1\"]\n[artifact.linux-x86_64]\npath = \"linux-x86_64/libx.so\"\n\
-             sha256 = \"{digest}\"\n"
+             sha256 = \"{digest}\"\n# end\n"
         );
         fs::write(path.join(MANIFEST_FILE), text).unwrap();
     }
@@ -226,22 +437,57 @@ mod tests {
         assert!(broken.contains("`version` is 2.0.0"), "{broken}");
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_library_that_is_a_link_out_of_the_package_breaks_it() {
+    fn what_no_package_may_hold_breaks_it_by_name() {
         use std::os::unix::fs::symlink;
         let root = tempfile::tempdir().unwrap();
         package(root.path(), "com.example.a", "1.0.0", "1.0.0");
-        let dir = root.path().join("com.example.a/1.0.0/linux-x86_64");
-        fs::rename(dir.join("libx.so"), dir.join("liby.so")).unwrap();
-        symlink("liby.so", dir.join("libx.so")).unwrap();
-        assert!(discover(&[root.path().to_owned()])[0].state.is_ok());
-        fs::rename(dir.join("liby.so"), root.path().join("outside.so")).unwrap();
-        fs::remove_file(dir.join("libx.so")).unwrap();
-        symlink(root.path().join("outside.so"), dir.join("libx.so")).unwrap();
-        let found = discover(&[root.path().to_owned()]);
-        let error = found[0].state.clone().unwrap_err().to_string();
-        assert!(error.contains("leads out of the package"), "{error}");
+        let dir = root.path().join("com.example.a/1.0.0");
+        let library = dir.join("linux-x86_64/libx.so");
+        let told = || {
+            let found = discover(&[root.path().to_owned()]);
+            found[0]
+                .state
+                .clone()
+                .map_or_else(|error| error.problems, |_| Vec::new())
+        };
+        assert_eq!(told(), Vec::<String>::new());
+        fs::write(dir.join("extra.bin"), b"").unwrap();
+        fs::write(dir.join(".note"), b"").unwrap();
+        assert_eq!(
+            told(),
+            ["the file extra.bin is not named in plugin.toml; name it under [files], or remove it"]
+        );
+        fs::remove_file(dir.join("extra.bin")).unwrap();
+        fs::remove_file(&library).unwrap();
+        assert_eq!(told(), ["the file linux-x86_64/libx.so is missing"]);
+        fs::write(root.path().join("outside.so"), b"").unwrap();
+        symlink(root.path().join("outside.so"), &library).unwrap();
+        assert_eq!(
+            told(),
+            ["linux-x86_64/libx.so is a symbolic link; a package holds plain files only"]
+        );
+        fs::remove_file(&library).unwrap();
+        fs::create_dir(&library).unwrap();
+        assert_eq!(
+            told(),
+            ["linux-x86_64/libx.so is a directory; plugin.toml names a file"]
+        );
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_manifest_and_signature() {
+        let root = tempfile::tempdir().unwrap();
+        package(root.path(), "com.example.a", "1.0.0", "1.0.0");
+        let dir = root.path().join("com.example.a/1.0.0");
+        let print = || Discovered::at(&dir).fingerprint();
+        let first = print();
+        assert_eq!(print(), first);
+        fs::write(dir.join(SIGNATURE_FILE), b"x").unwrap();
+        let second = print();
+        assert_ne!(second, first);
+        fs::remove_file(dir.join(SIGNATURE_FILE)).unwrap();
+        assert_eq!(print(), first);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use fusebox_plugin_api::import::ImportError;
 
 use crate::manifest::ManifestError;
+use crate::trust::TrustError;
 
 /// Why a plugin cannot be loaded. Each message names the plugin or its file, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum LoadError {
         /// Targets it has.
         found: String,
     },
+    /// The operator's policy does not let it run.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The manifest demands an isolation that this program does not offer.
     #[error("plugin {id} demands isolation `{demanded}`, which this version cannot give")]
     Isolation {

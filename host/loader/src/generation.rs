@@ -52,7 +52,7 @@ struct Store {
     _lock: File,
 }
 
-/// Copies the library at `source` into a private directory under `cache_dir`, for load number
+/// Copies a library at `source` into a private directory under `cache_dir`, for load number
 /// `generation`, and refuses it where its digest is not `sha256`.
 ///
 /// # Errors
@@ -68,33 +68,50 @@ pub fn private_copy(
     file.take(MAX_LIBRARY_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| LoadError::io("read", source, error))?;
-    let found = sha256_hex(&bytes);
-    if found != sha256 {
-        let (path, stated) = (source.to_owned(), sha256.to_owned());
-        return Err(LoadError::Digest {
-            path,
-            found,
-            stated,
-        });
+    let found = check_digest(source, &bytes, sha256)?;
+    store_private(bytes, found, cache_dir, generation)
+}
+
+/// The digest of what was read from `path`, if it is the stated one.
+pub(crate) fn check_digest(path: &Path, bytes: &[u8], stated: &str) -> Result<String, LoadError> {
+    let found = sha256_hex(bytes);
+    if found == stated {
+        return Ok(found);
     }
+    let (path, stated) = (path.to_owned(), stated.to_owned());
+    Err(LoadError::Digest {
+        path,
+        found,
+        stated,
+    })
+}
+
+/// Writes verified bytes, whose digest is `sha256`, into a private directory under `cache_dir`.
+pub(crate) fn store_private(
+    bytes: Vec<u8>,
+    sha256: String,
+    cache_dir: &Path,
+    generation: u64,
+) -> Result<PrivateCopy, LoadError> {
     let store = store(cache_dir)?;
-    let name = format!("{}-{generation}.so", &found[..16]);
+    let name = format!("{}-{generation}.so", &sha256[..16]);
     let path = store.dir.join(name);
     write_new(&path, &bytes).map_err(|error| LoadError::io("write", &path, error))?;
     Ok(PrivateCopy {
         path,
         bytes,
-        sha256: found,
+        sha256,
     })
 }
 
 /// SHA-256 as a manifest states it: 64 lower-case hexadecimal digits.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -8,7 +8,9 @@
 pub mod backend;
 pub mod check;
 pub mod clock;
+mod contents;
 pub mod discover;
+mod disk;
 pub mod elf;
 pub mod error;
 pub mod generation;
@@ -21,11 +23,11 @@ pub mod trust;
 
 pub use backend::WorkerOptions;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use trust::TrustPolicy;
+pub use trust::{Decision, TrustError, TrustPolicy};
 
-pub use discover::{Discovered, discover, find};
+pub use discover::{Discovered, SignatureBytes, discover, find};
 pub use error::LoadError;
 pub use guard::{GuardStats, GuardedModel};
 pub use load::{LoadOptions, LoadedPlugin, load, load_linked};
 pub use manifest::{Isolation, Manifest, ManifestError};
-pub use package::{PackageError, PackageSpec, write_package};
+pub use package::{PackageError, PackageSpec, write_package, write_signed_package};

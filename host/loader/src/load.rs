@@ -18,13 +18,14 @@ use fusebox_plugin_api::model::{Learner, Model};
 use crate::backend::{
     Backend, DylibBackend, LinkedBackend, OpenPlugin, Prepared, WorkerBackend, WorkerOptions,
 };
+use crate::clock::{Clock, SystemClock};
 use crate::discover::Discovered;
 use crate::elf::{self, PluginNote};
 use crate::error::LoadError;
-use crate::generation::{PrivateCopy, next_generation, private_copy};
+use crate::generation::{PrivateCopy, next_generation, store_private};
 use crate::guard::{GuardedLearner, GuardedModel};
-use crate::manifest::{Isolation, Manifest, host_target};
-use crate::trust::TrustPolicy;
+use crate::manifest::{Artifact, Isolation, Manifest, host_target};
+use crate::trust::{Decision, TrustPolicy};
 
 /// How to load.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ pub struct LoadedPlugin {
     digest: Option<String>,
     generation: u64,
     manifest: Option<Manifest>,
-    tier: Isolation,
+    trust: Decision,
     copy: Option<PathBuf>,
     open: Arc<dyn OpenPlugin>,
 }
@@ -133,7 +134,13 @@ impl LoadedPlugin {
     /// Where its code runs.
     #[must_use]
     pub fn tier(&self) -> Isolation {
-        self.tier
+        self.trust.tier
+    }
+
+    /// Who vouches for it, and why it runs where it does.
+    #[must_use]
+    pub fn trust(&self) -> &Decision {
+        &self.trust
     }
 
     /// The private copy that it was opened from; `None` for a linked plugin.
@@ -187,7 +194,7 @@ impl LoadedPlugin {
 #[derive(Debug)]
 pub struct Verified {
     manifest: Manifest,
-    tier: Isolation,
+    trust: Decision,
     origin: PathBuf,
     copy: PrivateCopy,
     generation: u64,
@@ -216,7 +223,13 @@ impl Verified {
     /// Where its code is going to run.
     #[must_use]
     pub fn tier(&self) -> Isolation {
-        self.tier
+        self.trust.tier
+    }
+
+    /// Who vouches for it, and why it is going to run there.
+    #[must_use]
+    pub fn trust(&self) -> &Decision {
+        &self.trust
     }
 
     /// The private copy and the path it came from.
@@ -254,42 +267,47 @@ pub fn load(package: &Discovered, options: &LoadOptions) -> Result<LoadedPlugin,
 /// # Errors
 /// [`LoadError`] saying what is wrong with the package.
 pub fn verify(package: &Discovered, options: &LoadOptions) -> Result<Verified, LoadError> {
-    let manifest = package.state.clone().map_err(|source| LoadError::Broken {
-        id: package.id.clone(),
-        version: package.version.clone(),
-        path: package.path.clone(),
-        source,
-    })?;
+    let manifest = package.manifest()?;
+    let now_unix_s = SystemClock.unix_ns().div_euclid(1_000_000_000);
+    let trust = options.trust.judge(package, now_unix_s)?;
+    let artifact = artifact(manifest)?;
+    let (bytes, sha256) = package.read_file(&artifact.path, options.trust.max_package_bytes())?;
+    let generation = next_generation();
+    let copy = store_private(bytes, sha256, &options.cache_dir, generation)?;
+    Ok(Verified {
+        manifest: manifest.clone(),
+        trust,
+        origin: package.path.join(&artifact.path),
+        copy,
+        generation,
+        is_mapped: false,
+    })
+}
+
+/// The library for this machine.
+fn artifact(manifest: &Manifest) -> Result<&Artifact, LoadError> {
     let target = host_target();
-    let artifact = manifest
+    let targets = manifest.artifact.keys();
+    manifest
         .artifact
         .get(&target)
         .ok_or_else(|| LoadError::NoArtifact {
             id: manifest.id.clone(),
             target,
-            found: manifest
-                .artifact
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-    let tier = manifest.isolation.minimum.max(options.trust.floor);
-    if tier > Isolation::Worker {
-        let (id, demanded) = (manifest.id.clone(), tier.to_string());
-        return Err(LoadError::Isolation { id, demanded });
-    }
+            found: targets.cloned().collect::<Vec<_>>().join(", "),
+        })
+}
+
+/// Checks the library of a package as far as that goes without copying or running it.
+///
+/// # Errors
+/// [`LoadError`] where it is no plugin for this machine, or not the one of its manifest.
+pub fn check_library(package: &Discovered, limit: u64) -> Result<(), LoadError> {
+    let manifest = package.manifest()?;
+    let artifact = artifact(manifest)?;
+    let (bytes, _) = package.read_file(&artifact.path, limit)?;
     let origin = package.path.join(&artifact.path);
-    let generation = next_generation();
-    let copy = private_copy(&origin, &artifact.sha256, &options.cache_dir, generation)?;
-    Ok(Verified {
-        manifest,
-        tier,
-        origin,
-        copy,
-        generation,
-        is_mapped: false,
-    })
+    compare_note(manifest, &elf::inspect(&bytes, &origin)?, &origin)
 }
 
 /// Second step: reads machine, entry symbol and note of the library without running it.
@@ -307,7 +325,7 @@ pub fn scan(verified: &Verified) -> Result<(), LoadError> {
 /// # Errors
 /// [`LoadError`] where it cannot be opened, or is another plugin.
 pub fn map(mut verified: Verified, options: &LoadOptions) -> Result<LoadedPlugin, LoadError> {
-    let (generation, tier) = (verified.generation, verified.tier);
+    let (generation, tier) = (verified.generation, verified.tier());
     let services = options.services(&verified.manifest.id, generation);
     let prepared = verified.prepared();
     let copy = Some(prepared.path.clone());
@@ -330,7 +348,7 @@ pub fn map(mut verified: Verified, options: &LoadOptions) -> Result<LoadedPlugin
         digest: Some(verified.copy.sha256.clone()),
         generation,
         manifest: Some(manifest),
-        tier,
+        trust: verified.trust.clone(),
         copy,
         open: open.into(),
     })
@@ -361,7 +379,7 @@ pub fn open_with(
         digest: None,
         generation,
         manifest: None,
-        tier: Isolation::InProcess,
+        trust: Decision::linked(),
         copy: None,
         open: open.into(),
     })

@@ -22,24 +22,47 @@
 //!
 //! [golden]                                     # optional
 //! vectors = "golden.arrow"
+//! sha256 = "…"
 //! tolerance_ulp = 0
+//!
+//! [state]                                      # optional
+//! schema = 3                                   # what snapshot() writes
+//! reads = [1, 2, 3]                            # what restore() accepts; `schema` where left out
+//!
+//! [files]                                      # every other file of the package
+//! "models/weights.bin" = "…"
+//! # end
 //! ```
 //!
-//! Reading reports every problem at once; unknown keys are problems, with the nearest known key.
+//! Every file of a package stands in it with its digest. The last line says that the file is whole:
+//! a manifest that was cut off can still be TOML. Reading reports every problem at once; unknown
+//! keys are problems, with the nearest known key. What is read was written by a stranger, so its
+//! size, its depth and the number of its keys are bounded before it is parsed.
 
-use std::collections::BTreeMap;
+mod limits;
+mod reader;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Component, Path};
+use std::str::FromStr;
 
-use fusebox_plugin_api::config::nearest;
 use serde::Serialize;
 use toml::{Table, Value};
+
+pub use limits::MAX_MANIFEST_BYTES;
+use reader::Reader;
 
 /// Number of the manifest layout.
 pub const MANIFEST_VERSION: i64 = 1;
 
 /// Name of the file; its arrival commits the package.
 pub const MANIFEST_FILE: &str = "plugin.toml";
+
+/// Name of the signature over the bytes of [`MANIFEST_FILE`].
+pub const SIGNATURE_FILE: &str = "plugin.toml.minisig";
+
+/// The last line of a whole manifest.
+pub const END_MARK: &str = "# end";
 
 /// How far a plugin is kept from the host, weakest first. The operator can only raise it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
@@ -75,6 +98,21 @@ impl fmt::Display for Isolation {
     }
 }
 
+impl FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().find(|(name, _)| *name == text);
+        known.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|(name, _)| *name).collect();
+            format!(
+                "`{text}` is no isolation; it must be one of {}",
+                names.join(", ")
+            )
+        })
+    }
+}
+
 /// A library of the package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Artifact {
@@ -100,12 +138,24 @@ pub struct Budget {
 pub struct Golden {
     /// Path inside the package.
     pub vectors: String,
+    /// SHA-256 of that file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
     /// Largest allowed difference, in units in the last place.
     pub tolerance_ulp: u64,
 }
 
+/// Which states the plugin writes and understands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StateTable {
+    /// Schema number of what `snapshot` writes.
+    pub schema: u32,
+    /// Schema numbers that `restore` accepts; empty for `schema` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<u32>,
+}
+
 /// A valid manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Manifest {
     /// Layout number, 1.
     pub manifest: i64,
@@ -132,6 +182,12 @@ pub struct Manifest {
     /// Known answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub golden: Option<Golden>,
+    /// States.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateTable>,
+    /// Every other file of the package: path and SHA-256.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// The table `[isolation]`.
@@ -154,6 +210,17 @@ impl ManifestError {
         Self {
             problems: vec![problem.into()],
         }
+    }
+
+    /// At most as many problems as a person reads.
+    pub(crate) fn limited(mut problems: Vec<String>) -> Self {
+        const MOST: usize = 32;
+        let more = problems.len().saturating_sub(MOST);
+        problems.truncate(MOST);
+        if more > 0 {
+            problems.push(format!("and {more} more problems"));
+        }
+        Self { problems }
     }
 }
 
@@ -190,19 +257,38 @@ pub fn is_valid_id(id: &str) -> bool {
 }
 
 impl Manifest {
-    /// Reads the text of a manifest.
+    /// Reads the bytes of a manifest as they lie in a package: they must end with [`END_MARK`].
+    ///
+    /// # Errors
+    /// [`ManifestError`] with every problem.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(limits::too_long(bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            ManifestError::one(format!("{MANIFEST_FILE} is not UTF-8: {error}"))
+        })?;
+        let last = text.strip_suffix('\n').and_then(|text| text.lines().last());
+        if last.map(str::trim_end) != Some(END_MARK) {
+            return Err(ManifestError::one(format!(
+                "{MANIFEST_FILE} does not end with the line `{END_MARK}`: it was cut off, or written \
+                 by hand without it; install the package again, or add the line"
+            )));
+        }
+        Self::parse(text)
+    }
+
+    /// Reads the text of a manifest, with or without its last line.
     ///
     /// # Errors
     /// [`ManifestError`] with every problem.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        limits::check(text)?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             ManifestError::one(format!("{MANIFEST_FILE} is not TOML: {}", error.message()))
         })?;
-        let mut reader = Reader {
-            place: String::new(),
-            problems: Vec::new(),
-        };
-        const KEYS: [&str; 11] = [
+        let mut reader = Reader::new();
+        const KEYS: [&str; 13] = [
             "manifest",
             "id",
             "version",
@@ -214,6 +300,8 @@ impl Manifest {
             "isolation",
             "budget",
             "golden",
+            "state",
+            "files",
         ];
         reader.known(&table, &KEYS);
         let layout = reader.needed(&table, "manifest", Value::as_integer, "a whole number");
@@ -244,20 +332,49 @@ impl Manifest {
             isolation: reader.isolation(&table),
             budget: reader.budget(&table),
             golden: reader.golden(&table),
+            state: reader.state(&table),
+            files: reader.files(&table),
         };
+        manifest.check_paths(&mut reader);
         if reader.problems.is_empty() {
             return Ok(manifest);
         }
-        Err(ManifestError {
-            problems: reader.problems,
-        })
+        Err(ManifestError::limited(reader.problems))
     }
 
-    /// The text of the manifest.
+    /// Two entries for one file could state two digests.
+    fn check_paths(&self, reader: &mut Reader) {
+        let mut seen = BTreeSet::new();
+        for (path, _) in self.listed() {
+            if !path.is_empty() && !seen.insert(path) {
+                reader.problem(format!("the file {path} is named twice"));
+            }
+        }
+    }
+
+    /// Every file of the package with its digest, in the order of the manifest.
+    fn listed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let artifacts = self.artifact.values();
+        let artifacts = artifacts.map(|one| (one.path.as_str(), one.sha256.as_str()));
+        let golden = self.golden.iter();
+        let golden = golden.map(|one| (one.vectors.as_str(), one.sha256.as_str()));
+        let files = self.files.iter();
+        let files = files.map(|(path, sha256)| (path.as_str(), sha256.as_str()));
+        artifacts.chain(golden).chain(files)
+    }
+
+    /// Every file of the package with its SHA-256, by path.
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<&str, &str> {
+        self.listed().collect()
+    }
+
+    /// The text of the manifest, with its last line.
     #[must_use]
     pub fn to_toml(&self) -> String {
         // Strings, integers and tables of them always have a TOML form.
-        toml::to_string(self).unwrap_or_default()
+        let text = toml::to_string(self).unwrap_or_default();
+        format!("{text}{END_MARK}\n")
     }
 }
 
@@ -267,181 +384,29 @@ fn is_abi(text: &str) -> bool {
         .is_some_and(|(major, minor)| is_number(major) && is_number(minor))
 }
 
-/// Whether a path stays inside the package.
-fn is_inside(path: &str) -> bool {
-    let mut parts = Path::new(path).components().peekable();
-    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+/// Whether a text is a SHA-256 in hexadecimal.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Reads values and collects what is wrong with them.
-struct Reader {
-    /// The table that is read, as it stands before a key: empty, or such as `budget.`.
-    place: String,
-    problems: Vec<String>,
+/// Whether a path stays inside the package and looks like what it is: plain words, joined by `/`,
+/// none of them a name that is passed over.
+pub(crate) fn is_inside(path: &str) -> bool {
+    const MAX_PATH_BYTES: usize = 240;
+    const MAX_DEPTH: usize = 8;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    let is_word =
+        |word: &str| !word.is_empty() && !is_passed_over(word) && word.bytes().all(is_plain);
+    path.len() <= MAX_PATH_BYTES
+        && path.split('/').count() <= MAX_DEPTH
+        && path.split('/').all(is_word)
+        && ![MANIFEST_FILE, SIGNATURE_FILE].contains(&path)
 }
 
-impl Reader {
-    fn problem(&mut self, problem: String) {
-        self.problems.push(problem);
-    }
-
-    /// Reads a table below the top, so that its keys are named in full.
-    fn inside<T>(&mut self, table: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let above = std::mem::replace(&mut self.place, format!("{table}."));
-        let value = read(self);
-        self.place = above;
-        value
-    }
-
-    fn known(&mut self, table: &Table, known: &[&str]) {
-        let place = self.place.clone();
-        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-            let hint = match nearest(key, known) {
-                Some(near) => format!("did you mean `{place}{near}`?"),
-                None => format!("known keys: {}", known.join(", ")),
-            };
-            self.problem(format!("unknown key `{place}{key}`; {hint}"));
-        }
-    }
-
-    fn needed<'a, T>(
-        &mut self,
-        table: &'a Table,
-        key: &str,
-        read: impl Fn(&'a Value) -> Option<T>,
-        what: &str,
-    ) -> Option<T> {
-        let place = &self.place;
-        let Some(value) = table.get(key) else {
-            self.problem(format!("key `{place}{key}` is missing"));
-            return None;
-        };
-        let read = read(value);
-        if read.is_none() {
-            self.problem(format!("`{place}{key}` is {value}; it must be {what}"));
-        }
-        read
-    }
-
-    fn checked(
-        &mut self,
-        table: &Table,
-        key: &str,
-        is_valid: impl Fn(&str) -> bool,
-        what: &str,
-    ) -> String {
-        let text = self.needed(
-            table,
-            key,
-            |value| value.as_str().filter(|text| is_valid(text)),
-            what,
-        );
-        text.unwrap_or_default().to_owned()
-    }
-
-    fn optional_text(&mut self, table: &Table, key: &str) -> Option<String> {
-        table.get(key)?;
-        self.needed(table, key, Value::as_str, "text")
-            .map(str::to_owned)
-    }
-
-    fn optional_count(&mut self, table: &Table, key: &str) -> Option<u64> {
-        table.get(key)?;
-        let read = |value: &Value| {
-            value
-                .as_integer()
-                .and_then(|number| u64::try_from(number).ok())
-        };
-        self.needed(table, key, read, "a whole number of at least 0")
-    }
-
-    fn kinds(&mut self, table: &Table) -> Vec<String> {
-        let read = |value: &Value| -> Option<Vec<String>> {
-            let items = value.as_array()?.iter();
-            let kinds: Option<Vec<String>> =
-                items.map(|item| item.as_str().map(str::to_owned)).collect();
-            kinds.filter(|kinds| !kinds.is_empty())
-        };
-        let what = "a list of factory ids such as [\"fb.model/1\"]";
-        self.needed(table, "kind", read, what).unwrap_or_default()
-    }
-
-    /// The table under `key`; `None` where there is none.
-    fn table<'a>(&mut self, table: &'a Table, key: &str, known: &[&str]) -> Option<&'a Table> {
-        table.get(key)?;
-        let inner = self.needed(table, key, Value::as_table, "a table")?;
-        self.inside(key, |reader| reader.known(inner, known));
-        Some(inner)
-    }
-
-    fn artifacts(&mut self, table: &Table) -> BTreeMap<String, Artifact> {
-        let mut artifacts = BTreeMap::new();
-        let targets = self.needed(table, "artifact", Value::as_table, "a table of targets");
-        for (target, value) in targets.into_iter().flatten() {
-            let Some(inner) = value.as_table() else {
-                self.problem(format!("`artifact.{target}` must be a table"));
-                continue;
-            };
-            let artifact = self.inside(&format!("artifact.{target}"), |reader| {
-                reader.known(inner, &["path", "sha256"]);
-                reader.artifact(inner)
-            });
-            artifacts.insert(target.clone(), artifact);
-        }
-        if targets.is_some_and(Table::is_empty) {
-            self.problem("`artifact` names no target".to_owned());
-        }
-        artifacts
-    }
-
-    fn artifact(&mut self, table: &Table) -> Artifact {
-        let is_digest =
-            |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let path = self.checked(table, "path", is_inside, "a path inside the package");
-        let sha256 = self.checked(table, "sha256", is_digest, "64 hexadecimal digits");
-        Artifact {
-            path,
-            sha256: sha256.to_ascii_lowercase(),
-        }
-    }
-
-    fn isolation(&mut self, table: &Table) -> IsolationTable {
-        let Some(inner) = self.table(table, "isolation", &["minimum"]) else {
-            return IsolationTable::default();
-        };
-        let read = |value: &Value| {
-            let name = value.as_str()?;
-            Isolation::ALL
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| *value)
-        };
-        let what = "one of in-process, worker, wasm, wasm-worker";
-        let minimum = self.inside("isolation", |reader| {
-            reader.needed(inner, "minimum", read, what)
-        });
-        IsolationTable {
-            minimum: minimum.unwrap_or_default(),
-        }
-    }
-
-    fn budget(&mut self, table: &Table) -> Budget {
-        let Some(inner) = self.table(table, "budget", &["predict_p99_us", "memory_mb"]) else {
-            return Budget::default();
-        };
-        self.inside("budget", |reader| Budget {
-            predict_p99_us: reader.optional_count(inner, "predict_p99_us"),
-            memory_mb: reader.optional_count(inner, "memory_mb"),
-        })
-    }
-
-    fn golden(&mut self, table: &Table) -> Option<Golden> {
-        let inner = self.table(table, "golden", &["vectors", "tolerance_ulp"])?;
-        Some(self.inside("golden", |reader| Golden {
-            vectors: reader.checked(inner, "vectors", is_inside, "a path inside the package"),
-            tolerance_ulp: reader.optional_count(inner, "tolerance_ulp").unwrap_or(0),
-        }))
-    }
+/// Whether a name in a plugin directory or in a package is no part of it: hidden, a backup, or not
+/// finished.
+pub(crate) fn is_passed_over(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp")
 }
 
 #[cfg(test)]
@@ -453,7 +418,10 @@ mod tests {
         format!(
             "manifest = 1\nid = \"com.example.ema\"\nversion = \"1.4.2\"\nabi = \"1.0\"\n\
              kind = [\"fb.model/1\"]\n[artifact.linux-x86_64]\npath = \"linux-x86_64/libema.so\"\n\
-             sha256 = \"{digest}\"\n[isolation]\nminimum = \"worker\"\n[budget]\nmemory_mb = 64\n"
+             sha256 = \"{digest}\"\n[isolation]\nminimum = \"worker\"\n[budget]\nmemory_mb = 64\n\
+             [golden]\nvectors = \"golden.arrow\"\nsha256 = \"{digest}\"\n\
+             [state]\nschema = 3\nreads = [1, 2, 3]\n\
+             [files]\n\"models/weights.bin\" = \"{digest}\"\n"
         )
     }
 
@@ -466,7 +434,64 @@ mod tests {
             manifest.artifact["linux-x86_64"].path,
             "linux-x86_64/libema.so"
         );
-        assert_eq!(Manifest::parse(&manifest.to_toml()).unwrap(), manifest);
+        assert_eq!(manifest.state.as_ref().unwrap().reads, [1, 2, 3]);
+        let paths: Vec<&str> = manifest.digests().into_keys().collect();
+        assert_eq!(
+            paths,
+            [
+                "golden.arrow",
+                "linux-x86_64/libema.so",
+                "models/weights.bin"
+            ]
+        );
+        let written = manifest.to_toml();
+        assert_eq!(Manifest::from_bytes(written.as_bytes()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_off_is_refused_at_every_length() {
+        let written = Manifest::parse(&text()).unwrap().to_toml();
+        for len in 0..written.len() {
+            let cut = Manifest::from_bytes(&written.as_bytes()[..len]);
+            assert!(cut.is_err(), "{len} of {}", written.len());
+        }
+        let told = Manifest::from_bytes(text().as_bytes()).unwrap_err();
+        assert!(told.to_string().contains("`# end`"), "{told}");
+    }
+
+    #[test]
+    fn a_file_is_named_once() {
+        let twice = text().replace("models/weights.bin", "golden.arrow");
+        let told = Manifest::parse(&twice).unwrap_err().to_string();
+        assert_eq!(told, "the file golden.arrow is named twice");
+    }
+
+    #[test]
+    fn paths_are_plain_words_inside_the_package() {
+        for right in ["a", "linux-x86_64/lib.so.1", "a/b/c/d.bin"] {
+            assert!(is_inside(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "/etc/passwd",
+            "../a",
+            "a/../b",
+            "a/./b",
+            "a//b",
+            "a/",
+            "a\\b",
+            "a\0b",
+            "a\u{202e}b",
+            "a b",
+            ".hidden",
+            "a/.hidden/b",
+            "a.tmp",
+            "plugin.toml",
+            "plugin.toml.minisig",
+            "a/b/c/d/e/f/g/h/i",
+        ] {
+            assert!(!is_inside(wrong), "{wrong}");
+        }
     }
 
     #[test]
@@ -474,7 +499,8 @@ mod tests {
         let text = "manifest = 2\nid = \"Ema\"\nversoin = \"1.0.0\"\nabi = 1.0\nkind = []\n\
                     [artifact.linux-x86_64]\npath = \"../libema.so\"\nsha256 = \"abc\"\n\
                     [isolation]\nminimum = \"none\"\n[budget]\nmemory_mb = -1\nmemory_bm = 1\n\
-                    [golden]\nvectors = \"/etc/passwd\"\n";
+                    [golden]\nvectors = \"/etc/passwd\"\n[state]\nreads = 1\n\
+                    [files]\n\"a/../b\" = \"1\"\n";
         let error = Manifest::parse(text).unwrap_err();
         for part in [
             "unknown key `versoin`; did you mean `version`?",
@@ -489,6 +515,10 @@ mod tests {
             "`budget.memory_mb` is -1; it must be a whole number of at least 0",
             "unknown key `budget.memory_bm`; did you mean `budget.memory_mb`?",
             "`golden.vectors` is \"/etc/passwd\"; it must be a path inside the package",
+            "key `golden.sha256` is missing",
+            "key `state.schema` is missing",
+            "`files` names \"a/../b\"; it must be a path inside the package",
+            "`files.a/../b` is \"1\"; it must be 64 hexadecimal digits",
         ] {
             assert!(error.to_string().contains(part), "{part} not in: {error}");
         }

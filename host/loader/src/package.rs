@@ -1,40 +1,79 @@
-//! Writing a package: from a built library to `<root>/<id>/<version>/`.
+//! Writing packages: from a built library, or from another package, to `<root>/<id>/<version>/`.
 //!
-//! The library goes in under a name with its digest, then `plugin.toml` is renamed into place as
-//! the last step. A reader sees the old package or the new one, never a mixture; what a crash
-//! leaves behind is not committed and is passed over.
+//! | file | does |
+//! |---|---|
+//! | `build` | a package from a built library |
+//! | `install` | a package from a package directory, checked; and removing one |
+//! | `commit` | the steps on the disk, the same for both |
+//!
+//! Everything is written under a hidden name first; a package is there from the moment its
+//! `plugin.toml` is renamed into place. A reader sees the old package or the new one, never a
+//! mixture; what a crash leaves behind is passed over, and the next writer clears it away.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+mod build;
+mod commit;
+mod install;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::elf;
+pub use build::{PackageSpec, sign_package, write_package, write_signed_package};
+pub use install::{InstallOptions, Installed, Removed, install_package, remove_package};
+
+use crate::disk;
 use crate::error::LoadError;
-use crate::generation::sha256_hex;
-use crate::manifest::{
-    Artifact, Budget, Golden, IsolationTable, MANIFEST_FILE, MANIFEST_VERSION, Manifest,
-    ManifestError, host_target,
-};
-use fusebox_plugin_api::abi::MODEL_ID;
+use crate::manifest::ManifestError;
+use crate::trust::{SigningError, VersionError};
 
 /// Why a package cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageError {
-    /// The library is not a plugin for this machine.
+    /// The library is not a plugin for this machine, or the package is broken or not trusted.
     #[error(transparent)]
     Library(#[from] LoadError),
     /// The facts do not make a valid manifest.
     #[error("the package would not be valid: {0}")]
     Manifest(#[from] ManifestError),
-    /// Another library is committed under this id and version.
+    /// Another package is committed under this id and version.
     #[error(
-        "{path} holds another library already; raise the version, or ask to replace it",
+        "{path} holds another package already; raise the version, or ask to replace it",
         path = .0.display()
     )]
     Committed(PathBuf),
+    /// Files are not the ones that the manifest was written for.
+    #[error("{path} is broken: {problems}", path = .path.display(), problems = .problems.join("; "))]
+    Files {
+        /// The package.
+        path: PathBuf,
+        /// Every problem, the file first.
+        problems: Vec<String>,
+    },
+    /// A higher version is there.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The package cannot be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// There is no such package.
+    #[error("{wanted} is not installed in {root}{found}", root = .root.display())]
+    Missing {
+        /// What was asked for.
+        wanted: String,
+        /// The plugin directory.
+        root: PathBuf,
+        /// What is there, as an addition to the sentence.
+        found: String,
+    },
+    /// The package is in use.
+    #[error("{wanted} is in use: {reason}; ask again with force if that is meant")]
+    InUse {
+        /// What was asked for.
+        wanted: String,
+        /// By whom.
+        reason: String,
+    },
     /// A file cannot be written.
     #[error("cannot {doing} {path}: {source}", path = .path.display())]
     Io {
@@ -47,92 +86,6 @@ pub enum PackageError {
     },
 }
 
-/// What goes into a package. Id, version and contract version come from the library's note.
-#[derive(Debug, Clone)]
-pub struct PackageSpec {
-    /// The built library.
-    pub library: PathBuf,
-    /// Factory ids it offers.
-    pub kinds: Vec<String>,
-    /// What it is, for people.
-    pub description: Option<String>,
-    /// SPDX expression.
-    pub license: Option<String>,
-    /// Weakest allowed isolation.
-    pub isolation: IsolationTable,
-    /// Promises.
-    pub budget: Budget,
-    /// Known answers; the file is not copied by this function.
-    pub golden: Option<Golden>,
-    /// Whether a committed package of the same id and version may be replaced.
-    pub replace: bool,
-}
-
-impl PackageSpec {
-    /// A package of a library that offers models only, with defaults for the rest.
-    #[must_use]
-    pub fn new(library: impl Into<PathBuf>) -> Self {
-        Self {
-            library: library.into(),
-            kinds: vec![MODEL_ID.to_owned()],
-            description: None,
-            license: None,
-            isolation: IsolationTable::default(),
-            budget: Budget::default(),
-            golden: None,
-            replace: false,
-        }
-    }
-}
-
-/// Writes the package into `root` and returns its directory. Writing the same library again changes
-/// nothing.
-///
-/// # Errors
-/// [`PackageError`]; nothing is committed then.
-pub fn write_package(root: &Path, spec: &PackageSpec) -> Result<PathBuf, PackageError> {
-    let library = &spec.library;
-    let bytes = fs::read(library).map_err(|source| io("read", library, source))?;
-    let note = elf::inspect(&bytes, library)?;
-    let (sha256, target) = (sha256_hex(&bytes), host_target());
-    let stem = library
-        .file_stem()
-        .map_or("plugin".into(), |stem| stem.to_string_lossy());
-    let path = format!("{target}/{stem}-{}.so", &sha256[..12]);
-    let manifest = Manifest {
-        manifest: MANIFEST_VERSION,
-        id: note.id,
-        version: note.version,
-        abi: note.abi,
-        kind: spec.kinds.clone(),
-        description: spec.description.clone(),
-        license: spec.license.clone(),
-        artifact: BTreeMap::from([(
-            target,
-            Artifact {
-                path: path.clone(),
-                sha256,
-            },
-        )]),
-        isolation: spec.isolation,
-        budget: spec.budget,
-        golden: spec.golden.clone(),
-    };
-    let text = manifest.to_toml();
-    Manifest::parse(&text)?;
-    let package = root.join(&manifest.id).join(&manifest.version);
-    let committed = package.join(MANIFEST_FILE);
-    match fs::read_to_string(&committed) {
-        Ok(old) if old == text && package.join(&path).is_file() => return Ok(package),
-        Ok(_) if !spec.replace => return Err(PackageError::Committed(package)),
-        Ok(_) | Err(_) => {}
-    }
-    put(&package.join(&path), &bytes)?;
-    put(&committed, text.as_bytes())?;
-    remove_other_libraries(&package.join(&path));
-    Ok(package)
-}
-
 fn io(doing: &'static str, path: &Path, source: std::io::Error) -> PackageError {
     PackageError::Io {
         doing,
@@ -141,36 +94,18 @@ fn io(doing: &'static str, path: &Path, source: std::io::Error) -> PackageError 
     }
 }
 
-/// Writes a file beside its place and renames it in.
-fn put(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let dir = path.parent().unwrap_or(path);
-    fs::create_dir_all(dir).map_err(|source| io("create", dir, source))?;
-    let (process, count) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = dir.join(format!(".{name}.{process}-{count}.tmp"));
-    let written = File::create_new(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    });
-    written.map_err(|source| {
-        let _ = fs::remove_file(&partial);
-        io("write", path, source)
-    })
+/// Replaces a small file of the operator's as a whole: a keyring, a list, a public key.
+///
+/// # Errors
+/// Where it cannot be written; the old content is intact then.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
+    disk::replace_file(path, bytes).map_err(|source| io("write", path, source))
 }
 
-/// Removes libraries that the manifest no longer names; one that stays only takes room.
-fn remove_other_libraries(kept: &Path) {
-    let entries = kept
-        .parent()
-        .and_then(|dir| fs::read_dir(dir).ok())
-        .into_iter()
-        .flatten();
-    for entry in entries.filter_map(Result::ok) {
-        let is_library = entry.path().extension().is_some_and(|end| end == "so");
-        if is_library && entry.path() != kept {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+/// The same for a secret key, readable by its owner alone.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_secret_file(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
+    disk::replace_secret(path, bytes).map_err(|source| io("write", path, source))
 }
