@@ -513,27 +513,102 @@ FB_EXPORT const fb_entry *fusebox_plugin_entry_v1(const fb_host *host);
 #define FB_FROZEN(condition) _Static_assert(condition, "the v1.0 layout is frozen")
 #endif
 
+/* Holds where the field begins at this offset. */
+#define FB_AT(type, field, offset) (offsetof(type, field) == (offset))
+
 FB_FROZEN(sizeof(void *) == 8);
-FB_FROZEN(sizeof(fb_str) == 16 && sizeof(fb_buf) == 16 && sizeof(fb_metric) == 24);
-FB_FROZEN(sizeof(fb_error) == 1024 && offsetof(fb_error, message) == 16);
-FB_FROZEN(sizeof(fb_sink) == 24 && offsetof(fb_sink, write) == 16);
-FB_FROZEN(sizeof(struct ArrowSchema) == 72 && sizeof(struct ArrowArray) == 80);
-FB_FROZEN(sizeof(struct ArrowArrayStream) == 40);
-FB_FROZEN(sizeof(fb_host) == 40 && offsetof(fb_host, get_extension) == 32);
-FB_FROZEN(sizeof(fb_frame) == 112 && offsetof(fb_frame, symbols) == 104);
-FB_FROZEN(sizeof(fb_model_vt) == 88 && offsetof(fb_model_vt, get_extension) == 80);
-FB_FROZEN(sizeof(fb_space) == 64 && offsetof(fb_space, start) == 56);
-FB_FROZEN(sizeof(fb_env_spec) == 80 && offsetof(fb_env_spec, flags) == 72);
-FB_FROZEN(sizeof(fb_env_reset) == 40 && offsetof(fb_env_reset, action_mask) == 32);
-FB_FROZEN(sizeof(fb_env_step) == 80 && offsetof(fb_env_step, action_mask) == 72);
-FB_FROZEN(sizeof(fb_env_vt) == 40 && offsetof(fb_env_vt, close) == 32);
-FB_FROZEN(sizeof(fb_progress) == 40 && offsetof(fb_progress, checkpoint) == 32);
-FB_FROZEN(sizeof(fb_fit_request) == 112 && offsetof(fb_fit_request, checkpoint) == 96);
-FB_FROZEN(sizeof(fb_learner_vt) == 32 && offsetof(fb_learner_vt, get_extension) == 24);
-FB_FROZEN(sizeof(fb_explain_vt) == 32 && offsetof(fb_explain_vt, contributions) == 24);
-FB_FROZEN(sizeof(fb_incremental_vt) == 16 && sizeof(fb_quantiles_vt) == 16);
-FB_FROZEN(sizeof(fb_onnx_export_vt) == 16);
-FB_FROZEN(sizeof(fb_entry) == 72 && offsetof(fb_entry, get_factory) == 64);
+FB_FROZEN(sizeof(fb_str) == 16 && FB_AT(fb_str, ptr, 0) && FB_AT(fb_str, len, 8));
+FB_FROZEN(sizeof(fb_buf) == 16 && FB_AT(fb_buf, ptr, 0) && FB_AT(fb_buf, len, 8));
+FB_FROZEN(sizeof(fb_error) == 1024 && FB_AT(fb_error, size, 0) && FB_AT(fb_error, code, 4) &&
+          FB_AT(fb_error, length, 8) && FB_AT(fb_error, reserved, 12) &&
+          FB_AT(fb_error, message, 16));
+FB_FROZEN(sizeof(fb_sink) == 24 && FB_AT(fb_sink, size, 0) && FB_AT(fb_sink, reserved, 4) &&
+          FB_AT(fb_sink, ctx, 8) && FB_AT(fb_sink, write, 16));
+FB_FROZEN(sizeof(struct ArrowSchema) == 72 && FB_AT(struct ArrowSchema, format, 0) &&
+          FB_AT(struct ArrowSchema, name, 8) && FB_AT(struct ArrowSchema, metadata, 16) &&
+          FB_AT(struct ArrowSchema, flags, 24) && FB_AT(struct ArrowSchema, n_children, 32) &&
+          FB_AT(struct ArrowSchema, children, 40) && FB_AT(struct ArrowSchema, dictionary, 48) &&
+          FB_AT(struct ArrowSchema, release, 56) && FB_AT(struct ArrowSchema, private_data, 64));
+FB_FROZEN(sizeof(struct ArrowArray) == 80 && FB_AT(struct ArrowArray, length, 0) &&
+          FB_AT(struct ArrowArray, null_count, 8) && FB_AT(struct ArrowArray, offset, 16) &&
+          FB_AT(struct ArrowArray, n_buffers, 24) && FB_AT(struct ArrowArray, n_children, 32) &&
+          FB_AT(struct ArrowArray, buffers, 40) && FB_AT(struct ArrowArray, children, 48) &&
+          FB_AT(struct ArrowArray, dictionary, 56) && FB_AT(struct ArrowArray, release, 64) &&
+          FB_AT(struct ArrowArray, private_data, 72));
+FB_FROZEN(sizeof(struct ArrowArrayStream) == 40 && FB_AT(struct ArrowArrayStream, get_schema, 0) &&
+          FB_AT(struct ArrowArrayStream, get_next, 8) &&
+          FB_AT(struct ArrowArrayStream, get_last_error, 16) &&
+          FB_AT(struct ArrowArrayStream, release, 24) &&
+          FB_AT(struct ArrowArrayStream, private_data, 32));
+FB_FROZEN(sizeof(fb_host) == 40 && FB_AT(fb_host, size, 0) && FB_AT(fb_host, abi_major, 4) &&
+          FB_AT(fb_host, abi_minor, 6) && FB_AT(fb_host, generation, 8) &&
+          FB_AT(fb_host, ctx, 16) && FB_AT(fb_host, log, 24) && FB_AT(fb_host, get_extension, 32));
+FB_FROZEN(sizeof(fb_frame) == 112 && FB_AT(fb_frame, size, 0) && FB_AT(fb_frame, flags, 4) &&
+          FB_AT(fb_frame, event_ns, 8) && FB_AT(fb_frame, deadline_ns, 16) &&
+          FB_AT(fb_frame, rows, 24) && FB_AT(fb_frame, window, 32) && FB_AT(fb_frame, cols, 40) &&
+          FB_AT(fb_frame, row_stride, 48) && FB_AT(fb_frame, step_stride, 56) &&
+          FB_AT(fb_frame, input, 64) && FB_AT(fb_frame, output_cols, 72) &&
+          FB_AT(fb_frame, output_stride, 80) && FB_AT(fb_frame, output, 88) &&
+          FB_AT(fb_frame, row_event_ns, 96) && FB_AT(fb_frame, symbols, 104));
+FB_FROZEN(sizeof(fb_model_vt) == 88 && FB_AT(fb_model_vt, size, 0) &&
+          FB_AT(fb_model_vt, flags, 4) && FB_AT(fb_model_vt, create, 8) &&
+          FB_AT(fb_model_vt, info, 16) && FB_AT(fb_model_vt, warmup, 24) &&
+          FB_AT(fb_model_vt, predict, 32) && FB_AT(fb_model_vt, save, 40) &&
+          FB_AT(fb_model_vt, snapshot, 48) && FB_AT(fb_model_vt, restore, 56) &&
+          FB_AT(fb_model_vt, quiesce, 64) && FB_AT(fb_model_vt, destroy, 72) &&
+          FB_AT(fb_model_vt, get_extension, 80));
+FB_FROZEN(sizeof(fb_space) == 64 && FB_AT(fb_space, size, 0) && FB_AT(fb_space, kind, 4) &&
+          FB_AT(fb_space, rank, 8) && FB_AT(fb_space, elements, 16) && FB_AT(fb_space, shape, 24) &&
+          FB_AT(fb_space, low, 32) && FB_AT(fb_space, high, 40) && FB_AT(fb_space, counts, 48) &&
+          FB_AT(fb_space, start, 56));
+FB_FROZEN(sizeof(fb_env_spec) == 80 && FB_AT(fb_env_spec, size, 0) &&
+          FB_AT(fb_env_spec, autoreset, 4) && FB_AT(fb_env_spec, n_envs, 8) &&
+          FB_AT(fb_env_spec, observation, 16) && FB_AT(fb_env_spec, action, 24) &&
+          FB_AT(fb_env_spec, info_names, 32) && FB_AT(fb_env_spec, info_count, 40) &&
+          FB_AT(fb_env_spec, reward_low, 48) && FB_AT(fb_env_spec, reward_high, 56) &&
+          FB_AT(fb_env_spec, max_episode_steps, 64) && FB_AT(fb_env_spec, flags, 72) &&
+          FB_AT(fb_env_spec, reserved, 76));
+FB_FROZEN(sizeof(fb_env_reset) == 40 && FB_AT(fb_env_reset, size, 0) &&
+          FB_AT(fb_env_reset, reserved, 4) && FB_AT(fb_env_reset, seeds, 8) &&
+          FB_AT(fb_env_reset, mask, 16) && FB_AT(fb_env_reset, observations, 24) &&
+          FB_AT(fb_env_reset, action_mask, 32));
+FB_FROZEN(sizeof(fb_env_step) == 80 && FB_AT(fb_env_step, size, 0) &&
+          FB_AT(fb_env_step, reserved, 4) && FB_AT(fb_env_step, actions, 8) &&
+          FB_AT(fb_env_step, discrete_actions, 16) && FB_AT(fb_env_step, observations, 24) &&
+          FB_AT(fb_env_step, rewards, 32) && FB_AT(fb_env_step, terminated, 40) &&
+          FB_AT(fb_env_step, truncated, 48) && FB_AT(fb_env_step, final_observations, 56) &&
+          FB_AT(fb_env_step, infos, 64) && FB_AT(fb_env_step, action_mask, 72));
+FB_FROZEN(sizeof(fb_env_vt) == 40 && FB_AT(fb_env_vt, size, 0) && FB_AT(fb_env_vt, flags, 4) &&
+          FB_AT(fb_env_vt, describe, 8) && FB_AT(fb_env_vt, reset, 16) &&
+          FB_AT(fb_env_vt, step, 24) && FB_AT(fb_env_vt, close, 32));
+FB_FROZEN(sizeof(fb_metric) == 24 && FB_AT(fb_metric, name, 0) && FB_AT(fb_metric, value, 16));
+FB_FROZEN(sizeof(fb_progress) == 40 && FB_AT(fb_progress, size, 0) &&
+          FB_AT(fb_progress, reserved, 4) && FB_AT(fb_progress, ctx, 8) &&
+          FB_AT(fb_progress, report, 16) && FB_AT(fb_progress, cancelled, 24) &&
+          FB_AT(fb_progress, checkpoint, 32));
+FB_FROZEN(sizeof(fb_fit_request) == 112 && FB_AT(fb_fit_request, size, 0) &&
+          FB_AT(fb_fit_request, flags, 4) && FB_AT(fb_fit_request, seed, 8) &&
+          FB_AT(fb_fit_request, max_threads, 16) && FB_AT(fb_fit_request, reserved, 20) &&
+          FB_AT(fb_fit_request, task_json, 24) && FB_AT(fb_fit_request, config_json, 40) &&
+          FB_AT(fb_fit_request, train, 56) && FB_AT(fb_fit_request, valid, 64) &&
+          FB_AT(fb_fit_request, env_vt, 72) && FB_AT(fb_fit_request, env, 80) &&
+          FB_AT(fb_fit_request, progress, 88) && FB_AT(fb_fit_request, checkpoint, 96));
+FB_FROZEN(sizeof(fb_learner_vt) == 32 && FB_AT(fb_learner_vt, size, 0) &&
+          FB_AT(fb_learner_vt, flags, 4) && FB_AT(fb_learner_vt, describe, 8) &&
+          FB_AT(fb_learner_vt, fit, 16) && FB_AT(fb_learner_vt, get_extension, 24));
+FB_FROZEN(sizeof(fb_explain_vt) == 32 && FB_AT(fb_explain_vt, size, 0) &&
+          FB_AT(fb_explain_vt, flags, 4) && FB_AT(fb_explain_vt, kinds, 8) &&
+          FB_AT(fb_explain_vt, importance, 16) && FB_AT(fb_explain_vt, contributions, 24));
+FB_FROZEN(sizeof(fb_incremental_vt) == 16 && FB_AT(fb_incremental_vt, size, 0) &&
+          FB_AT(fb_incremental_vt, flags, 4) && FB_AT(fb_incremental_vt, update, 8));
+FB_FROZEN(sizeof(fb_quantiles_vt) == 16 && FB_AT(fb_quantiles_vt, size, 0) &&
+          FB_AT(fb_quantiles_vt, flags, 4) && FB_AT(fb_quantiles_vt, levels, 8));
+FB_FROZEN(sizeof(fb_onnx_export_vt) == 16 && FB_AT(fb_onnx_export_vt, size, 0) &&
+          FB_AT(fb_onnx_export_vt, flags, 4) && FB_AT(fb_onnx_export_vt, write_onnx, 8));
+FB_FROZEN(sizeof(fb_entry) == 72 && FB_AT(fb_entry, size, 0) && FB_AT(fb_entry, abi_major, 4) &&
+          FB_AT(fb_entry, abi_minor, 6) && FB_AT(fb_entry, id, 8) && FB_AT(fb_entry, version, 24) &&
+          FB_AT(fb_entry, sdk, 40) && FB_AT(fb_entry, caps, 56) &&
+          FB_AT(fb_entry, get_factory, 64));
 
 #ifdef __cplusplus
 }

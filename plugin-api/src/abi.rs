@@ -1,9 +1,9 @@
 //! The C shapes, as the header declares them, and the few ways to read and write them.
 //!
 //! `include/fusebox_plugin.h` is the source of truth and documents every field; this file is its
-//! transcript, checked offset by offset in `tests/tests/contract.rs`. Names are the header's. A
-//! struct from the other side is copied by [`read`], which honours its size: what lies outside
-//! reads as zero, that is NULL or absent.
+//! transcript, frozen in `frozen.rs`, and checked in `tests/tests/contract.rs` and `layout.rs`.
+//! Names are the header's. A struct from the other side is copied by [`read`], which honours its
+//! size: what lies outside reads as zero, that is NULL or absent.
 #![allow(
     unsafe_code,
     reason = "reads and writes memory that the other side of the C line lends"
@@ -47,6 +47,7 @@ pub type fb_status = i32;
 
 /// Opaque, the plugin's.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug)]
 pub struct fb_instance {
     _opaque: [u8; 0],
@@ -54,12 +55,14 @@ pub struct fb_instance {
 
 /// Opaque, the host's.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug)]
 pub struct fb_env {
     _opaque: [u8; 0],
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_str {
     pub ptr: *const c_char,
@@ -67,6 +70,7 @@ pub struct fb_str {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_buf {
     pub ptr: *const u8,
@@ -74,6 +78,7 @@ pub struct fb_buf {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_error {
     pub size: u32,
@@ -84,6 +89,7 @@ pub struct fb_error {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_sink {
     pub size: u32,
@@ -93,6 +99,7 @@ pub struct fb_sink {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug)]
 pub struct ArrowSchema {
     pub format: *const c_char,
@@ -107,6 +114,7 @@ pub struct ArrowSchema {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug)]
 pub struct ArrowArray {
     pub length: i64,
@@ -121,20 +129,19 @@ pub struct ArrowArray {
     pub private_data: *mut c_void,
 }
 
-type GetSchema = unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int;
-type GetNext = unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug)]
 pub struct ArrowArrayStream {
-    pub get_schema: Option<GetSchema>,
-    pub get_next: Option<GetNext>,
+    pub get_schema: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int>,
+    pub get_next: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int>,
     pub get_last_error: Option<unsafe extern "C" fn(*mut ArrowArrayStream) -> *const c_char>,
     pub release: Option<unsafe extern "C" fn(*mut ArrowArrayStream)>,
     pub private_data: *mut c_void,
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_host {
     pub size: u32,
@@ -147,6 +154,7 @@ pub struct fb_host {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_frame {
     pub size: u32,
@@ -166,39 +174,41 @@ pub struct fb_frame {
     pub symbols: *const u32,
 }
 
-type Create = unsafe extern "C" fn(
-    *const fb_host,
-    fb_buf,
-    fb_buf,
-    *mut *mut fb_instance,
-    *mut fb_error,
-) -> fb_status;
-pub type WriteSlot =
-    unsafe extern "C" fn(*mut fb_instance, *const fb_sink, *mut fb_error) -> fb_status;
-pub type FrameSlot =
-    unsafe extern "C" fn(*mut fb_instance, *const fb_frame, *mut fb_error) -> fb_status;
-type SnapshotSlot =
-    unsafe extern "C" fn(*mut fb_instance, *const fb_sink, *mut u32, *mut fb_error) -> fb_status;
-type RestoreSlot = unsafe extern "C" fn(*mut fb_instance, fb_buf, u32, *mut fb_error) -> fb_status;
+type Instance = *mut fb_instance;
+pub type WriteSlot = unsafe extern "C" fn(Instance, *const fb_sink, *mut fb_error) -> fb_status;
+pub type FrameSlot = unsafe extern "C" fn(Instance, *const fb_frame, *mut fb_error) -> fb_status;
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_model_vt {
     pub size: u32,
     pub flags: u32,
-    pub create: Option<Create>,
-    pub info: Option<WriteSlot>,
-    pub warmup: Option<unsafe extern "C" fn(*mut fb_instance, *mut fb_error) -> fb_status>,
-    pub predict: Option<FrameSlot>,
-    pub save: Option<WriteSlot>,
-    pub snapshot: Option<SnapshotSlot>,
-    pub restore: Option<RestoreSlot>,
-    pub quiesce: Option<unsafe extern "C" fn(*mut fb_instance, u64, *mut fb_error) -> fb_status>,
-    pub destroy: Option<unsafe extern "C" fn(*mut fb_instance)>,
-    pub get_extension: Option<unsafe extern "C" fn(*mut fb_instance, fb_str) -> *const c_void>,
+    pub create: Option<
+        unsafe extern "C" fn(
+            *const fb_host,
+            fb_buf,
+            fb_buf,
+            *mut Instance,
+            *mut fb_error,
+        ) -> fb_status,
+    >,
+    pub info: Option<unsafe extern "C" fn(Instance, *const fb_sink, *mut fb_error) -> fb_status>,
+    pub warmup: Option<unsafe extern "C" fn(Instance, *mut fb_error) -> fb_status>,
+    pub predict:
+        Option<unsafe extern "C" fn(Instance, *const fb_frame, *mut fb_error) -> fb_status>,
+    pub save: Option<unsafe extern "C" fn(Instance, *const fb_sink, *mut fb_error) -> fb_status>,
+    pub snapshot: Option<
+        unsafe extern "C" fn(Instance, *const fb_sink, *mut u32, *mut fb_error) -> fb_status,
+    >,
+    pub restore: Option<unsafe extern "C" fn(Instance, fb_buf, u32, *mut fb_error) -> fb_status>,
+    pub quiesce: Option<unsafe extern "C" fn(Instance, u64, *mut fb_error) -> fb_status>,
+    pub destroy: Option<unsafe extern "C" fn(Instance)>,
+    pub get_extension: Option<unsafe extern "C" fn(Instance, fb_str) -> *const c_void>,
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_space {
     pub size: u32,
@@ -213,6 +223,7 @@ pub struct fb_space {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_env_spec {
     pub size: u32,
@@ -230,6 +241,7 @@ pub struct fb_env_spec {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_env_reset {
     pub size: u32,
@@ -241,6 +253,7 @@ pub struct fb_env_reset {
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_env_step {
     pub size: u32,
@@ -256,41 +269,43 @@ pub struct fb_env_step {
     pub action_mask: *mut u8,
 }
 
-type EnvReset = unsafe extern "C" fn(*mut fb_env, *const fb_env_reset, *mut fb_error) -> fb_status;
-type EnvStep = unsafe extern "C" fn(*mut fb_env, *const fb_env_step, *mut fb_error) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_env_vt {
     pub size: u32,
     pub flags: u32,
     pub describe: Option<unsafe extern "C" fn(*mut fb_env) -> *const fb_env_spec>,
-    pub reset: Option<EnvReset>,
-    pub step: Option<EnvStep>,
+    pub reset:
+        Option<unsafe extern "C" fn(*mut fb_env, *const fb_env_reset, *mut fb_error) -> fb_status>,
+    pub step:
+        Option<unsafe extern "C" fn(*mut fb_env, *const fb_env_step, *mut fb_error) -> fb_status>,
     pub close: Option<unsafe extern "C" fn(*mut fb_env, *mut fb_error) -> fb_status>,
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_metric {
     pub name: fb_str,
     pub value: f64,
 }
 
-type Report = unsafe extern "C" fn(*mut c_void, u64, u64, *const fb_metric, u64) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_progress {
     pub size: u32,
     pub reserved: u32,
     pub ctx: *mut c_void,
-    pub report: Option<Report>,
+    pub report:
+        Option<unsafe extern "C" fn(*mut c_void, u64, u64, *const fb_metric, u64) -> fb_status>,
     pub cancelled: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
     pub checkpoint: Option<unsafe extern "C" fn(*mut c_void, u64, fb_buf) -> fb_status>,
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_fit_request {
     pub size: u32,
@@ -308,75 +323,76 @@ pub struct fb_fit_request {
     pub checkpoint: fb_buf,
 }
 
-type Describe = unsafe extern "C" fn(*const fb_host, *const fb_sink, *mut fb_error) -> fb_status;
-type Fit = unsafe extern "C" fn(
-    *const fb_host,
-    *const fb_fit_request,
-    *mut *mut fb_instance,
-    *mut fb_error,
-) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_learner_vt {
     pub size: u32,
     pub flags: u32,
-    pub describe: Option<Describe>,
-    pub fit: Option<Fit>,
+    pub describe:
+        Option<unsafe extern "C" fn(*const fb_host, *const fb_sink, *mut fb_error) -> fb_status>,
+    pub fit: Option<
+        unsafe extern "C" fn(
+            *const fb_host,
+            *const fb_fit_request,
+            *mut Instance,
+            *mut fb_error,
+        ) -> fb_status,
+    >,
     pub get_extension: Option<unsafe extern "C" fn(fb_str) -> *const c_void>,
 }
 
-type Importance =
-    unsafe extern "C" fn(*mut fb_instance, fb_str, *mut f64, u64, *mut fb_error) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_explain_vt {
     pub size: u32,
     pub flags: u32,
-    pub kinds: Option<WriteSlot>,
-    pub importance: Option<Importance>,
-    pub contributions: Option<FrameSlot>,
+    pub kinds: Option<unsafe extern "C" fn(Instance, *const fb_sink, *mut fb_error) -> fb_status>,
+    pub importance:
+        Option<unsafe extern "C" fn(Instance, fb_str, *mut f64, u64, *mut fb_error) -> fb_status>,
+    pub contributions:
+        Option<unsafe extern "C" fn(Instance, *const fb_frame, *mut fb_error) -> fb_status>,
 }
 
-type Update = unsafe extern "C" fn(
-    *mut fb_instance,
-    *mut ArrowArrayStream,
-    *const fb_progress,
-    *mut fb_error,
-) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_incremental_vt {
     pub size: u32,
     pub flags: u32,
-    pub update: Option<Update>,
+    pub update: Option<
+        unsafe extern "C" fn(
+            Instance,
+            *mut ArrowArrayStream,
+            *const fb_progress,
+            *mut fb_error,
+        ) -> fb_status,
+    >,
 }
 
-type Levels =
-    unsafe extern "C" fn(*mut fb_instance, *mut f64, u64, *mut u64, *mut fb_error) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_quantiles_vt {
     pub size: u32,
     pub flags: u32,
-    pub levels: Option<Levels>,
+    pub levels:
+        Option<unsafe extern "C" fn(Instance, *mut f64, u64, *mut u64, *mut fb_error) -> fb_status>,
 }
 
-type WriteOnnx =
-    unsafe extern "C" fn(*mut fb_instance, u32, *const fb_sink, *mut fb_error) -> fb_status;
-
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_onnx_export_vt {
     pub size: u32,
     pub flags: u32,
-    pub write_onnx: Option<WriteOnnx>,
+    pub write_onnx:
+        Option<unsafe extern "C" fn(Instance, u32, *const fb_sink, *mut fb_error) -> fb_status>,
 }
 
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Debug, Clone, Copy)]
 pub struct fb_entry {
     pub size: u32,
@@ -391,19 +407,6 @@ pub struct fb_entry {
 
 /// The exported symbol.
 pub type fb_entry_v1_fn = unsafe extern "C" fn(*const fb_host) -> *const fb_entry;
-
-const _: () = {
-    assert!(
-        size_of::<usize>() == 8,
-        "the v1.0 layout is for 64-bit platforms"
-    );
-    assert!(size_of::<fb_error>() == 1024 && size_of::<fb_sink>() == 24);
-    assert!(size_of::<fb_host>() == 40 && size_of::<fb_frame>() == 112);
-    assert!(size_of::<fb_model_vt>() == 88 && offset_of!(fb_model_vt, get_extension) == 80);
-    assert!(size_of::<fb_env_spec>() == 80 && size_of::<fb_env_step>() == 80);
-    assert!(size_of::<fb_fit_request>() == 112 && size_of::<fb_learner_vt>() == 32);
-    assert!(size_of::<fb_entry>() == 72 && offset_of!(fb_entry, get_factory) == 64);
-};
 
 /// The value of a struct's `size` field as this side knows it.
 #[must_use]

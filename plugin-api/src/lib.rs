@@ -16,6 +16,7 @@ pub mod error;
 pub mod export;
 pub mod ext;
 pub mod frame;
+mod frozen;
 pub mod import;
 pub mod model;
 pub mod params;
