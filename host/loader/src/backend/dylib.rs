@@ -4,6 +4,8 @@
 //! referred to by a thread, a thread-local or a table must not go away.
 #![allow(unsafe_code, reason = "maps a library and calls its entry")]
 
+use std::error::Error;
+
 use fusebox_plugin_api::abi::{ENTRY_SYMBOL, fb_entry_v1_fn};
 use fusebox_plugin_api::import::{HostServices, ImportedPlugin, LentHost};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -33,7 +35,10 @@ impl DylibBackend {
     fn entry(&self) -> Result<fb_entry_v1_fn, LoadError> {
         let refuse = |error: libloading::Error| LoadError::Map {
             path: self.prepared.origin.clone(),
-            reason: error.to_string(),
+            // What the linker says, such as which symbol is missing, stands in the source.
+            reason: error
+                .source()
+                .map_or_else(|| error.to_string(), ToString::to_string),
         };
         let flags = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
         // SAFETY: the operator installed this library to have its code run, and its digest is the
