@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use fusebox_loader::generation::sha256_hex;
-use fusebox_loader::manifest::{Artifact, Budget, IsolationTable, MANIFEST_VERSION, host_target};
+use fusebox_loader::manifest::{Artifact, MANIFEST_VERSION, host_target};
 use fusebox_loader::{Manifest, PackageSpec, write_package};
 use fusebox_plugin_api::abi::{LEARNER_ID, MODEL_ID};
 
@@ -115,12 +115,8 @@ pub fn package_unchecked(root: &Path, library: &Path, id: &str, version: &str) -
         version: version.to_owned(),
         abi: "1.0".to_owned(),
         kind: vec![MODEL_ID.to_owned()],
-        description: None,
-        license: None,
         artifact: [(host_target(), Artifact { path, sha256 })].into(),
-        isolation: IsolationTable::default(),
-        budget: Budget::default(),
-        golden: None,
+        ..Manifest::default()
     };
     fs::write(package.join("plugin.toml"), manifest.to_toml()).expect("the manifest is written");
     package
