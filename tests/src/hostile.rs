@@ -30,6 +30,16 @@ pub const NULL_TABLE: &str = "com.example.null-table";
 /// Id of the plugin with tables of any size; see [`sizes`].
 pub const SIZES: &str = "com.example.sizes";
 
+/// Id of the plugin that needs a function which nobody has; see [`unresolved`].
+pub const UNRESOLVED: &str = "com.example.unresolved";
+
+/// How `hostile_host` ends where nothing happened to it.
+pub const SURVIVED: u8 = 40;
+/// How `hostile_host` ends where the plugin's fault was reported as an error.
+pub const REPORTED: u8 = 41;
+/// How `hostile_host` ends where it goes on without its descriptors, or with a thread too many.
+pub const DAMAGED: u8 = 42;
+
 /// The configuration that makes [`HOSTILE`] or [`RUST_HOSTILE`] do `fault` in the slot `at`, and
 /// [`THROWS`] throw in the slot `at`. More keys: `after` (calls of the slot before it strikes),
 /// `ms` (of `sleep`), `code` (of `bad-status`).
@@ -98,6 +108,14 @@ pub fn sizes(root: &Path, model: u32, entry: u32) -> PathBuf {
     let model = format!("-DMODEL_SIZE={model}u");
     let entry = format!("-DENTRY_SIZE={entry}u");
     build_into(root, "sizes.c", &[&model, &entry])
+}
+
+/// Packages [`UNRESOLVED`] into `root`.
+///
+/// # Panics
+/// Where it does not build.
+pub fn unresolved(root: &Path) -> PathBuf {
+    build_into(root, "unresolved.c", &[])
 }
 
 fn macro_flag(prefix: &str, what: &str) -> String {

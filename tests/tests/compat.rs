@@ -6,6 +6,10 @@
     clippy::panic,
     reason = "helpers of tests fail the test that calls them"
 )]
+#![expect(
+    clippy::float_cmp,
+    reason = "the answers are small whole numbers, which are exact"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -21,8 +21,11 @@ use crate::error::{PluginError, Result, Status};
 use crate::export::{LogLevel, panicked};
 use crate::model::{Metric, Progress};
 
-/// An answer longer than this is refused.
-const MAX_ANSWER_BYTES: usize = 1 << 31;
+/// A longer answer in bytes, such as an artifact or a state, is refused.
+pub(super) const MAX_BINARY_BYTES: usize = 1 << 31;
+
+/// A longer answer in JSON, which a description is, is refused.
+pub(super) const MAX_JSON_BYTES: usize = 1 << 24;
 
 /// Takes a plugin's log messages; called from any thread.
 pub type HostLog = dyn Fn(LogLevel, &str) + Send + Sync;
@@ -107,14 +110,26 @@ unsafe extern "C" fn host_get_extension(_: *mut c_void, _: fb_str) -> *const c_v
 }
 
 /// An answer as a plugin writes it, piece by piece.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Answer {
     bytes: Vec<u8>,
+    /// Most bytes that are taken.
+    most: usize,
     /// Whether a piece was not taken. What came is then a torn answer, whatever the plugin says.
     is_torn: bool,
 }
 
 impl Answer {
+    /// Takes at most `most` bytes.
+    pub(super) fn of_at_most(most: usize) -> Self {
+        let (bytes, is_torn) = (Vec::new(), false);
+        Self {
+            bytes,
+            most,
+            is_torn,
+        }
+    }
+
     /// A sink that collects here; it must not outlive the borrow.
     pub(super) fn sink(&mut self) -> fb_sink {
         fb_sink {
@@ -146,7 +161,7 @@ unsafe extern "C" fn collect(ctx: *mut c_void, piece: fb_buf) -> fb_status {
     let Some(answer) = (unsafe { ctx.cast::<Answer>().as_mut() }) else {
         return Status::Argument.code();
     };
-    let room = MAX_ANSWER_BYTES.saturating_sub(answer.bytes.len());
+    let room = answer.most.saturating_sub(answer.bytes.len());
     let length = usize::try_from(piece.len).ok();
     let length = length.filter(|length| *length <= room && !answer.is_torn);
     let taken = length.filter(|length| answer.bytes.try_reserve(*length).is_ok());
@@ -488,7 +503,7 @@ mod tests {
 
     #[test]
     fn a_torn_answer_is_no_answer_even_where_the_plugin_reports_success() {
-        let mut answer = Answer::default();
+        let mut answer = Answer::of_at_most(MAX_BINARY_BYTES);
         let sink = answer.sink();
         let write = |bytes: fb_buf| {
             // SAFETY: the sink is live, and no byte is read of a piece that is too long.

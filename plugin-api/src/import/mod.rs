@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::error::{PluginError, Result};
 use crate::export::{Plugin, linked_entry};
 use crate::model::{FitRequest, Learner, LearnerInfo, Model};
-use lend::{Answer, LentEnv, lend_progress};
+use lend::{Answer, LentEnv, MAX_JSON_BYTES, lend_progress};
 
 /// Why an entry does not give a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,12 +243,13 @@ impl ImportedPlugin {
         }
     }
 
-    /// Asks a slot that writes into a sink, and returns what it wrote.
+    /// Asks a slot that writes into a sink, and returns what it wrote, `most` bytes or less.
     fn collect(
         &self,
+        most: usize,
         ask: impl FnOnce(*const fb_sink, &mut fb_error) -> fb_status,
     ) -> Result<Vec<u8>> {
-        let mut answer = Answer::default();
+        let mut answer = Answer::of_at_most(most);
         let mut error = fb_error::new();
         let code = ask(&answer.sink(), &mut error);
         self.check(code, &error)?;
@@ -287,7 +288,7 @@ impl Learner for ImportedLearner {
             .describe
             .ok_or_else(|| PluginError::unsupported("describe"))?;
         let host = self.plugin.host.as_ptr();
-        let json = self.plugin.collect(|sink, error| {
+        let json = self.plugin.collect(MAX_JSON_BYTES, |sink, error| {
             // SAFETY: [any-thread] slot; sink and buffer are lent for the call.
             unsafe { describe(host, sink, error) }
         })?;

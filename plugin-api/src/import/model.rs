@@ -7,7 +7,7 @@
 use std::ptr::{self, NonNull};
 
 use super::ImportedPlugin;
-use super::lend::lend_progress;
+use super::lend::{MAX_BINARY_BYTES, MAX_JSON_BYTES, lend_progress};
 use crate::abi::{
     self, FB_FRAME_REPLAY, FB_OK, FrameSlot, WriteSlot, fb_buf, fb_error, fb_explain_vt, fb_frame,
     fb_incremental_vt, fb_instance, fb_onnx_export_vt, fb_quantiles_vt, fb_status, fb_str,
@@ -83,7 +83,7 @@ impl ImportedModel {
         // SAFETY: the id names this table.
         if let Some(table) = unsafe { self.extension::<fb_explain_vt>(EXPLAIN_ID) } {
             let kinds = match table.kinds {
-                Some(slot) => serde_json::from_slice(&self.written_by(slot)?).map_err(|error| {
+                Some(slot) => serde_json::from_slice(&self.json_of(slot)?).map_err(|error| {
                     PluginError::data(format!("its kinds of importance cannot be read: {error}"))
                         .at(self.plugin.id())
                 })?,
@@ -143,9 +143,14 @@ impl ImportedModel {
         Ok(levels)
     }
 
-    /// Asks a slot that writes into a sink.
-    fn written_by(&self, slot: WriteSlot) -> Result<Vec<u8>> {
-        self.plugin.collect(|sink, error| {
+    /// Asks a slot that writes JSON into a sink.
+    fn json_of(&self, slot: WriteSlot) -> Result<Vec<u8>> {
+        self.written_by(slot, MAX_JSON_BYTES)
+    }
+
+    /// Asks a slot that writes into a sink, `most` bytes or less.
+    fn written_by(&self, slot: WriteSlot, most: usize) -> Result<Vec<u8>> {
+        self.plugin.collect(most, |sink, error| {
             // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
             unsafe { slot(self.instance.as_ptr(), sink, error) }
         })
@@ -196,7 +201,7 @@ impl Model for ImportedModel {
             .model
             .info
             .ok_or_else(|| PluginError::unsupported("info"))?;
-        serde_json::from_slice(&self.written_by(slot)?).map_err(|error| {
+        serde_json::from_slice(&self.json_of(slot)?).map_err(|error| {
             PluginError::data(format!("its model describes itself wrongly: {error}"))
                 .at(self.plugin.id())
         })
@@ -225,7 +230,7 @@ impl Model for ImportedModel {
 
     fn save(&self) -> Result<Vec<u8>> {
         match self.plugin.model.save {
-            Some(slot) => self.written_by(slot),
+            Some(slot) => self.written_by(slot, MAX_BINARY_BYTES),
             None => Ok(Vec::new()),
         }
     }
@@ -235,7 +240,7 @@ impl Model for ImportedModel {
             return Ok(Snapshot::default());
         };
         let mut schema = 0;
-        let bytes = self.plugin.collect(|sink, error| {
+        let bytes = self.plugin.collect(MAX_BINARY_BYTES, |sink, error| {
             // SAFETY: [control] slot; the instance is live, the rest is lent for the call.
             unsafe { slot(self.instance.as_ptr(), sink, &mut schema, error) }
         })?;
@@ -362,7 +367,7 @@ impl OnnxExport for ImportedModel {
     fn to_onnx(&self, opset: u32) -> Result<Vec<u8>> {
         let slot = self.onnx_export.and_then(|table| table.write_onnx);
         let slot = slot.ok_or_else(|| PluginError::unsupported(ONNX_EXPORT_ID))?;
-        self.plugin.collect(|sink, error| {
+        self.plugin.collect(MAX_BINARY_BYTES, |sink, error| {
             // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
             unsafe { slot(self.instance.as_ptr(), opset, sink, error) }
         })
