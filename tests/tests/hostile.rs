@@ -316,6 +316,8 @@ fn a_library_that_lacks_a_symbol_says_which() {
 enum End {
     /// Killed by this signal.
     Signal(i32),
+    /// Killed by SIGSEGV, or by SIGABRT where the run-time of Rust saw the stack's guard page hit.
+    Overflow,
     /// Ended with this code, by the plugin's word and not by the host's.
     Code(i32),
     /// It never ends.
@@ -390,7 +392,7 @@ const NOT_CAUGHT: [(&str, End, &str); 11] = [
     ),
     (
         "stack-overflow",
-        End::Signal(SIGABRT),
+        End::Overflow,
         "there is no stack left to go on with",
     ),
     (
@@ -513,6 +515,7 @@ fn the_page_on_hostile_plugins_has_the_same_table() {
             End::Signal(SIGABRT) => "ends with SIGABRT",
             End::Signal(SIGSEGV) => "ends with SIGSEGV",
             End::Signal(_) => "ends with SIGKILL",
+            End::Overflow => "ends with SIGSEGV or SIGABRT",
             End::Code(_) => "ends with code 0",
             End::Hangs => "hangs",
             End::Damaged => "goes on, damaged",
