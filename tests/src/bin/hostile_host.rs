@@ -6,7 +6,7 @@
 //! or a thread of the plugin still runs), or whatever the plugin made of the process.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fusebox_loader::{LoadOptions, TrustPolicy, discover, find, load};
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{error}");
         return ExitCode::from(REPORTED);
     }
-    let has_output = writeln!(std::io::stdout(), "survived").is_ok();
+    // A write would not tell: the standard library takes a closed output for an empty one.
+    let has_output = Path::new("/proc/self/fd/1").exists();
     if has_output && self::threads() == threads {
         ExitCode::from(SURVIVED)
     } else {
