@@ -9,6 +9,7 @@ CARGO ?= cargo
 PIPELINE ?= configs/pipelines/direction-1h-lightgbm.toml
 OUT ?= out/demo
 PLUGINS := .fusebox/plugins
+KEYS := .fusebox/keys
 FUSEBOX := target/release/fusebox
 
 # `make demo` runs on the simulated market; `make demo DATA=DIR` runs on the candles in DIR.
@@ -48,10 +49,12 @@ reference: need-python ## Regenerate tests/reference/data from the Python refere
 setup: need-cargo need-cc need-python ## Fetch the pinned native libraries into .fusebox/native
 	$(PYTHON) plugins/native/fetch.py
 
-build: setup ## The release binary and the plugins, installed under .fusebox/plugins
+build: setup ## The release binary and the plugins, signed with a key of this machine, under .fusebox
 	$(CARGO) build --release -p fusebox -p fusebox-gbm
-	$(CARGO) run --release --quiet -p fusebox-loader --example package -- \
-	    target/release/libfusebox_gbm.so $(PLUGINS) fb.model/1 fb.learner/1
+	@$(FUSEBOX) --quiet plugin keygen --out $(KEYS) --name local --if-missing
+	@$(FUSEBOX) --quiet plugin trust add $(KEYS)/local.pub --role first-party
+	$(FUSEBOX) plugin pack target/release/libfusebox_gbm.so --out $(PLUGINS) --replace \
+	    --kind fb.model/1 --kind fb.learner/1 --license "MIT OR Apache-2.0" --key $(KEYS)/local.key
 
 clean: ## Remove what the commands above made
 	rm -rf target out .fusebox .venv

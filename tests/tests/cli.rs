@@ -13,7 +13,7 @@ use std::time::Duration;
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 19] = [
     &["doctor"],
     &["data", "import"],
     &["data", "validate"],
@@ -21,6 +21,16 @@ const COMMANDS: [&[&str]; 9] = [
     &["features", "list"],
     &["features", "describe"],
     &["plugin", "list"],
+    &["plugin", "keygen"],
+    &["plugin", "pack"],
+    &["plugin", "sign"],
+    &["plugin", "verify"],
+    &["plugin", "install"],
+    &["plugin", "remove"],
+    &["plugin", "trust", "add"],
+    &["plugin", "trust", "list"],
+    &["plugin", "trust", "remove"],
+    &["plugin", "trust", "revoke"],
     &["run"],
     &["completions"],
 ];

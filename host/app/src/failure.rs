@@ -93,7 +93,8 @@ impl Failure {
         }
     }
 
-    fn message(&self) -> String {
+    /// What went wrong, in one line.
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage(message) => message.clone(),
             Self::Config(error) => error.to_string(),

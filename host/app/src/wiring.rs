@@ -6,11 +6,13 @@
 mod libraries;
 mod plugins;
 mod spec;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fusebox_loader::WorkerOptions;
 use fusebox_services::data::{DataSource, ParquetDirectory, Simulated, SimulatedConfig};
 use fusebox_services::progress::Progress;
 use fusebox_services::training::{
@@ -24,7 +26,8 @@ use crate::config::{ConfigError, Loaded, Problem};
 use crate::failure::Failure;
 
 pub(crate) use libraries::libraries;
-pub(crate) use plugins::{PluginState, plugins};
+pub(crate) use plugins::{PluginState, State, plugins};
+pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
 /// What a run needs to know of the machine.
 #[derive(Debug, Clone)]
@@ -33,6 +36,12 @@ pub(crate) struct EngineSettings {
     pub(crate) plugin_dirs: Vec<PathBuf>,
     /// Where the private copies of loaded plugins lie.
     pub(crate) cache_dir: PathBuf,
+    /// Where is kept what must survive a restart.
+    pub(crate) state_dir: PathBuf,
+    /// Which plugins may run, and where.
+    pub(crate) trust: TrustSettings,
+    /// How worker processes are limited.
+    pub(crate) worker: WorkerOptions,
     /// Configured native libraries by name.
     pub(crate) libraries: BTreeMap<String, PathBuf>,
     variables: Vec<(String, String)>,
@@ -45,6 +54,9 @@ impl EngineSettings {
         Self {
             plugin_dirs: engine.plugin_dirs.iter().map(PathBuf::from).collect(),
             cache_dir: PathBuf::from(&engine.cache_dir),
+            state_dir: PathBuf::from(&engine.state_dir),
+            trust: TrustSettings::new(engine),
+            worker: engine.worker.options(),
             libraries: engine
                 .libraries
                 .iter()

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fusebox_loader::TrustPolicy;
 use serde::Serialize;
 use serde_json::json;
 
@@ -78,7 +79,7 @@ pub(super) fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
         openmp_settings(context),
     ];
     checks.extend(libraries(&settings));
-    checks.extend(plugins(&settings));
+    checks.extend(trust(&settings));
     checks.extend(args.data.as_deref().map(data_directory));
     let is_ok = checks.iter().all(|check| check.state != State::Failed);
     let document = json!({"ok": is_ok, "checks": checks});
@@ -236,8 +237,56 @@ fn libraries(settings: &EngineSettings) -> Vec<Check> {
         .collect()
 }
 
-fn plugins(settings: &EngineSettings) -> Vec<Check> {
-    let plugins = wiring::plugins(settings);
+/// The keyring and the list of revocations, and the plugins under them.
+fn trust(settings: &EngineSettings) -> Vec<Check> {
+    let advice = "repair the file, or name another with `engine.keyring` or `engine.revocations`";
+    let policy = match settings.trust.policy() {
+        Ok(policy) => policy,
+        Err(failure) => {
+            return vec![Check::not_ok(
+                "keyring",
+                State::Failed,
+                failure.message(),
+                advice,
+            )];
+        }
+    };
+    let mut checks = vec![keyring(settings, &policy)];
+    checks.extend(plugins(settings, &policy));
+    checks
+}
+
+fn keyring(settings: &EngineSettings, policy: &TrustPolicy) -> Check {
+    let path = settings.trust.keyring.display();
+    let now = wiring::now_unix_s();
+    let keys = policy.keyring.keys();
+    let revoked = policy.revocations.entries().len();
+    let detail = format!("{path}, {} keys, {revoked} revocations", keys.len());
+    let expired: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.is_expired(now))
+        .map(|key| key.name.as_str())
+        .collect();
+    let unsigned = match policy.unsigned {
+        None => String::new(),
+        Some(tier) => format!("; unsigned plugins run: {tier}"),
+    };
+    if keys.is_empty() && policy.unsigned.is_none() {
+        let advice = "run `make build`, or make a key with `fusebox plugin keygen` and trust it \
+                      with `fusebox plugin trust add`";
+        let detail = format!("{path} holds no key, and unsigned plugins are refused");
+        return Check::not_ok("keyring", State::Warning, detail, advice);
+    }
+    if !expired.is_empty() {
+        let detail = format!("{detail}; expired: {}", expired.join(", "));
+        let advice = "take it out with `fusebox plugin trust remove`";
+        return Check::not_ok("keyring", State::Warning, detail, advice);
+    }
+    Check::ok("keyring", format!("{detail}{unsigned}"))
+}
+
+fn plugins(settings: &EngineSettings, policy: &TrustPolicy) -> Vec<Check> {
+    let plugins = wiring::plugins(settings, policy);
     if plugins.is_empty() {
         let dirs: Vec<String> = settings
             .plugin_dirs
@@ -251,21 +300,30 @@ fn plugins(settings: &EngineSettings) -> Vec<Check> {
             "run `make build`, or name a directory with --plugin-dir",
         )];
     }
-    plugins
-        .into_iter()
-        .map(|plugin| {
-            let name = format!("plugin {}", plugin.id);
-            match plugin.reason {
-                None => Check::ok(&name, format!("{}, {}", plugin.version, plugin.path)),
-                Some(reason) => Check::not_ok(
-                    &name,
-                    State::Failed,
-                    reason,
-                    "install it again, or remove its folder",
-                ),
-            }
-        })
-        .collect()
+    plugins.into_iter().map(plugin).collect()
+}
+
+fn plugin(plugin: wiring::PluginState) -> Check {
+    let name = format!("plugin {}", plugin.id);
+    let reason = plugin.reason.unwrap_or_default();
+    match (plugin.state, plugin.trust) {
+        (wiring::State::Broken, _) => Check::not_ok(
+            &name,
+            State::Failed,
+            reason,
+            "install it again, or remove its folder",
+        ),
+        (wiring::State::Refused, _) => Check::not_ok(
+            &name,
+            State::Failed,
+            format!("{} may not run: {reason}", plugin.version),
+            "see `fusebox plugin trust --help`, or take it out with `fusebox plugin remove`",
+        ),
+        (wiring::State::Ok, trust) => {
+            let why = trust.map(|decision| decision.why).unwrap_or_default();
+            Check::ok(&name, format!("{}, {}, {why}", plugin.version, plugin.path))
+        }
+    }
 }
 
 fn data_directory(dir: &Path) -> Check {

@@ -61,6 +61,7 @@ impl Schema {
         for (known, name) in path.iter().enumerate() {
             match rule.get("properties").and_then(|keys| keys.get(name)) {
                 Some(below) => rule = below,
+                None if value_rule(rule).is_some() => rule = value_rule(rule).unwrap_or(rule),
                 None if takes_any_key(rule) => return Lookup::Free,
                 None if is_table(rule) => return Lookup::Unknown { known },
                 None => return Lookup::NotATable { known, rule },
@@ -182,6 +183,12 @@ fn alternatives(rule: &Value) -> impl Iterator<Item = &Value> {
 #[must_use]
 pub(crate) fn is_table(rule: &Value) -> bool {
     types(rule).contains(&"object")
+}
+
+/// The rule of every value in a table whose keys are free.
+fn value_rule(rule: &Value) -> Option<&Value> {
+    rule.get("additionalProperties")
+        .filter(|below| below.is_object())
 }
 
 fn takes_any_key(rule: &Value) -> bool {

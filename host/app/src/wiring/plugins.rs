@@ -2,11 +2,11 @@
 //!
 //! Listing a plugin reads its package and never runs it.
 
-use std::path::Path;
-
+use fusebox_loader::load::check_library;
+use fusebox_loader::trust::Decision;
 use fusebox_loader::{
-    Discovered, LoadError, LoadOptions, LoadedPlugin, Manifest, TrustPolicy, discover, elf, find,
-    load, manifest,
+    Discovered, Isolation, LoadError, LoadOptions, LoadedPlugin, TrustPolicy, discover, find, load,
+    manifest,
 };
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
@@ -15,7 +15,31 @@ use fusebox_services::training::{PluginId, TrainingPlugin};
 use serde::Serialize;
 
 use super::EngineSettings;
+use super::trust::now_unix_s;
 use crate::failure::Failure;
+
+/// Whether a plugin can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It can.
+    Ok,
+    /// It is sound, and the operator's policy keeps it from running.
+    Refused,
+    /// It is not sound.
+    Broken,
+}
+
+impl State {
+    /// The word for a person.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Broken => "broken",
+        }
+    }
+}
 
 /// A plugin as `fusebox plugin list` shows it.
 #[derive(Debug, Serialize)]
@@ -28,10 +52,14 @@ pub(crate) struct PluginState {
     pub(crate) kinds: Vec<String>,
     /// Version of the contract that it speaks.
     pub(crate) abi: Option<String>,
-    /// `ok` or `broken`.
-    pub(crate) state: &'static str,
-    /// Why it is broken.
+    /// Whether it can run.
+    pub(crate) state: State,
+    /// Why not.
     pub(crate) reason: Option<String>,
+    /// Where its code would run.
+    pub(crate) tier: Option<Isolation>,
+    /// Who vouches for it, and why it runs there.
+    pub(crate) trust: Option<Decision>,
     /// SHA-256 of its library in hexadecimal, as its manifest states it.
     pub(crate) digest: Option<String>,
     /// What it is, in its own words.
@@ -41,16 +69,22 @@ pub(crate) struct PluginState {
 }
 
 /// Every plugin in the plugin directories, each checked as far as that goes without running it.
-pub(crate) fn plugins(settings: &EngineSettings) -> Vec<PluginState> {
+pub(crate) fn plugins(settings: &EngineSettings, policy: &TrustPolicy) -> Vec<PluginState> {
     let packages = discover(&settings.plugin_dirs);
-    packages.iter().map(state).collect()
+    packages.iter().map(|one| state(one, policy)).collect()
 }
 
-fn state(package: &Discovered) -> PluginState {
+fn state(package: &Discovered, policy: &TrustPolicy) -> PluginState {
     let manifest = package.state.as_ref().ok();
-    let reason = match &package.state {
-        Ok(manifest) => fault(package, manifest),
-        Err(error) => Some(error.to_string()),
+    let (state, trust, reason) = match judge(package, policy) {
+        Ok(decision) => (State::Ok, Some(decision), None),
+        Err(LoadError::Trust(error)) => {
+            let reasons = error.refusals.iter().map(ToString::to_string);
+            let reason = reasons.collect::<Vec<String>>().join("; ");
+            (State::Refused, None, Some(reason))
+        }
+        Err(LoadError::Broken { source, .. }) => (State::Broken, None, Some(source.to_string())),
+        Err(error) => (State::Broken, None, Some(error.to_string())),
     };
     let artifact = manifest.and_then(|one| one.artifact.get(&manifest::host_target()));
     PluginState {
@@ -58,34 +92,27 @@ fn state(package: &Discovered) -> PluginState {
         version: package.version.clone(),
         kinds: manifest.map(|one| one.kind.clone()).unwrap_or_default(),
         abi: manifest.map(|one| one.abi.clone()),
-        state: if reason.is_none() { "ok" } else { "broken" },
+        state,
         reason,
+        tier: trust.as_ref().map(|decision| decision.tier),
+        trust,
         digest: artifact.map(|one| one.sha256.clone()),
         description: manifest.and_then(|one| one.description.clone()),
         path: package.path.display().to_string(),
     }
 }
 
-/// What is wrong with the library of a package whose manifest is fine.
-fn fault(package: &Discovered, manifest: &Manifest) -> Option<String> {
-    let target = manifest::host_target();
-    let Some(artifact) = manifest.artifact.get(&target) else {
-        return Some(format!("it has no library for {target}"));
-    };
-    check_library(&package.path.join(&artifact.path), &artifact.sha256).err()
-}
-
-fn check_library(path: &Path, stated: &str) -> Result<(), String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let found = super::sha256(&bytes);
-    if found != stated {
-        return Err(format!(
-            "its library has sha256 {found}, its manifest states {stated}; install it again"
-        ));
+/// Whether a package is sound and may run. A package that is not sound is told as that, whoever
+/// signed it.
+fn judge(package: &Discovered, policy: &TrustPolicy) -> Result<Decision, LoadError> {
+    let limit = policy.max_package_bytes();
+    package.manifest()?;
+    let decision = policy.judge(package, now_unix_s());
+    // What is too large is not read.
+    if package.bytes() <= limit {
+        check_library(package, limit)?;
     }
-    elf::inspect(&bytes, path)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    decision
 }
 
 /// The plugin that a run asks for.
@@ -108,10 +135,9 @@ pub(super) fn load_chosen(
     let packages = discover(&settings.plugin_dirs);
     let package = find(&packages, &choice.id, choice.version.as_deref());
     let package = package.map_err(|error| missing(error, settings))?;
-    let loaded = load(
-        package,
-        &LoadOptions::new(&settings.cache_dir).with_trust(TrustPolicy::trusting()),
-    );
+    let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);
+    options.worker = settings.worker.clone();
+    let loaded = load(package, &options);
     let loaded = loaded.map_err(anyhow::Error::from)?;
     Ok(RunPlugin {
         learner: loaded.learner(),

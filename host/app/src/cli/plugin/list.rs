@@ -1,6 +1,7 @@
 //! `fusebox plugin list`: which plugins there are.
 
 use clap::Args;
+use fusebox_loader::trust::Decision;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
@@ -10,7 +11,8 @@ use crate::wiring::{self, PluginState};
 /// List the plugins that are found, with the reason where one is broken
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A broken plugin is shown with its reason and is no failure of this command.
+A plugin that is broken, or that the operator's policy refuses, is shown with its reason and is no
+failure of this command.
 
 Examples:
   fusebox plugin list
@@ -22,7 +24,7 @@ pub(crate) struct ListArgs {
 
 pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<(), Failure> {
     let settings = engine_settings(&args.engine, context)?;
-    let plugins = wiring::plugins(&settings);
+    let plugins = wiring::plugins(&settings, &settings.trust.policy()?);
     context.output.show(&plugins, || text(&plugins, &settings))
 }
 
@@ -38,20 +40,33 @@ fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
             dirs.join(", ")
         );
     }
-    let mut table = table(&["id", "version", "kinds", "ABI", "state", "digest or reason"]);
+    let titles = [
+        "id",
+        "version",
+        "kinds",
+        "ABI",
+        "tier",
+        "trust",
+        "state",
+        "digest or reason",
+    ];
+    let mut table = table(&titles);
+    let dash = || "-".to_owned();
     for plugin in plugins {
         let short = |digest: &String| digest.chars().take(16).collect::<String>();
         table.add_row([
             plugin.id.clone(),
             plugin.version.clone(),
             plugin.kinds.join(", "),
-            plugin.abi.clone().unwrap_or_else(|| "-".to_owned()),
-            plugin.state.to_owned(),
+            plugin.abi.clone().unwrap_or_else(dash),
+            plugin.tier.map_or_else(dash, |tier| tier.to_string()),
+            plugin.trust.as_ref().map_or_else(dash, Decision::signer),
+            plugin.state.word().to_owned(),
             plugin
                 .reason
                 .clone()
                 .or_else(|| plugin.digest.as_ref().map(short))
-                .unwrap_or_else(|| "-".to_owned()),
+                .unwrap_or_else(dash),
         ]);
     }
     table.to_string()

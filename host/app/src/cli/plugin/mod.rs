@@ -1,20 +1,59 @@
 //! `fusebox plugin`: one file per command.
 
+mod install;
+mod keygen;
+mod keys;
 mod list;
+mod pack;
+mod remove;
+mod sign;
+mod trust;
+mod verify;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
 use super::Context;
 use crate::failure::Failure;
+use crate::wiring::EngineSettings;
 
-/// Plugins: list
+/// Plugins: list, pack, sign, verify, install, remove, trust
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     List(list::ListArgs),
+    Keygen(keygen::KeygenArgs),
+    Pack(pack::PackArgs),
+    Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
+    Install(install::InstallArgs),
+    Remove(remove::RemoveArgs),
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
 }
 
 pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failure> {
     match command {
         PluginCommand::List(args) => list::run(&args, context),
+        PluginCommand::Keygen(args) => keygen::run(&args, context),
+        PluginCommand::Pack(args) => pack::run(&args, context),
+        PluginCommand::Sign(args) => sign::run(&args, context),
+        PluginCommand::Verify(args) => verify::run(&args, context),
+        PluginCommand::Install(args) => install::run(&args, context),
+        PluginCommand::Remove(args) => remove::run(&args, context),
+        PluginCommand::Trust(command) => trust::run(&command, context),
     }
+}
+
+/// The plugin directory that packages are written to: the first one.
+fn plugin_root(settings: &EngineSettings) -> Result<&Path, Failure> {
+    let first = settings.plugin_dirs.first();
+    first.map(std::path::PathBuf::as_path).ok_or_else(|| {
+        Failure::Usage("there is no plugin directory; name one with --plugin-dir".to_owned())
+    })
+}
+
+/// What is asked for cannot be done.
+fn refused(message: String) -> Failure {
+    Failure::Refused(anyhow::anyhow!(message))
 }

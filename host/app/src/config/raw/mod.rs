@@ -7,10 +7,12 @@
 
 mod data;
 mod learning;
+mod plugins;
 mod trading;
 
 use std::collections::BTreeMap;
 
+use fusebox_loader::trust::DEFAULT_MAX_PACKAGE_MB;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ pub(crate) use learning::{
     RawAmbiguity, RawEvaluation, RawFeatures, RawLabelKind, RawLabels, RawModel, RawSplit,
     RawSplitKind, RawWeighting,
 };
+pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
 pub(crate) use trading::{RawExecution, RawPortfolio, RawRisk, RawStrategy};
 
 /// A whole configuration.
@@ -84,6 +87,24 @@ pub(crate) struct RawEngine {
     pub(crate) plugin_dirs: Vec<String>,
     /// Where the private copies of loaded plugins lie; relative to the working directory.
     pub(crate) cache_dir: String,
+    /// Where is kept what must survive a restart, such as the highest version of each plugin that
+    /// was in use; relative to the working directory.
+    pub(crate) state_dir: String,
+    /// The keyring: whose signatures of plugins count; relative to the working directory.
+    pub(crate) keyring: String,
+    /// The list of plugins, digests and keys that are revoked; relative to the working directory.
+    pub(crate) revocations: String,
+    /// Where plugins run that no key of the keyring signed.
+    pub(crate) unsigned: RawUnsigned,
+    /// The weakest isolation of every plugin. A manifest or a vendor's key can only raise it.
+    pub(crate) isolation: RawIsolation,
+    /// The same for single plugins, by id, such as `"com.example.ema" = "worker"`.
+    pub(crate) isolation_of: BTreeMap<String, RawIsolation>,
+    /// Largest package of a plugin, all its files together, MiB.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub(crate) max_package_mb: u64,
+    /// How worker processes are limited.
+    pub(crate) worker: RawWorker,
     /// Native libraries by name, such as `lightgbm = "/path/to/lib_lightgbm.so"`. Those not named
     /// here are looked for in the environment, in `.fusebox/native` and on the system.
     pub(crate) libraries: BTreeMap<String, String>,
@@ -96,6 +117,14 @@ impl Default for RawEngine {
         Self {
             plugin_dirs: vec![".fusebox/plugins".to_owned()],
             cache_dir: ".fusebox/cache".to_owned(),
+            state_dir: ".fusebox/state".to_owned(),
+            keyring: KEYRING.to_owned(),
+            revocations: REVOCATIONS.to_owned(),
+            unsigned: RawUnsigned::Refuse,
+            isolation: RawIsolation::InProcess,
+            isolation_of: BTreeMap::new(),
+            max_package_mb: DEFAULT_MAX_PACKAGE_MB,
+            worker: RawWorker::default(),
             libraries: BTreeMap::new(),
             log: RawLogLevel::Warn,
         }
