@@ -439,8 +439,33 @@ pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     Some(unsafe { copy.assume_init() })
 }
 
+/// A struct of the other side: itself where it reaches as far as this side knows, else its copy by
+/// [`read`] in `room`. What a prediction reads passes here, because a copy of what was written a
+/// moment ago waits for the writes.
+///
+/// # Safety
+/// As for [`read`]; the struct stays unchanged for `'a`.
+#[must_use]
+#[inline]
+pub unsafe fn view<'a, T: Copy>(from: *const T, room: &'a mut Option<T>) -> Option<&'a T> {
+    if from.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's struct begins with its size.
+    let size = unsafe { from.cast::<u32>().read_unaligned() };
+    if size as usize >= size_of::<T>() && from.is_aligned() {
+        // SAFETY: the caller's struct is as large as `T`, made of what any bits are valid for, and
+        // stays unchanged.
+        return Some(unsafe { &*from });
+    }
+    // SAFETY: as the caller guarantees.
+    *room = unsafe { read(from) };
+    room.as_ref()
+}
+
 /// Whether `len` elements at `ptr` can exist at all: none do at NULL, at an address that is not
 /// aligned to their type, and beyond what memory can hold.
+#[inline]
 fn can_exist<T>(ptr: *const T, len: u64) -> bool {
     let most = isize::MAX as usize / size_of::<T>().max(1);
     len != 0 && len <= most as u64 && !ptr.is_null() && ptr.is_aligned()
@@ -452,6 +477,7 @@ fn can_exist<T>(ptr: *const T, len: u64) -> bool {
 /// # Safety
 /// `ptr` is NULL or points to `len` elements that live and stay unchanged for `'a`.
 #[must_use]
+#[inline]
 pub unsafe fn elements<'a, T>(ptr: *const T, len: u64) -> &'a [T] {
     if !can_exist(ptr, len) {
         return &[];
@@ -460,11 +486,47 @@ pub unsafe fn elements<'a, T>(ptr: *const T, len: u64) -> &'a [T] {
     unsafe { slice::from_raw_parts(ptr, len as usize) }
 }
 
+/// All `len` elements at `ptr`; `None` where they cannot exist. Unlike [`elements`], whose answer
+/// has two lengths, this leaves the caller one path on which the length is `len`.
+///
+/// # Safety
+/// `ptr` is NULL or points to `len` elements that live and stay unchanged for `'a`.
+#[must_use]
+#[inline]
+pub unsafe fn all<'a, T>(ptr: *const T, len: u64) -> Option<&'a [T]> {
+    if len == 0 {
+        return Some(&[]);
+    }
+    if !can_exist(ptr, len) {
+        return None;
+    }
+    // SAFETY: the caller guarantees `len` live elements.
+    Some(unsafe { slice::from_raw_parts(ptr, len as usize) })
+}
+
+/// All `len` elements at `ptr`, writable; `None` where [`all`] gives none.
+///
+/// # Safety
+/// `ptr` is NULL or points to `len` elements that live for `'a` and are used by nobody else.
+#[must_use]
+#[inline]
+pub unsafe fn all_mut<'a, T>(ptr: *mut T, len: u64) -> Option<&'a mut [T]> {
+    if len == 0 {
+        return Some(&mut []);
+    }
+    if !can_exist(ptr.cast_const(), len) {
+        return None;
+    }
+    // SAFETY: the caller guarantees `len` live elements without another user.
+    Some(unsafe { slice::from_raw_parts_mut(ptr, len as usize) })
+}
+
 /// The elements at `ptr`, writable; none where [`elements`] gives none.
 ///
 /// # Safety
 /// `ptr` is NULL or points to `len` elements that live for `'a` and are used by nobody else.
 #[must_use]
+#[inline]
 pub unsafe fn elements_mut<'a, T>(ptr: *mut T, len: u64) -> &'a mut [T] {
     if !can_exist(ptr.cast_const(), len) {
         return &mut [];
@@ -613,6 +675,37 @@ mod tests {
         assert!(unsafe { elements(bytes.wrapping_add(1).cast::<f32>(), 1) }.is_empty());
         // SAFETY: NULL has no elements.
         assert!(unsafe { elements_mut(std::ptr::null_mut::<u8>(), 3) }.is_empty());
+        // SAFETY: both values are live.
+        assert_eq!(unsafe { all(whole, 2) }, Some(&values[..]));
+        // SAFETY: no element is taken.
+        assert_eq!(unsafe { all::<f32>(std::ptr::null(), 0) }, Some(&[][..]));
+        // SAFETY: no element is taken where the length cannot be true.
+        assert!(unsafe { all(whole, u64::MAX) }.is_none());
+        // SAFETY: NULL has no elements.
+        assert!(unsafe { all_mut(std::ptr::null_mut::<u8>(), 3) }.is_none());
+    }
+
+    #[test]
+    fn a_struct_is_borrowed_where_it_is_whole_and_copied_where_it_is_not() {
+        let mut sink = fb_sink {
+            size: size::<fb_sink>(),
+            reserved: 7,
+            ctx: std::ptr::dangling_mut(),
+            write: None,
+        };
+        let (mut room, place) = (None, &raw const sink);
+        // SAFETY: the struct is live and as large as it says.
+        let seen = unsafe { view(place, &mut room) }.unwrap();
+        assert!(std::ptr::eq(seen, place) && seen.reserved == 7);
+        sink.size = 8;
+        // SAFETY: the struct is live and larger than it says.
+        let seen = unsafe { view(&raw const sink, &mut room) }.unwrap();
+        assert!(seen.reserved == 7 && seen.ctx.is_null());
+        // SAFETY: NULL is no struct.
+        assert!(unsafe { view::<fb_sink>(std::ptr::null(), &mut room) }.is_none());
+        sink.size = 3;
+        // SAFETY: the struct is live and larger than it says.
+        assert!(unsafe { view(&raw const sink, &mut room) }.is_none());
     }
 
     #[test]

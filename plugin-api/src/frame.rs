@@ -2,7 +2,8 @@
 //!
 //! The memory on both sides is the host's. A row is a window of steps, oldest first; windows may
 //! overlap in memory, so a sequence model reads the host's matrix without a copy. Building and
-//! reading a frame never allocates.
+//! reading a frame never allocates, and everything on the way of a prediction is inline: a frame
+//! that is handed through memory costs several times what a small model does.
 
 use crate::error::{PluginError, Result};
 
@@ -28,6 +29,7 @@ pub struct FrameShape {
 impl FrameShape {
     /// `rows` single-step rows of `columns`, tightly packed.
     #[must_use]
+    #[inline]
     pub const fn dense(rows: usize, columns: usize, output_columns: usize) -> Self {
         Self {
             rows,
@@ -43,6 +45,7 @@ impl FrameShape {
     /// `rows` windows of `window` steps over a tightly packed matrix, each one step later than the
     /// one before it.
     #[must_use]
+    #[inline]
     pub const fn sliding(rows: usize, window: usize, columns: usize, outputs: usize) -> Self {
         Self {
             window,
@@ -52,6 +55,7 @@ impl FrameShape {
 
     /// Elements from the first input value to one past the last; `None` on overflow.
     #[must_use]
+    #[inline]
     pub fn input_len(&self) -> Option<usize> {
         if self.rows == 0 {
             return Some(0);
@@ -63,6 +67,7 @@ impl FrameShape {
 
     /// Elements from the first output value to one past the last; `None` on overflow.
     #[must_use]
+    #[inline]
     pub fn output_len(&self) -> Option<usize> {
         if self.rows == 0 {
             return Some(0);
@@ -71,6 +76,7 @@ impl FrameShape {
         rows.checked_add(self.output_columns)
     }
 
+    #[inline]
     fn problem(&self, input: usize, output: usize) -> Option<&'static str> {
         let needs = (self.input_len(), self.output_len());
         if self.window == 0 {
@@ -99,12 +105,14 @@ pub struct Window<'a> {
 impl<'a> Window<'a> {
     /// Number of steps.
     #[must_use]
+    #[inline]
     pub fn steps(&self) -> usize {
         self.shape.window
     }
 
     /// The features of step `step`, 0 being the oldest.
     #[must_use]
+    #[inline]
     pub fn step(&self, step: usize) -> &'a [f32] {
         let start = step * self.shape.step_stride;
         &self.values[start..start + self.shape.columns]
@@ -112,12 +120,14 @@ impl<'a> Window<'a> {
 
     /// The features of the newest step.
     #[must_use]
+    #[inline]
     pub fn newest(&self) -> &'a [f32] {
         self.step(self.shape.window - 1)
     }
 
     /// The whole window as `steps x columns` where the steps lie back to back.
     #[must_use]
+    #[inline]
     pub fn as_matrix(&self) -> Option<&'a [f32]> {
         let packed = self.shape.window == 1 || self.shape.step_stride == self.shape.columns;
         packed.then_some(self.values)
@@ -130,11 +140,11 @@ pub struct Frame<'a> {
     shape: FrameShape,
     input: &'a [f32],
     output: &'a mut [f32],
-    event_ns: Option<i64>,
-    deadline_ns: Option<u64>,
-    row_event_ns: Option<&'a [i64]>,
-    symbols: Option<&'a [u32]>,
-    replay: bool,
+    pub(crate) event_ns: Option<i64>,
+    pub(crate) deadline_ns: Option<u64>,
+    pub(crate) row_event_ns: Option<&'a [i64]>,
+    pub(crate) symbols: Option<&'a [u32]>,
+    pub(crate) replay: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -142,9 +152,10 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// `E_ARG` where a slice is shorter than the shape says, or output rows or steps overlap.
+    #[inline]
     pub fn new(input: &'a [f32], output: &'a mut [f32], shape: FrameShape) -> Result<Self> {
         if let Some(problem) = shape.problem(input.len(), output.len()) {
-            return Err(PluginError::argument(problem));
+            return Err(refused(problem));
         }
         Ok(Self {
             shape,
@@ -160,6 +171,7 @@ impl<'a> Frame<'a> {
 
     /// States the close time of the newest bar; absent in batch prediction.
     #[must_use]
+    #[inline]
     pub fn with_event_ns(mut self, event_ns: i64) -> Self {
         self.event_ns = Some(event_ns);
         self
@@ -167,12 +179,14 @@ impl<'a> Frame<'a> {
 
     /// States when the answer is due, on the host's monotonic clock.
     #[must_use]
+    #[inline]
     pub fn with_deadline_ns(mut self, deadline_ns: u64) -> Self {
         self.deadline_ns = Some(deadline_ns);
         self
     }
 
     /// Changes when the answer is due; `None` is no deadline.
+    #[inline]
     pub fn set_deadline_ns(&mut self, deadline_ns: Option<u64>) {
         self.deadline_ns = deadline_ns;
     }
@@ -181,6 +195,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// `E_ARG` where `output` is shorter than that, or its rows overlap.
+    #[inline]
     pub fn redirected<'b>(
         &'b self,
         output: &'b mut [f32],
@@ -203,6 +218,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// `E_ARG` where the length is not the number of rows.
+    #[inline]
     pub fn with_row_event_ns(mut self, times: &'a [i64]) -> Result<Self> {
         self.check_rows("row_event_ns", times.len())?;
         self.row_event_ns = Some(times);
@@ -213,6 +229,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// `E_ARG` where the length is not the number of rows.
+    #[inline]
     pub fn with_symbols(mut self, symbols: &'a [u32]) -> Result<Self> {
         self.check_rows("symbols", symbols.len())?;
         self.symbols = Some(symbols);
@@ -221,6 +238,7 @@ impl<'a> Frame<'a> {
 
     /// Marks the rows as history that rebuilds state: the outputs are thrown away.
     #[must_use]
+    #[inline]
     pub fn with_replay(mut self, replay: bool) -> Self {
         self.replay = replay;
         self
@@ -238,30 +256,41 @@ impl<'a> Frame<'a> {
 
     /// The layout.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> FrameShape {
         self.shape
     }
 
+    /// The layout where it lies.
+    #[inline]
+    pub(crate) fn layout(&self) -> &FrameShape {
+        &self.shape
+    }
+
     /// Number of rows.
     #[must_use]
+    #[inline]
     pub fn rows(&self) -> usize {
         self.shape.rows
     }
 
     /// Features per step.
     #[must_use]
+    #[inline]
     pub fn columns(&self) -> usize {
         self.shape.columns
     }
 
     /// Values to write per row.
     #[must_use]
+    #[inline]
     pub fn output_columns(&self) -> usize {
         self.shape.output_columns
     }
 
     /// The window of a row.
     #[must_use]
+    #[inline]
     pub fn row(&self, row: usize) -> Window<'a> {
         let start = row * self.shape.row_stride;
         let len = (self.shape.window - 1) * self.shape.step_stride + self.shape.columns;
@@ -273,18 +302,24 @@ impl<'a> Frame<'a> {
 
     /// The newest step's features of a row.
     #[must_use]
+    #[inline]
     pub fn features(&self, row: usize) -> &'a [f32] {
-        self.row(row).newest()
+        // The newest step alone, rather than a window around it.
+        let newest = (self.shape.window - 1) * self.shape.step_stride;
+        let start = row * self.shape.row_stride + newest;
+        &self.input[start..start + self.shape.columns]
     }
 
     /// The whole input, from the first value to the end of the last row; rows lie
     /// [`FrameShape::row_stride`] apart.
     #[must_use]
+    #[inline]
     pub fn input(&self) -> &'a [f32] {
         self.input
     }
 
     /// Where the answers of a row go.
+    #[inline]
     pub fn output_row_mut(&mut self, row: usize) -> &mut [f32] {
         let start = row * self.shape.output_stride;
         &mut self.output[start..start + self.shape.output_columns]
@@ -292,6 +327,7 @@ impl<'a> Frame<'a> {
 
     /// The answers of a row, as written so far.
     #[must_use]
+    #[inline]
     pub fn output_row(&self, row: usize) -> &[f32] {
         let start = row * self.shape.output_stride;
         &self.output[start..start + self.shape.output_columns]
@@ -299,36 +335,42 @@ impl<'a> Frame<'a> {
 
     /// The whole output block; rows lie [`FrameShape::output_stride`] apart, and what lies between
     /// them belongs to the host and must stay as it is.
+    #[inline]
     pub fn output_mut(&mut self) -> &mut [f32] {
         self.output
     }
 
     /// Close time of the newest bar, nanoseconds since the epoch; `None` in batch prediction.
     #[must_use]
+    #[inline]
     pub fn event_ns(&self) -> Option<i64> {
         self.event_ns
     }
 
     /// When the answer is due, on the host's monotonic clock.
     #[must_use]
+    #[inline]
     pub fn deadline_ns(&self) -> Option<u64> {
         self.deadline_ns
     }
 
     /// Close time of every row's newest bar, where the host states it.
     #[must_use]
+    #[inline]
     pub fn row_event_ns(&self) -> Option<&'a [i64]> {
         self.row_event_ns
     }
 
     /// Symbol of every row, where the host states it.
     #[must_use]
+    #[inline]
     pub fn symbols(&self) -> Option<&'a [u32]> {
         self.symbols
     }
 
     /// Whether the rows are history that rebuilds state; the outputs are thrown away.
     #[must_use]
+    #[inline]
     pub fn is_replay(&self) -> bool {
         self.replay
     }
@@ -337,6 +379,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// `E_ARG` naming what was expected and what came.
+    #[inline]
     pub fn expect(&self, columns: usize, window: usize, output_columns: usize) -> Result<()> {
         let expected = (columns, window, output_columns);
         let found = (
@@ -347,12 +390,27 @@ impl<'a> Frame<'a> {
         if self.shape.rows == 0 || expected == found {
             return Ok(());
         }
-        Err(PluginError::argument(format!(
-            "the model takes {columns} features x {window} steps and writes {output_columns} \
-             values; the frame has {} x {} and room for {}",
-            found.0, found.1, found.2
-        )))
+        Err(unexpected(expected, found))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn refused(problem: &'static str) -> PluginError {
+    PluginError::argument(problem)
+}
+
+#[cold]
+#[inline(never)]
+fn unexpected(
+    (columns, window, output_columns): (usize, usize, usize),
+    found: (usize, usize, usize),
+) -> PluginError {
+    PluginError::argument(format!(
+        "the model takes {columns} features x {window} steps and writes {output_columns} values; \
+         the frame has {} x {} and room for {}",
+        found.0, found.1, found.2
+    ))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::ports::JournalSink;
 use fusebox_engine::risk::{Refusal, RiskConfig};
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::strategy::StrategyConfig;
+use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId, TimeFrame, Timestamp};
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -37,6 +37,7 @@ fn config() -> SessionConfig {
             minimum_holding_bars: 0,
             minimum_confidence: None,
             allow_short: false,
+            fail_safe: FailSafe::Flatten,
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::execution::Fill;
 use crate::journal::JournalError;
 use crate::portfolio::{Portfolio, Trade};
-use crate::ports::{JournalSink, SignalError, SignalSource};
+use crate::ports::{Answers, JournalSink, SignalError, SignalSource};
 use crate::risk::Refusal;
 use crate::session::{
     EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput,
@@ -188,14 +188,18 @@ pub fn run_backtest(
     })?;
     let initial_cash = session.portfolio().initial_cash();
     let mut result = BacktestResult::empty(initial_cash, market.series().len());
-    let mut predictions = Vec::new();
+    let mut answers = Answers::default();
     for (closed_at, bars) in steps_within(market, signals.range()) {
-        predictions.clear();
-        signals.predict(closed_at, &bars, &mut predictions)?;
+        answers.clear();
+        signals.predict(closed_at, &bars, &mut answers)?;
+        while let Some(added) = signals.models().get(session.models().len()) {
+            session.add_model(added.clone(), journal)?;
+        }
         let input = StepInput {
             closed_at,
             bars: &bars,
-            predictions: &predictions,
+            predictions: &answers.predictions,
+            failures: &answers.failures,
         };
         let report = session.step(&input, journal)?;
         result.equity.push(report.point);

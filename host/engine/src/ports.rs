@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::execution::Outcome;
-use crate::fusion::{ModelInfo, Prediction};
+use crate::fusion::{ModelInfo, Prediction, PredictionFailure};
 use crate::journal::{JournalEntry, JournalError};
 use crate::risk::ApprovedOrder;
 use crate::types::{Bar, Cash, Timestamp};
@@ -21,10 +21,27 @@ pub struct SignalError {
     pub message: String,
 }
 
+/// What models made of one closing time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answers {
+    /// The predictions, in any order.
+    pub predictions: Vec<Option<Prediction>>,
+    /// Who failed, for which symbol. A model that has nothing to say yet is in neither list.
+    pub failures: Vec<PredictionFailure>,
+}
+
+impl Answers {
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.predictions.clear();
+        self.failures.clear();
+    }
+}
+
 /// Where predictions come from: a table made before, or models that run now.
 pub trait SignalSource {
     /// The models behind the predictions; a [`ModelRef`](crate::fusion::ModelRef) is a position
-    /// here.
+    /// here. Models may be added at the end while a session runs; none ever changes or goes.
     fn models(&self) -> &[ModelInfo];
 
     /// The first and the last closing time with predictions, both included; `None` where they are
@@ -33,16 +50,18 @@ pub trait SignalSource {
         None
     }
 
-    /// Appends the predictions made at `closed_at` to `predictions`, from bars that have closed by
-    /// then.
+    /// Appends the predictions made at `closed_at` from bars that have closed by then, and the
+    /// failures of models, to `answers`.
     ///
     /// # Errors
-    /// [`SignalError`] where a model could not be asked. Having no prediction is not an error.
+    /// [`SignalError`] where the source itself is broken and the run cannot go on. A model that
+    /// failed is in [`Answers::failures`], for the strategy's fail-safe; having no prediction is
+    /// neither.
     fn predict(
         &mut self,
         closed_at: Timestamp,
         bars: &[Option<&Bar>],
-        predictions: &mut Vec<Option<Prediction>>,
+        answers: &mut Answers,
     ) -> Result<(), SignalError>;
 }
 

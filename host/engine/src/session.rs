@@ -11,18 +11,19 @@
 
 mod config;
 mod decide;
+mod models;
 mod settle;
 
 use std::collections::BTreeMap;
 
 use crate::execution::{Expiry, Fill, Order, SimulatedBroker};
-use crate::fusion::{Fusion, FusionError, ModelInfo, Prediction};
+use crate::fusion::{Fusion, FusionError, ModelInfo, ModelRef, Prediction, PredictionFailure};
 use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
 use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
 use crate::ports::{Broker, JournalSink};
 use crate::problem::{Problem, lines};
 use crate::risk::{Breaker, Refusal, RiskDesk, RiskSetup};
-use crate::strategy::Strategy;
+use crate::strategy::{FailSafe, Strategy};
 use crate::types::{Bar, Cash, MoneyError, Price, SymbolId, TimeFrame, Timestamp};
 
 pub use config::SessionConfig;
@@ -100,6 +101,9 @@ pub struct StepInput<'a> {
     pub bars: &'a [Option<&'a Bar>],
     /// The predictions made now, in any order; several of one symbol where several models answer.
     pub predictions: &'a [Option<Prediction>],
+    /// Models that failed to answer. A symbol that no other model answers for gets what
+    /// [`FailSafe`] says; a symbol in neither list has nothing to say and is left as it is.
+    pub failures: &'a [PredictionFailure],
 }
 
 /// The account at one closing time.
@@ -143,8 +147,8 @@ pub struct Session {
     config_digest: String,
     symbols: Vec<String>,
     time_frame: TimeFrame,
-    models: Vec<ModelInfo>,
-    activated: Vec<bool>,
+    models: models::Models,
+    fail_safe: FailSafe,
     allow_short: bool,
 
     strategy: Box<dyn Strategy>,
@@ -171,6 +175,7 @@ struct Buffers {
     fills: Vec<Fill>,
     trades: Vec<Trade>,
     gathered: Vec<Vec<Prediction>>,
+    failed: Vec<Option<ModelRef>>,
     intents: Vec<decide::Intent>,
     closes: Vec<Option<Price>>,
 }
@@ -203,7 +208,7 @@ impl Session {
             return Err(SetupError::Config(problems));
         }
         let mut fusion = config.fusion.build();
-        for (model, info) in (0..).map(crate::fusion::ModelRef).zip(&setup.models) {
+        for (model, info) in (0..).map(ModelRef).zip(&setup.models) {
             fusion.add_model(model, info)?;
         }
         let desk = RiskDesk::new(&RiskSetup {
@@ -226,8 +231,8 @@ impl Session {
             config_digest: setup.config_digest,
             symbols: setup.symbols,
             time_frame: setup.time_frame,
-            activated: vec![false; setup.models.len()],
-            models: setup.models,
+            models: models::Models::new(setup.models, count),
+            fail_safe: config.strategy.fail_safe,
             allow_short: config.portfolio.allow_short,
             closed_at: None,
             next_seq: 0,
@@ -380,20 +385,7 @@ impl Session {
             });
             self.buffers.closes.push(close);
         }
-        for prediction in input.predictions.iter().flatten() {
-            if prediction.symbol.index() >= self.symbols.len() {
-                problems.push(format!("there is no symbol {}", prediction.symbol.0));
-            }
-            if prediction.model.index() >= self.models.len() {
-                problems.push(format!("there is no model {}", prediction.model.0));
-            }
-            if prediction.closed_at > input.closed_at {
-                problems.push(format!(
-                    "a prediction is from the future, {}",
-                    prediction.closed_at
-                ));
-            }
-        }
+        self.check_answers(input, &mut problems);
         if problems.is_empty() {
             return Ok(());
         }
@@ -414,7 +406,7 @@ impl Session {
             symbols: self.symbols.clone(),
             time_frame: self.time_frame,
             initial_cash: self.portfolio.initial_cash(),
-            models: self.models.clone(),
+            models: self.models().to_vec(),
         };
         self.record(at, started, journal)
     }

@@ -19,14 +19,22 @@ use crate::error::{PluginError, Result, Status};
 use crate::frame::{Frame, FrameShape};
 use crate::model::{Metric, Progress};
 
-/// The safe frame over a lent one.
+/// The safe frame over a lent one; `room` is for a frame of an older host.
 ///
 /// # Safety
 /// `frame` is NULL or a live frame as large as it says, whose memory is the callee's for `'a`.
-pub(super) unsafe fn lend_frame<'a>(frame: *const fb_frame) -> Result<Frame<'a>> {
+#[expect(
+    clippy::inline_always,
+    reason = "a frame that is returned through memory costs more than a small model"
+)]
+#[inline(always)]
+pub(super) unsafe fn lend_frame<'a>(
+    frame: *const fb_frame,
+    room: &'a mut Option<fb_frame>,
+) -> Result<Frame<'a>> {
     // SAFETY: the caller guarantees NULL or a live frame.
-    let frame = unsafe { abi::read(frame) };
-    let frame = frame.ok_or_else(|| PluginError::argument("the frame is NULL"))?;
+    let frame = unsafe { abi::view(frame, room) };
+    let frame = frame.ok_or_else(|| unusable("the frame is NULL"))?;
     let shape = FrameShape {
         rows: frame.rows as usize,
         window: frame.window as usize,
@@ -36,29 +44,38 @@ pub(super) unsafe fn lend_frame<'a>(frame: *const fb_frame) -> Result<Frame<'a>>
         output_columns: frame.output_cols as usize,
         output_stride: frame.output_stride as usize,
     };
-    let too_large = || PluginError::argument("the frame is larger than memory");
+    let too_large = || unusable("the frame is larger than memory");
     let input = shape.input_len().ok_or_else(too_large)? as u64;
     let output = shape.output_len().ok_or_else(too_large)? as u64;
     // SAFETY: the input reaches as far as the strides say.
-    let input = unsafe { abi::elements(frame.input, input) };
+    let input = unsafe { abi::all(frame.input, input) };
+    let input = input.ok_or_else(|| unusable("the frame has no input, or not a whole one"))?;
     // SAFETY: the output reaches as far as the strides say and is the callee's for the call.
-    let output = unsafe { abi::elements_mut(frame.output, output) };
+    let output = unsafe { abi::all_mut(frame.output, output) };
+    let output = output.ok_or_else(|| unusable("the frame has no output, or not a whole one"))?;
     let mut lent = Frame::new(input, output, shape)?;
-    if frame.event_ns != 0 {
-        lent = lent.with_event_ns(frame.event_ns);
-    }
-    if frame.deadline_ns != 0 {
-        lent = lent.with_deadline_ns(frame.deadline_ns);
-    }
+    lent.event_ns = (frame.event_ns != 0).then_some(frame.event_ns);
+    lent.deadline_ns = (frame.deadline_ns != 0).then_some(frame.deadline_ns);
+    lent.replay = frame.flags & FB_FRAME_REPLAY != 0;
     if !frame.row_event_ns.is_null() {
         // SAFETY: the array has one value per row.
-        lent = lent.with_row_event_ns(unsafe { abi::elements(frame.row_event_ns, frame.rows) })?;
+        let times = unsafe { abi::all(frame.row_event_ns, frame.rows) };
+        let missing = || unusable("the frame has no `row_event_ns` for every row");
+        lent.row_event_ns = Some(times.ok_or_else(missing)?);
     }
     if !frame.symbols.is_null() {
         // SAFETY: the array has one value per row.
-        lent = lent.with_symbols(unsafe { abi::elements(frame.symbols, frame.rows) })?;
+        let symbols = unsafe { abi::all(frame.symbols, frame.rows) };
+        let missing = || unusable("the frame has no `symbols` for every row");
+        lent.symbols = Some(symbols.ok_or_else(missing)?);
     }
-    Ok(lent.with_replay(frame.flags & FB_FRAME_REPLAY != 0))
+    Ok(lent)
+}
+
+#[cold]
+#[inline(never)]
+fn unusable(problem: &'static str) -> PluginError {
+    PluginError::argument(problem)
 }
 
 /// Writes an answer into a lent sink.

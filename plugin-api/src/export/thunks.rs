@@ -105,6 +105,7 @@ unsafe fn hand_out(model: Box<dyn Model>, out: *mut *mut fb_instance) -> Result<
 /// # Safety
 /// `instance` is NULL or came from [`hand_out`], is not destroyed and is used by nobody else during
 /// the call; `err` is NULL or a writable error buffer as large as it says.
+#[inline]
 unsafe fn with_model(
     what: &str,
     instance: *mut fb_instance,
@@ -113,11 +114,7 @@ unsafe fn with_model(
 ) -> fb_status {
     // SAFETY: the caller guarantees NULL or an instance of ours without another user.
     let error = match unsafe { instance.cast::<Instance>().as_mut() } {
-        None => PluginError::argument("the instance is NULL"),
-        Some(instance) if instance.is_poisoned => PluginError::state(
-            "the instance panicked before and answers nothing more; make a new one",
-        ),
-        Some(instance) => {
+        Some(instance) if !instance.is_poisoned => {
             let model = &mut *instance.model;
             match catch_unwind(AssertUnwindSafe(|| body(model))) {
                 Ok(Ok(())) => return FB_OK,
@@ -128,9 +125,32 @@ unsafe fn with_model(
                 }
             }
         }
+        instance => unusable(instance.is_some()),
     };
     // SAFETY: the caller guarantees the buffer.
-    unsafe { fb_error::write(err, &error) }
+    unsafe { refuse(err, &error) }
+}
+
+#[cold]
+#[inline(never)]
+fn unusable(is_poisoned: bool) -> PluginError {
+    if is_poisoned {
+        return PluginError::state(
+            "the instance panicked before and answers nothing more; make a new one",
+        );
+    }
+    PluginError::argument("the instance is NULL")
+}
+
+/// Kept out of the way of calls that succeed, which would otherwise carry its buffer.
+///
+/// # Safety
+/// `err` is NULL or a writable error buffer as large as it says.
+#[cold]
+#[inline(never)]
+unsafe fn refuse(err: *mut fb_error, error: &PluginError) -> fb_status {
+    // SAFETY: the caller guarantees the buffer.
+    unsafe { fb_error::write(err, error) }
 }
 
 unsafe extern "C" fn create<P: Plugin>(
@@ -177,8 +197,9 @@ unsafe extern "C" fn predict(
     err: *mut fb_error,
 ) -> fb_status {
     let body = |model: &mut dyn Model| {
+        let mut room = None;
         // SAFETY: the host lends the frame and its memory for the call.
-        let mut frame = unsafe { lend_frame(frame) }?;
+        let mut frame = unsafe { lend_frame(frame, &mut room) }?;
         model.predict(&mut frame)
     };
     // SAFETY: the host keeps the promises of an [infer] slot.
@@ -337,8 +358,9 @@ unsafe extern "C" fn explain_contributions(
         let explain = model
             .explain()
             .ok_or_else(|| PluginError::unsupported(EXPLAIN_ID))?;
+        let mut room = None;
         // SAFETY: the host lends the frame and its memory for the call.
-        let mut frame = unsafe { lend_frame(frame) }?;
+        let mut frame = unsafe { lend_frame(frame, &mut room) }?;
         explain.contributions(&mut frame)
     };
     // SAFETY: the host keeps the promises of an [infer] slot.

@@ -9,6 +9,7 @@
     reason = "a benchmark measures time, prints its table and stops when its set-up is wrong"
 )]
 
+mod c_table;
 mod features;
 mod plugin_call;
 mod session;
@@ -20,7 +21,7 @@ use criterion::Criterion;
 use serde_json::Value;
 
 /// One line of the table: the benchmark, its name for people, and what its elements are.
-const LINES: [(&str, &str, &str); 7] = [
+const LINES: [(&str, &str, &str); 12] = [
     ("features", "feature extraction", "rows/s"),
     ("session/null", "session step, no journal", "bars/s"),
     (
@@ -34,13 +35,30 @@ const LINES: [(&str, &str, &str); 7] = [
         "ns",
     ),
     (
-        "plugin_call/dylib",
-        "predict one row through the C ABI",
+        "plugin_call/c-table",
+        "predict one row, bare table of a plugin in C",
+        "ns",
+    ),
+    ("plugin_call/c-dylib", "predict one row, plugin in C", "ns"),
+    (
+        "plugin_call/c-guarded",
+        "predict one row, plugin in C, guard",
+        "ns",
+    ),
+    ("plugin_call/dylib", "predict one row, plugin in Rust", "ns"),
+    (
+        "plugin_call/guarded",
+        "predict one row, plugin in Rust, guard",
         "ns",
     ),
     (
-        "plugin_call/guarded",
-        "predict one row, C ABI and guard",
+        "plugin_call/live-guard-no-canaries",
+        "same in C: deadline, breaker, counts",
+        "ns",
+    ),
+    (
+        "plugin_call/live-guard",
+        "same in C: deadline, breaker, counts, canaries",
         "ns",
     ),
     (

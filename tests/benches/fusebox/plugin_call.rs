@@ -1,18 +1,28 @@
 //! What one prediction costs on the way to a plugin that does next to nothing, an exponential
-//! moving average: through the author's trait alone, through the C ABI of the loaded library, and
-//! with the guard that every loaded model has around it.
+//! moving average of 64 features' first: through the author's trait alone, through the bare table
+//! of the plugin in C, through the loader's proxy to it and to the same plugin in Rust, with the
+//! guard that every loaded model has around it, and with the guard that a live session asks for.
+//!
+//! Both plugins are built as an author would ship them, optimised. What a boundary adds is the
+//! difference of two lines.
 
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use criterion::Criterion;
 use fusebox_loader::backend::{Backend, DylibBackend, Prepared};
-use fusebox_loader::{LoadOptions, TrustPolicy, discover, find, load};
+use fusebox_loader::guard::{BreakerConfig, GuardPolicy};
+use fusebox_loader::{GuardedModel, SystemClock};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::Result;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::import::HostServices;
 use fusebox_plugin_api::model::{Model, ModelInfo, Task};
-use fusebox_tests::fixtures::plugin_dir;
+use fusebox_tests::fixtures::{build_dir, compile, run, source_dir};
+
+use crate::c_table::CTable;
 
 const COLUMNS: usize = 64;
 
@@ -33,35 +43,71 @@ impl Model for Ema {
     }
 }
 
-pub(crate) fn plugin_call(criterion: &mut Criterion) {
-    let packages = discover(&[plugin_dir().to_owned()]);
-    let package = find(&packages, "com.example.ema-rust", None).unwrap();
-    let config = Config::new().with("alpha", 0.1);
-    let cache = tempfile::tempdir().unwrap();
-    let guarded = load(
-        package,
-        &LoadOptions::new(cache.path()).with_trust(TrustPolicy::trusting()),
-    )
-    .unwrap();
-    let manifest = package.state.as_ref().unwrap();
-    let library = package
-        .path
-        .join(&manifest.artifact.values().next().unwrap().path);
-    let bare = DylibBackend::new(Prepared {
-        path: library.clone(),
-        origin: library,
-    })
-    .open(HostServices::new(0, |_, _| {}))
-    .unwrap();
+/// The fixture in Rust, as `cargo build --release` makes it.
+fn rust_library(build: &Path) -> PathBuf {
+    let target = build.join("rust-release");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--offline",
+        "--locked",
+        "--release",
+        "-p",
+        "fixture-ema-rust",
+    ]);
+    cargo.current_dir(source_dir());
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", &target);
+    run(&mut cargo);
+    target.join("release").join("libfixture_ema_rust.so")
+}
 
-    let models: [(&str, Box<dyn Model>); 3] = [
+fn open(library: &Path) -> Box<dyn Model> {
+    let backend = DylibBackend::new(Prepared {
+        path: library.to_owned(),
+        origin: library.to_owned(),
+    });
+    let plugin = backend.open(HostServices::new(0, |_, _| {})).unwrap();
+    let config = Config::new().with("alpha", 0.1);
+    plugin.create_model(&config, &[]).unwrap()
+}
+
+fn guarded(library: &Path) -> GuardedModel {
+    GuardedModel::new("com.example.ema", open(library)).unwrap()
+}
+
+fn live(library: &Path, canaries: bool) -> Box<dyn Model> {
+    let policy = GuardPolicy {
+        deadline_us: Some(1_000_000),
+        breaker: Some(BreakerConfig::default()),
+        canaries,
+    };
+    let (metrics, clock) = (Arc::default(), Arc::new(SystemClock));
+    Box::new(guarded(library).with_policy(&policy, metrics, clock))
+}
+
+pub(crate) fn plugin_call(criterion: &mut Criterion) {
+    let build = build_dir();
+    std::fs::create_dir_all(&build).unwrap();
+    let rust = rust_library(&build);
+    let c = compile("ema-c/ema.c", &[], &build);
+    let models: [(&str, Box<dyn Model>); 7] = [
         ("trait", Box::new(Ema(0.1, 0.0))),
-        ("dylib", bare.create_model(&config, &[]).unwrap()),
-        ("guarded", guarded.create_model(&config, &[]).unwrap()),
+        ("c-dylib", open(&c)),
+        ("c-guarded", Box::new(guarded(&c))),
+        ("dylib", open(&rust)),
+        ("guarded", Box::new(guarded(&rust))),
+        ("live-guard-no-canaries", live(&c, false)),
+        ("live-guard", live(&c, true)),
     ];
     let input = vec![0.5_f32; COLUMNS];
     let mut output = [0.0_f32];
     let mut group = criterion.benchmark_group("plugin_call");
+    let mut table = CTable::open(&c, b"{\"alpha\":0.1}");
+    group.bench_function("c-table", |bencher| {
+        bencher.iter(|| table.predict(black_box(&input), &mut output));
+    });
     for (name, mut model) in models {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

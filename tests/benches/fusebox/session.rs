@@ -11,7 +11,7 @@ use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::ports::JournalSink;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::strategy::StrategyConfig;
+use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId, Timestamp};
 
 const BARS: i64 = 131_400;
@@ -25,6 +25,7 @@ fn config() -> SessionConfig {
             minimum_holding_bars: 5,
             minimum_confidence: None,
             allow_short: false,
+            fail_safe: FailSafe::Flatten,
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {

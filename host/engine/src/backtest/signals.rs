@@ -1,7 +1,7 @@
 //! Predictions that were made before the backtest, served closing time by closing time.
 
 use crate::fusion::{ModelInfo, Prediction};
-use crate::ports::{SignalError, SignalSource};
+use crate::ports::{Answers, SignalError, SignalSource};
 use crate::types::{Bar, BarSeries, Market, Timestamp};
 
 /// Why predictions do not make a table.
@@ -140,7 +140,7 @@ impl SignalSource for PrecomputedSignals {
         &mut self,
         closed_at: Timestamp,
         _: &[Option<&Bar>],
-        predictions: &mut Vec<Option<Prediction>>,
+        answers: &mut Answers,
     ) -> Result<(), SignalError> {
         if let Some(before) = self.next.checked_sub(1)
             && let Some(one) = self.predictions.get(before)
@@ -154,7 +154,7 @@ impl SignalSource for PrecomputedSignals {
                 break;
             }
             if one.closed_at == closed_at {
-                predictions.push(Some(*one));
+                answers.predictions.push(Some(*one));
             }
             self.next += 1;
         }
@@ -216,11 +216,11 @@ mod tests {
         for _ in 0..2 {
             let mut counts = Vec::new();
             for at in 0..5 {
-                let mut found = Vec::new();
+                let mut found = Answers::default();
                 signals
                     .predict(Timestamp::from_nanos(at), &[], &mut found)
                     .unwrap();
-                counts.push(found.len());
+                counts.push(found.predictions.len());
             }
             assert_eq!(counts, [0, 1, 0, 1, 0]);
         }

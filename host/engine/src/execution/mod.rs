@@ -54,6 +54,8 @@ pub enum OrderReason {
     Breaker,
     /// The account is ruined and the position is closed.
     Ruin,
+    /// The model failed and its strategy's fail-safe closes the position.
+    FailSafe,
 }
 
 /// An order at the market.

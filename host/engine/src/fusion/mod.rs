@@ -17,7 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use prediction::{ModelInfo, ModelRef, Prediction};
+pub use prediction::{FailureReason, ModelInfo, ModelRef, Prediction, PredictionFailure};
 pub use single::Single;
 pub use weighted_mean::WeightedMean;
 
@@ -57,6 +57,12 @@ pub trait Fusion: fmt::Debug + Send {
     /// # Errors
     /// [`FusionError`] where predictions of this model could not be used.
     fn add_model(&mut self, model: ModelRef, info: &ModelInfo) -> Result<(), FusionError>;
+
+    /// Whether the answers of `model` weigh anything, so that its failure does too.
+    fn heeds(&self, model: ModelRef) -> bool {
+        let _ = model;
+        true
+    }
 
     /// One answer from `predictions`, which are valid and of one symbol and closing time; `None`
     /// where there is nothing to answer with.

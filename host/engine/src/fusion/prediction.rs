@@ -49,6 +49,43 @@ pub struct Prediction {
     pub model: ModelRef,
 }
 
+/// Why a model that was asked, or should have been, gave no answer that may be used. Having nothing
+/// to say yet, in a warm-up or after a gap, is no failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureReason {
+    /// It answered with an error.
+    Error,
+    /// Its answer was no finite number, or no distribution.
+    Nan,
+    /// Its answer came too late.
+    Deadline,
+    /// It panicked.
+    Panic,
+    /// The process that ran it is gone.
+    Crash,
+    /// It was given a frame of another shape than it takes.
+    Shape,
+    /// Its breaker is open; it was not asked.
+    BreakerOpen,
+    /// It broke its contract before; it was not asked.
+    Poisoned,
+    /// It wrote outside the cells of its answer.
+    OutOfBounds,
+}
+
+/// One model's failure to answer for one symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PredictionFailure {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// The model.
+    pub model: ModelRef,
+    /// Why.
+    pub reason: FailureReason,
+}
+
 impl Prediction {
     /// Whether the probabilities are finite, from zero to one and sum to one.
     #[must_use]

@@ -39,6 +39,10 @@ impl Fusion for WeightedMean {
         Ok(())
     }
 
+    fn heeds(&self, model: ModelRef) -> bool {
+        self.weight(model) > 0.0
+    }
+
     fn fuse(&self, predictions: &[Prediction]) -> Result<Option<Fused>, FusionError> {
         let mut sums = [0.0f64; 3];
         let mut total = 0.0;
@@ -112,6 +116,7 @@ mod tests {
 
     #[test]
     fn models_without_weight_decide_nothing() {
+        assert!(pool().heeds(ModelRef(0)) && !pool().heeds(ModelRef(2)));
         let mute = prediction(2, [0.0, 0.0, 1.0]);
         assert_eq!(pool().fuse(&[mute]), Ok(None));
         let unknown = pool().add_model(ModelRef(3), &info("c"));

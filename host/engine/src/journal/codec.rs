@@ -200,7 +200,7 @@ fn hexadecimal(hasher: Sha256) -> String {
 mod tests {
     use super::*;
     use crate::execution::{Expiry, Fill, Order, OrderId, OrderReason};
-    use crate::fusion::{ModelInfo, ModelRef};
+    use crate::fusion::{FailureReason, ModelInfo, ModelRef};
     use crate::journal::{Event, FORMAT};
     use crate::risk::Refusal;
     use crate::strategy::Direction;
@@ -276,6 +276,28 @@ mod tests {
                 reason: OrderReason::Flip,
                 model: None,
             }),
+            Event::ModelAdded {
+                model: ModelRef(7),
+                info: ModelInfo {
+                    name: "m".to_owned(),
+                    version: "1.1.0".to_owned(),
+                    digest: "ab".to_owned(),
+                    generation: 2,
+                    fold: None,
+                },
+            },
+            Event::PredictionFailed {
+                symbol,
+                model: ModelRef(7),
+                reason: FailureReason::BreakerOpen,
+                stand_in_at_ns: Some(at),
+            },
+            Event::PredictionFailed {
+                symbol,
+                model: ModelRef(7),
+                reason: FailureReason::OutOfBounds,
+                stand_in_at_ns: None,
+            },
             Event::OrderRefused {
                 symbol,
                 reason: Refusal::GrossExposure,
@@ -337,7 +359,7 @@ mod tests {
         let (mut bytes, _) = written(every_event());
         bytes.truncate(bytes.len() - 1);
         let last = read_entries(bytes.as_slice()).last().unwrap().unwrap_err();
-        assert!(last.to_string().contains("line 13"), "{last}");
+        assert!(last.to_string().contains("line 16"), "{last}");
         let mut entries = read_entries(b"{\"seq\":0}\n{}\n".as_slice());
         let first = entries.next().unwrap().unwrap_err();
         assert!(first.to_string().starts_with("line 1 "), "{first}");

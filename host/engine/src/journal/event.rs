@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::execution::{Expiry, Fill, Order, OrderId};
-use crate::fusion::{ModelInfo, ModelRef, Prediction};
+use crate::fusion::{FailureReason, ModelInfo, ModelRef, Prediction};
 use crate::risk::Refusal;
 use crate::strategy::Direction;
 use crate::types::{Cash, SymbolId, TimeFrame, Timestamp};
 
-/// The number of the journal's format; it changes when an event loses or renames a field.
+/// The number of the journal's format; it changes when an event loses or renames a field. New
+/// events and new fields that may be absent leave it as it is.
 pub const FORMAT: u32 = 1;
 
 /// One line of the journal.
@@ -44,6 +45,13 @@ pub enum Event {
         /// The models in the order of their references.
         models: Vec<ModelInfo>,
     },
+    /// A model appeared while the session runs.
+    ModelAdded {
+        /// Its reference, the next one.
+        model: ModelRef,
+        /// What it is.
+        info: ModelInfo,
+    },
     /// A model's predictions begin to be used.
     ModelActivated {
         /// The model.
@@ -60,6 +68,18 @@ pub enum Event {
         /// The closing time that the prediction was made at, where it is older than the step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicted_at_ns: Option<Timestamp>,
+    },
+    /// A model failed to answer.
+    PredictionFailed {
+        /// What about.
+        symbol: SymbolId,
+        /// The model.
+        model: ModelRef,
+        /// Why.
+        reason: FailureReason,
+        /// The closing time of the older prediction that stands in for the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stand_in_at_ns: Option<Timestamp>,
     },
     /// The strategy wants another side than the one that is held.
     Signalled {

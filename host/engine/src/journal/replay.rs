@@ -155,7 +155,18 @@ impl Replayer {
         }
         match &entry.event {
             Event::SessionStarted { .. } => self.problem(format!("entry {seq} starts again")),
-            Event::ModelActivated { model } | Event::Predicted { model, .. }
+            Event::ModelAdded { model, info } => {
+                if model.index() != self.replayed.models.len() {
+                    self.problem(format!("entry {seq} adds model {}, not the next", model.0));
+                }
+                self.replayed.models.push(info.clone());
+            }
+            Event::PredictionFailed { symbol, .. } if symbol.index() >= self.symbols() => {
+                self.problem(format!("entry {seq} names symbol {}", symbol.0));
+            }
+            Event::ModelActivated { model }
+            | Event::Predicted { model, .. }
+            | Event::PredictionFailed { model, .. }
                 if model.index() >= self.replayed.models.len() =>
             {
                 self.problem(format!("entry {seq} names model {}, unknown", model.0));
@@ -171,6 +182,10 @@ impl Replayer {
         }
     }
 
+    fn symbols(&self) -> usize {
+        self.replayed.symbols.len()
+    }
+
     fn approved(&mut self, seq: u64, order: &Order) {
         if order.id.0 != self.next_order {
             self.problem(format!(
@@ -182,8 +197,13 @@ impl Replayer {
         if order.decided_at != self.at {
             self.problem(format!("entry {seq} is not decided at its own time"));
         }
-        if order.symbol.index() >= self.replayed.symbols.len() {
+        if order.symbol.index() >= self.symbols() {
             self.problem(format!("entry {seq} names symbol {}", order.symbol.0));
+        }
+        if let Some(model) = order.model
+            && model.index() >= self.replayed.models.len()
+        {
+            self.problem(format!("entry {seq} names model {}, unknown", model.0));
         }
         self.open.insert(order.id, *order);
     }
@@ -249,6 +269,7 @@ impl Replayer {
 mod tests {
     use super::*;
     use crate::execution::OrderReason;
+    use crate::fusion::{FailureReason, ModelRef};
     use crate::journal::JsonLines;
     use crate::ports::JournalSink;
     use crate::types::{Quantity, SymbolId};
@@ -372,6 +393,50 @@ mod tests {
         entries = sound();
         entries[1].event = marked("101", "100");
         assert!(problems(&entries).contains("equity 101 but cash 100 only"));
+    }
+
+    #[test]
+    fn models_that_appear_are_known_from_then_on() {
+        let info = ModelInfo {
+            name: "m".to_owned(),
+            version: "1.0.0".to_owned(),
+            digest: String::new(),
+            generation: 2,
+            fold: None,
+        };
+        let failed = |model| Event::PredictionFailed {
+            symbol: SymbolId(0),
+            model: ModelRef(model),
+            reason: FailureReason::Crash,
+            stand_in_at_ns: None,
+        };
+        let added = |model| Event::ModelAdded {
+            model: ModelRef(model),
+            info: info.clone(),
+        };
+        let with = |events: [Event; 2]| {
+            let mut entries = sound();
+            for event in events {
+                entries.insert(2, entry(0, 1, event));
+            }
+            for (seq, entry) in (0..).zip(&mut entries) {
+                entry.seq = seq;
+            }
+            entries
+        };
+        // The later event comes first here, because each goes before the one inserted last.
+        let found = replayed(&with([failed(0), added(0)]), None).unwrap();
+        assert_eq!(found.models, [info.clone()]);
+        let text = problems(&with([added(0), failed(0)]));
+        assert!(text.contains("names model 0, unknown"), "{text}");
+        let text = problems(&with([failed(0), added(1)]));
+        assert!(text.contains("adds model 1, not the next"), "{text}");
+        let mut entries = sound();
+        if let Event::OrderApproved(order) = &mut entries[2].event {
+            order.model = Some(ModelRef(0));
+        }
+        let text = problems(&entries);
+        assert!(text.contains("names model 0, unknown"), "{text}");
     }
 
     #[test]

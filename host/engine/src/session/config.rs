@@ -43,6 +43,10 @@ impl SessionConfig {
             "strategy.allow_short",
             "is true, but the account may not sell short; set `portfolio.allow_short` too",
         );
+        let (strategy, risk) = (&self.strategy, &self.risk);
+        strategy
+            .fail_safe
+            .validate(risk.max_data_age_bars, &mut problems);
         problems.into_vec()
     }
 

@@ -6,7 +6,7 @@ use crate::fusion::ModelRef;
 use crate::journal::Event;
 use crate::ports::JournalSink;
 use crate::risk::{Account, Proposal};
-use crate::strategy::{Direction, Holding};
+use crate::strategy::{Direction, FailSafe, Holding};
 use crate::types::{Cash, SymbolId, Timestamp};
 
 /// A wish to be on another side.
@@ -40,7 +40,7 @@ impl Session {
         Ok(())
     }
 
-    /// Journals the predictions and sorts them by symbol.
+    /// Journals the predictions and failures and sorts them by symbol.
     fn gather(
         &mut self,
         input: &StepInput<'_>,
@@ -51,19 +51,17 @@ impl Session {
         }
         for prediction in input.predictions.iter().flatten() {
             let model = prediction.model;
-            if self.activated.get(model.index()) == Some(&false) {
+            if self.models.activate(model) {
                 self.record(input.closed_at, Event::ModelActivated { model }, journal)?;
-                if let Some(activated) = self.activated.get_mut(model.index()) {
-                    *activated = true;
-                }
             }
             let predicted = Event::predicted(prediction, input.closed_at);
             self.record(input.closed_at, predicted, journal)?;
             if let Some(gathered) = self.buffers.gathered.get_mut(prediction.symbol.index()) {
                 gathered.push(*prediction);
             }
+            self.keep_good(prediction);
         }
-        Ok(())
+        self.gather_failures(input, journal)
     }
 
     /// What the strategy wants changed for `symbol`.
@@ -85,10 +83,10 @@ impl Session {
             .find_map(|one| self.desk.refuse_prediction(one, closed_at, newest));
         if let Some(reason) = refusal {
             self.refuse(symbol, reason, closed_at, journal)?;
-            return Ok(None);
+            return Ok(self.fail_safe(symbol));
         }
         let Some(fused) = self.fusion.fuse(predictions)? else {
-            return Ok(None);
+            return Ok(self.fail_safe(symbol));
         };
         let holding = self.holding(symbol, closed_at);
         let signal = self.strategy.decide(&fused, holding);
@@ -115,6 +113,16 @@ impl Session {
         }))
     }
 
+    /// The closing of a position of `symbol` whose model failed, where nothing answers for it; the
+    /// order names the model.
+    fn fail_safe(&self, symbol: SymbolId) -> Option<Intent> {
+        let failed = *self.buffers.failed.get(symbol.index())?;
+        if self.fail_safe == FailSafe::Hold {
+            return None;
+        }
+        self.closing(symbol, OrderReason::FailSafe, Some(failed?))
+    }
+
     /// The closing of a position of `symbol` that a tripped breaker or ruin demands.
     fn emergency(&self, symbol: SymbolId) -> Option<Intent> {
         let breaker = &self.desk.breaker;
@@ -123,12 +131,21 @@ impl Session {
             (false, true) => OrderReason::Breaker,
             (false, false) => return None,
         };
+        self.closing(symbol, reason, None)
+    }
+
+    fn closing(
+        &self,
+        symbol: SymbolId,
+        reason: OrderReason,
+        model: Option<ModelRef>,
+    ) -> Option<Intent> {
         let held = self.portfolio.position(symbol)?.direction();
         (held != Direction::Flat).then_some(Intent {
             symbol,
             target: Direction::Flat,
             reason,
-            model: None,
+            model,
         })
     }
 

@@ -1,5 +1,7 @@
 //! The promises of a session, held against random markets, a lying broker and a full disk.
 
+mod fail_safe;
+
 use super::*;
 use crate::backtest::{BacktestResult, BacktestSpec, PrecomputedSignals, run_backtest};
 use crate::execution::{ExecutionConfig, OrderId, Outcome};
@@ -8,7 +10,7 @@ use crate::journal::{JsonLines, NullJournal, read_entries, replay};
 use crate::portfolio::PortfolioConfig;
 use crate::ports::BrokerTick;
 use crate::risk::{ApprovedOrder, RiskConfig};
-use crate::strategy::StrategyConfig;
+use crate::strategy::{FailSafe, StrategyConfig};
 use crate::types::{BarSeries, Market, Quantity};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
@@ -23,6 +25,7 @@ fn config(allow_short: bool) -> SessionConfig {
             minimum_holding_bars: 1,
             minimum_confidence: None,
             allow_short,
+            fail_safe: FailSafe::Flatten,
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {
@@ -280,6 +283,7 @@ fn step(
         closed_at: bar.closed_at,
         bars: &[Some(bar)],
         predictions: &[Some(prediction)],
+        failures: &[],
     };
     session.step(&input, journal).map(|report| report.point)
 }
@@ -416,6 +420,7 @@ fn wrong_input_is_listed_whole_and_changes_nothing() {
         closed_at: Timestamp::from_nanos(4 * HOUR),
         bars: &[Some(&broken), None],
         predictions: &[Some(prediction)],
+        failures: &[],
     };
     let Err(StepError::Input { problems, .. }) = session.step(&input, &mut journal) else {
         panic!("accepted");
@@ -478,6 +483,7 @@ fn several_models_become_one_signal_and_each_is_activated_once() {
                 Some(says(0, [0.0, 0.0, 1.0])),
                 Some(says(1, [1.0, 0.0, 0.0])),
             ],
+            failures: &[],
         };
         session.step(&input, &mut journal).unwrap();
     }

@@ -90,6 +90,7 @@ mod tests {
             minimum_holding_bars: 2,
             minimum_confidence: None,
             allow_short: true,
+            fail_safe: crate::strategy::FailSafe::Flatten,
         }
     }
 

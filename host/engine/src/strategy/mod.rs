@@ -7,13 +7,17 @@
 //! | file | strategy |
 //! |---|---|
 //! | `ml_signal` | thresholds with hysteresis on the difference of up and down probability |
+//!
+//! `fail_safe` says what becomes of a position when the model behind it fails.
 
+mod fail_safe;
 mod ml_signal;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use fail_safe::FailSafe;
 pub use ml_signal::MlSignal;
 
 use crate::fusion::Fused;
@@ -87,6 +91,10 @@ pub struct StrategyConfig {
     /// Opens short positions too; the account must allow them (`portfolio.allow_short`).
     #[serde(default)]
     pub allow_short: bool,
+    /// What becomes of a position when its model fails. Written only where it is not the default,
+    /// which keeps the digests of configurations that are older than the setting.
+    #[serde(default, skip_serializing_if = "FailSafe::is_default")]
+    pub fail_safe: FailSafe,
 }
 
 impl StrategyConfig {
@@ -130,6 +138,7 @@ mod tests {
             minimum_holding_bars: 0,
             minimum_confidence: Some(1.5),
             allow_short: false,
+            fail_safe: FailSafe::Flatten,
         };
         let keys: Vec<String> = config.validate().into_iter().map(|p| p.key).collect();
         assert_eq!(

@@ -67,7 +67,8 @@ pub struct GuardedModel {
     /// What poisoned the model.
     poison: Option<FailureKind>,
     watch: Option<Watch>,
-    scratch: Option<Scratch>,
+    /// Boxed, so that setting it aside for a call moves a pointer.
+    scratch: Option<Box<Scratch>>,
 }
 
 /// Why a call gave no answer.
@@ -135,7 +136,7 @@ impl GuardedModel {
         clock: Arc<dyn Clock>,
     ) -> Self {
         self.watch = Some(Watch::new(policy, metrics, clock));
-        self.scratch = policy.canaries.then(Scratch::default);
+        self.scratch = policy.canaries.then(Box::default);
         self
     }
 
@@ -220,8 +221,10 @@ impl GuardedModel {
     }
 
     fn ask_through(&mut self, scratch: &mut Scratch, frame: &mut Frame<'_>) -> Result<(), Failure> {
-        let redirected = scratch.redirect(frame).map_err(Failure::of_model);
-        let called = redirected.and_then(|mut inner| self.call(&mut inner));
+        let called = match scratch.redirect(frame) {
+            Ok(mut inner) => self.call(&mut inner),
+            Err(error) => Err(Failure::of_model(error)),
+        };
         // Also a call that failed may have written where it should not.
         if let Some(stray) = scratch.stray() {
             return Err(self.strayed(stray));

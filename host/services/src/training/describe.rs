@@ -455,6 +455,7 @@ fn reason(reason: OrderReason) -> &'static str {
         OrderReason::Flip => "flip",
         OrderReason::Breaker => "drawdown breaker",
         OrderReason::Ruin => "ruin",
+        OrderReason::FailSafe => "fail-safe",
         _ => "other",
     }
 }

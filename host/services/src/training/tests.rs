@@ -10,7 +10,7 @@ use fusebox_engine::labels::{CLASSES, LabelConfig};
 use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::strategy::StrategyConfig;
+use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Result};
 use fusebox_plugin_api::frame::Frame;
@@ -176,6 +176,7 @@ fn session() -> SessionConfig {
             minimum_holding_bars: 0,
             minimum_confidence: None,
             allow_short: false,
+            fail_safe: FailSafe::Flatten,
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {
