@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
-use fusebox_plugin_api::model::Snapshot;
+use fusebox_plugin_api::model::{ModelInfo, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
@@ -127,13 +127,12 @@ impl Generation {
     }
 }
 
-fn guarded(
-    model: GuardedModel,
-    generation: &Generation,
-    clock: &Arc<dyn Clock>,
-) -> GuardedModel {
-    let _ = (generation, clock);
-    model
+fn guarded(model: GuardedModel, generation: &Generation, clock: &Arc<dyn Clock>) -> GuardedModel {
+    model.with_policy(
+        &generation.guard,
+        Arc::clone(&generation.metrics),
+        Arc::clone(clock),
+    )
 }
 
 /// An instance of a generation.
@@ -146,17 +145,20 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Why it cannot stand in for `live`: one sentence for every difference in what it takes and
+    /// Why it cannot stand in for a model of this kind: one sentence for every difference in what it takes and
     /// answers.
     #[must_use]
-    pub fn differences(&self, live: &Self) -> Vec<String> {
-        let (new, old) = (self.model.known_info(), live.model.known_info());
+    pub fn differences(&self, old: &ModelInfo) -> Vec<String> {
+        let new = self.model.known_info();
         let mut differences = Vec::new();
         if new.task != old.task {
             differences.push("it serves another task".to_owned());
         }
         if new.window != old.window {
-            differences.push(format!("it takes {} steps instead of {}", new.window, old.window));
+            differences.push(format!(
+                "it takes {} steps instead of {}",
+                new.window, old.window
+            ));
         }
         if let (Some(new), Some(old)) = (new.columns, old.columns)
             && new != old

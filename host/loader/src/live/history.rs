@@ -139,7 +139,11 @@ impl History {
         for row in first..rows.end {
             let slot = self.slot(self.seen);
             let width = self.shape.width();
-            copy_window(frame, row, &mut self.inputs[slot * width..(slot + 1) * width]);
+            copy_window(
+                frame,
+                row,
+                &mut self.inputs[slot * width..(slot + 1) * width],
+            );
             let mut flags = if row == first { STARTS_FRAME } else { 0 };
             if let Some(time) = frame.event_ns() {
                 (self.frame_times[slot], flags) = (time, flags | FRAME_TIME);
@@ -153,7 +157,9 @@ impl History {
             self.flags[slot] = flags;
             self.seen += 1;
         }
-        self.oldest = self.oldest.max(self.seen.saturating_sub(self.capacity as u64));
+        self.oldest = self
+            .oldest
+            .max(self.seen.saturating_sub(self.capacity as u64));
     }
 
     /// The same without its rows, for rows of another shape; the numbering goes on.

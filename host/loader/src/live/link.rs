@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fusebox_plugin_api::error::PluginError;
-use fusebox_plugin_api::model::Snapshot;
+use fusebox_plugin_api::model::{ModelInfo, Snapshot};
 
 use super::facts::{Generation, Instance, StateMode};
 use super::history::{History, RowShape};
@@ -175,6 +175,7 @@ pub(crate) struct RolledBack {
 /// The two sides of one live model.
 #[derive(Debug)]
 pub(crate) struct Link {
+    info: ModelInfo,
     has_mail: AtomicBool,
     inbox: Mutex<VecDeque<Command>>,
     notices: Mutex<VecDeque<Notice>>,
@@ -186,8 +187,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(active: &Arc<Generation>, control: &Arc<Signal>) -> Arc<Self> {
+    pub(crate) fn new(first: &Instance, control: &Arc<Signal>) -> Arc<Self> {
         Arc::new(Self {
+            info: first.model.known_info().clone(),
             has_mail: AtomicBool::new(false),
             inbox: Mutex::default(),
             notices: Mutex::new(VecDeque::with_capacity(NOTICES)),
@@ -195,8 +197,13 @@ impl Link {
             is_closed: AtomicBool::new(false),
             rows: AtomicU64::new(0),
             shape: Mutex::new(None),
-            active: Mutex::new(Arc::clone(active)),
+            active: Mutex::new(Arc::clone(&first.generation)),
         })
+    }
+
+    /// What every generation of the model takes and answers.
+    pub(crate) fn info(&self) -> &ModelInfo {
+        &self.info
     }
 
     /// Puts a command into the mailbox; it is carried out between two events.

@@ -137,7 +137,10 @@ impl SwapPolicy {
                 problems.push(format!("`{name}` is {share}; it must lie between 0 and 1"));
             }
         }
-        if self.max_difference.is_some_and(|most| most.is_nan() || most < 0.0) {
+        if self
+            .max_difference
+            .is_some_and(|most| most.is_nan() || most < 0.0)
+        {
             problems.push("`max_difference` must be a number of at least 0".to_owned());
         }
         problems
@@ -223,14 +226,19 @@ impl ModelSpec {
         for versions in named {
             match versions {
                 VersionPolicy::Pinned(version) if version_numbers(version).is_none() => {
-                    problems.push(format!("the pinned version `{version}` is not three numbers"));
+                    problems.push(format!(
+                        "the pinned version `{version}` is not three numbers"
+                    ));
                 }
                 VersionPolicy::LatestN(0) => {
                     problems.push("`latest-n` must keep at least 1 version".to_owned());
                 }
-                VersionPolicy::LatestN(count) if *count > MAX_STANDBYS + 1 => problems.push(
-                    format!("`latest-n` keeps {count} versions; {} are possible", MAX_STANDBYS + 1),
-                ),
+                VersionPolicy::LatestN(count) if *count > MAX_STANDBYS + 1 => {
+                    problems.push(format!(
+                        "`latest-n` keeps {count} versions; {} are possible",
+                        MAX_STANDBYS + 1
+                    ))
+                }
                 _ => {}
             }
         }

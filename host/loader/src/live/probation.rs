@@ -41,6 +41,7 @@ impl Probation {
             // The caller's mistake.
             FailureKind::Shape => return None,
             FailureKind::Panic | FailureKind::Poisoned => return Some(Reason::Panic),
+            FailureKind::OutOfBounds => return Some(Reason::OutOfBounds),
             FailureKind::BreakerOpen => return Some(Reason::Breaker),
             FailureKind::Nan => self.nans += 1,
             FailureKind::Deadline => self.late += 1,

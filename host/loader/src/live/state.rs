@@ -116,6 +116,8 @@ pub enum Reason {
     DeadlineRate,
     /// It panicked.
     Panic,
+    /// It wrote outside its cells.
+    OutOfBounds,
     /// The process that ran it died.
     Crash,
     /// Its breaker opened.
@@ -138,6 +140,10 @@ pub enum Reason {
     SkippedPolicy,
     /// Left out: this program has no way to probe.
     SkippedNoProber,
+    /// Left out: its code runs in a child process anyway.
+    SkippedWorker,
+    /// Left out: the instance is warm already.
+    SkippedStandby,
 }
 
 impl Reason {
@@ -212,8 +218,7 @@ impl From<LoadError> for Rejection {
             | LoadError::NoEntry { .. }
             | LoadError::Mismatch { .. } => Reason::Library,
             LoadError::Map { .. } | LoadError::Import { .. } => Reason::Map,
-            #[expect(unreachable_patterns, reason = "the trust policy adds its own kinds")]
-            _ => Reason::Untrusted,
+            LoadError::Trust(_) => Reason::Untrusted,
         };
         Self::new(reason, error.to_string())
     }

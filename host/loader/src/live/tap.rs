@@ -22,34 +22,34 @@ const MAX_PARCELS: usize = 512;
 
 /// Rows of one frame, and the answers to them.
 #[derive(Debug)]
-pub struct Parcel {
+pub(crate) struct Parcel {
     /// The rows, as a history of their own, so that they can be replayed as frames.
-    pub rows: History,
+    pub(crate) rows: History,
     /// How many of them are filled.
-    pub count: usize,
+    pub(crate) count: usize,
     /// The answers, row after row; meaningless where `answered` is false.
-    pub answers: Vec<f32>,
+    pub(crate) answers: Vec<f32>,
     /// Whether the live model answered.
-    pub answered: bool,
+    pub(crate) answered: bool,
 }
 
 /// The live side.
 #[derive(Debug)]
-pub struct Tap {
+pub(crate) struct Tap {
     full: SyncSender<Box<Parcel>>,
     empty: Receiver<Box<Parcel>>,
 }
 
 /// The shadow side.
 #[derive(Debug)]
-pub struct TapReader {
+pub(crate) struct TapReader {
     full: Receiver<Box<Parcel>>,
     empty: SyncSender<Box<Parcel>>,
 }
 
 /// What the shadow side finds.
 #[derive(Debug)]
-pub enum Tapped {
+pub(crate) enum Tapped {
     /// Rows.
     Parcel(Box<Parcel>),
     /// Nothing at the moment.
@@ -60,9 +60,11 @@ pub enum Tapped {
 
 /// Makes a tap for rows of this shape, with room for at most `rows` rows of single-row frames.
 #[must_use]
-pub fn tap(shape: RowShape, rows: u64) -> (Tap, TapReader) {
+pub(crate) fn tap(shape: RowShape, rows: u64) -> (Tap, TapReader) {
     let parcel_bytes = PARCEL_ROWS * ((shape.width() + 2 * shape.outputs) * 4 + 32);
-    let wanted = usize::try_from(rows).unwrap_or(MAX_PARCELS).clamp(16, MAX_PARCELS);
+    let wanted = usize::try_from(rows)
+        .unwrap_or(MAX_PARCELS)
+        .clamp(16, MAX_PARCELS);
     let parcels = wanted.min(TAP_BYTES / parcel_bytes).max(4);
     let (full, full_reader) = sync_channel(parcels);
     let (empty_writer, empty) = sync_channel(parcels);
@@ -86,7 +88,7 @@ pub fn tap(shape: RowShape, rows: u64) -> (Tap, TapReader) {
 impl Tap {
     /// Passes on the rows of a frame. Gives `false` where the tap is broken: it must be dropped.
     #[must_use]
-    pub fn push(&self, frame: &Frame<'_>, answered: bool) -> bool {
+    pub(crate) fn push(&self, frame: &Frame<'_>, answered: bool) -> bool {
         let mut row = 0;
         while row < frame.rows() {
             let rows = (frame.rows() - row).min(PARCEL_ROWS);
@@ -105,7 +107,7 @@ impl Tap {
 
 impl TapReader {
     /// The next rows.
-    pub fn next(&self) -> Tapped {
+    pub(crate) fn next(&self) -> Tapped {
         match self.full.try_recv() {
             Ok(parcel) => Tapped::Parcel(parcel),
             Err(TryRecvError::Empty) => Tapped::Nothing,
@@ -114,7 +116,7 @@ impl TapReader {
     }
 
     /// Gives an empty parcel back.
-    pub fn give_back(&self, parcel: Box<Parcel>) {
+    pub(crate) fn give_back(&self, parcel: Box<Parcel>) {
         let _ = self.empty.try_send(parcel);
     }
 }
@@ -169,7 +171,9 @@ mod tests {
     #[test]
     fn a_full_tap_breaks_off_and_what_came_before_can_be_read() {
         let (tap, reader) = tap(SHAPE, 0);
-        let pushed = (0..100_u8).take_while(|n| push(&tap, &[f32::from(*n)])).count();
+        let pushed = (0..100_u8)
+            .take_while(|n| push(&tap, &[f32::from(*n)]))
+            .count();
         assert_eq!(pushed, 16);
         drop(tap);
         let mut read = 0;

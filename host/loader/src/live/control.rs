@@ -1,0 +1,393 @@
+//! What an operator says to a running supervisor, from this process or another: a small file that
+//! is exchanged as a whole, and the audit log that answers.
+//!
+//! `desired.json` holds the pins, which stay, and numbered requests, which are carried out once.
+//! A lock file tells whether a supervisor runs. `state.json` is the supervisor's memory: the last
+//! good version of every model, and what is kept out.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::{AuditEvent, Occasion, read_events};
+use super::files::put;
+use super::state::Reason;
+use crate::manifest::version_numbers;
+
+/// Name of the file with what is wanted.
+pub const DESIRED_FILE: &str = "desired.json";
+
+const STATE_FILE: &str = "state.json";
+const LOCK_FILE: &str = "supervisor.lock";
+const DESIRED_LOCK_FILE: &str = "desired.lock";
+
+/// Requests that are kept in the file.
+const KEPT_REQUESTS: usize = 64;
+
+/// Largest file that is read.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What an operator can ask for. A target is the name of a live model or the id of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Load what the version policy says again, also where it was refused before.
+    Reload {
+        /// Whom it is for.
+        target: String,
+    },
+    /// Run this version and no other.
+    Pin {
+        /// Whom it is for.
+        target: String,
+        /// Three numbers.
+        version: String,
+    },
+    /// Follow the version policy again.
+    Unpin {
+        /// Whom it is for.
+        target: String,
+    },
+    /// Go back to the generation before, and keep the present one out.
+    Rollback {
+        /// Whom it is for.
+        target: String,
+    },
+}
+
+impl Command {
+    /// The name of a live model or the id of a plugin.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Reload { target }
+            | Self::Pin { target, .. }
+            | Self::Unpin { target }
+            | Self::Rollback { target } => target,
+        }
+    }
+}
+
+/// A command under its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Ascending; it names the request in the audit log.
+    pub request: u64,
+    /// What is asked for.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Desired {
+    /// Versions by target.
+    #[serde(default)]
+    pub pins: BTreeMap<String, String>,
+    /// The newest requests.
+    #[serde(default)]
+    pub requests: Vec<Request>,
+}
+
+/// Why an operator's wish cannot be passed on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The version is none.
+    #[error("`{0}` is no version; it must be three numbers such as 1.4.2")]
+    Version(String),
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {path}: {source}", path = .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another supervisor holds the state directory.
+    #[error(
+        "another supervisor (process {process}) runs on {path}; stop it, or use another state \
+         directory", path = .path.display()
+    )]
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// What the lock file says of it.
+        process: String,
+    },
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequestOutcome {
+    /// Nobody said anything yet.
+    Open,
+    /// It was carried out.
+    Done(AuditEvent),
+    /// It was not.
+    Refused(AuditEvent),
+}
+
+/// Whether a supervisor runs on this state directory.
+#[must_use]
+pub fn is_running(state_dir: &Path) -> bool {
+    let lock = File::open(state_dir.join(LOCK_FILE));
+    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+/// Writes a request down and gives its number. A running supervisor sees it at once; one that
+/// starts later heeds pins, but carries out no old request.
+///
+/// # Errors
+/// [`ControlError`]; nothing is asked for then.
+pub fn request(state_dir: &Path, command: Command) -> Result<u64, ControlError> {
+    if let Command::Pin { version, .. } = &command
+        && version_numbers(version).is_none()
+    {
+        return Err(ControlError::Version(version.clone()));
+    }
+    let io = |source| ControlError::Io {
+        path: state_dir.to_owned(),
+        source,
+    };
+    fs::create_dir_all(state_dir).map_err(io)?;
+    let lock = open_lock(&state_dir.join(DESIRED_LOCK_FILE)).map_err(io)?;
+    lock.lock().map_err(io)?;
+    let mut desired = read_desired(state_dir).map_err(io)?;
+    let newest = desired.requests.last().map_or(0, |last| last.request);
+    match &command {
+        Command::Pin { target, version } => {
+            desired.pins.insert(target.clone(), version.clone());
+        }
+        Command::Unpin { target } => {
+            desired.pins.remove(target);
+        }
+        Command::Reload { .. } | Command::Rollback { .. } => {}
+    }
+    let request = newest + 1;
+    desired.requests.push(Request { request, command });
+    let surplus = desired.requests.len().saturating_sub(KEPT_REQUESTS);
+    desired.requests.drain(..surplus);
+    write_json(&state_dir.join(DESIRED_FILE), &desired).map_err(io)?;
+    Ok(request)
+}
+
+/// What became of a request, according to the audit log.
+///
+/// # Errors
+/// [`ControlError::Io`] where the log cannot be read.
+pub fn outcome(state_dir: &Path, request: u64) -> Result<RequestOutcome, ControlError> {
+    let events = read_events(state_dir, 0).map_err(|source| ControlError::Io {
+        path: state_dir.to_owned(),
+        source,
+    })?;
+    let concluding = events
+        .into_iter()
+        .rev()
+        .find(|event| event.request == Some(request) && event.is(Occasion::Request));
+    Ok(match concluding {
+        None => RequestOutcome::Open,
+        Some(event) if event.reason.is_some() => RequestOutcome::Refused(event),
+        Some(event) => RequestOutcome::Done(event),
+    })
+}
+
+/// Waits for the outcome of a request, at most `attempts` times 20 ms.
+///
+/// # Errors
+/// As [`outcome`].
+pub fn wait(state_dir: &Path, request: u64, attempts: u32) -> Result<RequestOutcome, ControlError> {
+    for _ in 0..attempts {
+        let outcome = outcome(state_dir, request)?;
+        if outcome != RequestOutcome::Open {
+            return Ok(outcome);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    outcome(state_dir, request)
+}
+
+/// What is wanted; nothing where nobody said anything.
+///
+/// # Errors
+/// Where the file is there but cannot be read.
+pub fn read_desired(state_dir: &Path) -> io::Result<Desired> {
+    read_json(&state_dir.join(DESIRED_FILE))
+}
+
+/// The last good generation of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastGood {
+    /// Version of the plugin.
+    pub plugin_version: String,
+    /// Version of the model package.
+    pub model_version: Option<String>,
+    /// Identifies everything that it was made of.
+    pub fingerprint: String,
+}
+
+/// Something that was refused and is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOut {
+    /// Identifies everything that it was made of.
+    pub fingerprint: String,
+    /// Version, for people.
+    pub version: String,
+    /// Why.
+    pub reason: Reason,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// What a supervisor remembers of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// What to fall back to at the next start.
+    pub last_good: Option<LastGood>,
+    /// What is kept out.
+    #[serde(default)]
+    pub kept_out: Vec<KeptOut>,
+}
+
+/// Most refused generations of a model that are remembered; the oldest is forgotten, and may be
+/// tried again.
+pub const MAX_KEPT_OUT: usize = 64;
+
+pub(crate) type Memories = BTreeMap<String, Memory>;
+
+/// The state directory, held by one supervisor.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    pub(crate) fn take(path: &Path) -> Result<Self, ControlError> {
+        let io = |source| ControlError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        fs::create_dir_all(path).map_err(io)?;
+        let name = path.join(LOCK_FILE);
+        let mut lock = open_lock(&name).map_err(io)?;
+        if lock.try_lock().is_err() {
+            return Err(ControlError::Held {
+                path: path.to_owned(),
+                process: fs::read_to_string(&name)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+            });
+        }
+        lock.set_len(0).map_err(io)?;
+        writeln!(lock, "{}", std::process::id()).map_err(io)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn memories(&self) -> io::Result<Memories> {
+        read_json(&self.path.join(STATE_FILE))
+    }
+
+    pub(crate) fn remember(&self, memories: &Memories) -> io::Result<()> {
+        write_json(&self.path.join(STATE_FILE), memories)
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    options.open(path)
+}
+
+fn read_json<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> io::Result<T> {
+    match fs::metadata(path) {
+        Ok(facts) if facts.len() > MAX_BYTES => {
+            return Err(io::Error::other(format!("{} is too large", path.display())));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
+        _ => {}
+    }
+    serde_json::from_slice(&fs::read(path)?).map_err(|error| {
+        io::Error::other(format!("{} is damaged: {error}; remove it", path.display()))
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    put(path, &serde_json::to_vec_pretty(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::live::audit::AuditLog;
+    use std::sync::Arc;
+
+    fn rollback() -> Command {
+        Command::Rollback {
+            target: "m".to_owned(),
+        }
+    }
+
+    #[test]
+    fn requests_are_numbered_pins_stay_and_the_file_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let pin = Command::Pin {
+            target: "m".to_owned(),
+            version: "1.2.0".to_owned(),
+        };
+        assert_eq!(request(dir.path(), pin).unwrap(), 1);
+        for number in 2..100 {
+            assert_eq!(request(dir.path(), rollback()).unwrap(), number);
+        }
+        let desired = read_desired(dir.path()).unwrap();
+        assert_eq!(desired.pins["m"], "1.2.0");
+        assert_eq!(desired.requests.len(), KEPT_REQUESTS);
+        let wrong = Command::Pin {
+            target: "m".to_owned(),
+            version: "1.2".to_owned(),
+        };
+        assert!(request(dir.path(), wrong).is_err());
+    }
+
+    #[test]
+    fn the_outcome_stands_in_the_audit_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(dir.path(), Arc::new(SystemClock)).unwrap();
+        assert_eq!(outcome(dir.path(), 7).unwrap(), RequestOutcome::Open);
+        let event = AuditEvent {
+            request: Some(7),
+            ..AuditEvent::new(Occasion::Request, "m")
+        };
+        log.write(event.clone());
+        assert!(matches!(
+            outcome(dir.path(), 7).unwrap(),
+            RequestOutcome::Done(_)
+        ));
+        log.write(event.because(Reason::Golden, "off"));
+        assert!(matches!(
+            wait(dir.path(), 7, 1).unwrap(),
+            RequestOutcome::Refused(_)
+        ));
+    }
+
+    #[test]
+    fn one_supervisor_holds_a_state_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_running(dir.path()));
+        let held = StateDir::take(dir.path()).unwrap();
+        assert!(is_running(dir.path()));
+        let error = StateDir::take(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        drop(held);
+        assert!(!is_running(dir.path()));
+    }
+}

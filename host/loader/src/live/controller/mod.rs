@@ -1,0 +1,609 @@
+//! The preparing side: what lies there, what is wanted, what runs, what has ended.
+//!
+//! [`Controller::tick`] does everything that can be done now and returns; nothing in it runs code
+//! of a plugin, except where reloads are driven inline, as tests do to have everything in one
+//! thread and in a known order. The supervisor calls it from its thread.
+
+mod events;
+mod requests;
+mod running;
+mod slot;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+pub(crate) use running::Drive;
+
+use super::audit::{AuditEvent, AuditLog, Occasion};
+use super::catalog::Catalog;
+use super::choose::{Live, Target, Wanted, choose, code_of};
+use super::control::{Desired, KeptOut, Memories, StateDir};
+use super::facts::{Generation, Instance};
+use super::link::{Link, Signal};
+use super::owner::LiveModel;
+use super::policy::{ModelSource, ModelSpec, SwapPolicy};
+use super::reaper::Reaper;
+use super::reload::{Outcome, Plan, Progress, Reload, ReloadEnv, Start};
+use super::state::{Reason, Rejection};
+use super::status::{ModelStatus, SystemStatus};
+use super::store::{Order, Store};
+use crate::clock::Clock;
+use crate::manifest::Isolation;
+use running::{About, Running};
+use slot::Slot;
+
+/// Reloads that may run at once.
+const MAX_RUNNING: usize = 4;
+
+/// Reloads whose plugin never came back, beyond which no new one is started.
+const MAX_ABANDONED: usize = 8;
+
+/// Generations that are tried for a first start.
+const MAX_FIRST_TRIES: usize = 16;
+
+/// What a controller is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) env: Arc<ReloadEnv>,
+    pub(crate) store: Box<dyn Store>,
+    /// `None` remembers nothing and hears nobody.
+    pub(crate) state_dir: Option<StateDir>,
+    pub(crate) drive: Drive,
+    pub(crate) rescan_ms: u64,
+    pub(crate) step_timeout_ms: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    env: Arc<ReloadEnv>,
+    store: Box<dyn Store>,
+    state_dir: Option<StateDir>,
+    drive: Drive,
+    rescan_ms: u64,
+    step_timeout_ms: u64,
+    signal: Arc<Signal>,
+    is_scan_due: Arc<AtomicBool>,
+    next_scan_ns: u64,
+    reaper: Reaper,
+    slots: BTreeMap<String, Slot>,
+    catalog: Catalog,
+    desired: Desired,
+    /// Requests up to this number were seen.
+    seen_request: u64,
+    /// Slots that a request still has to be carried out for.
+    open_requests: BTreeMap<u64, usize>,
+    memories: Memories,
+    is_memory_new: bool,
+    abandoned: usize,
+}
+
+/// Why a model cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The specification contradicts itself; every problem, one sentence each.
+    #[error("model {name}: {problems}", problems = .problems.join("; "))]
+    Spec {
+        /// The model.
+        name: String,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+    /// A model of this name runs already.
+    #[error("a model called `{0}` runs already; choose another name")]
+    Taken(String),
+    /// Nothing is installed that it could run.
+    #[error("model {name}: nothing is installed that it could run; {hint}")]
+    Nothing {
+        /// The model.
+        name: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Everything that is installed was refused; the first refusal counts.
+    #[error("model {name}: {version} was refused: {rejection}")]
+    Refused {
+        /// The model.
+        name: String,
+        /// The newest version that was tried.
+        version: String,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+impl Controller {
+    pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
+        let (memories, desired) = match &parts.state_dir {
+            Some(dir) => (dir.memories()?, super::control::read_desired(&dir.path)?),
+            None => Default::default(),
+        };
+        let signal = Arc::new(Signal::default());
+        let mut reaper = Reaper::inline(&parts.env.clock, &parts.env.audit, &signal);
+        if parts.drive == Drive::Threads {
+            reaper.start_thread()?;
+        }
+        parts
+            .env
+            .audit
+            .write(AuditEvent::new(Occasion::Started, ""));
+        Ok(Self {
+            reaper,
+            env: parts.env,
+            store: parts.store,
+            state_dir: parts.state_dir,
+            drive: parts.drive,
+            rescan_ms: parts.rescan_ms,
+            step_timeout_ms: parts.step_timeout_ms,
+            signal,
+            is_scan_due: Arc::new(AtomicBool::new(true)),
+            next_scan_ns: 0,
+            slots: BTreeMap::new(),
+            catalog: Catalog::default(),
+            // Old requests were for another run; pins stay.
+            seen_request: desired.requests.last().map_or(0, |last| last.request),
+            desired,
+            open_requests: BTreeMap::new(),
+            memories,
+            is_memory_new: false,
+            abandoned: 0,
+        })
+    }
+
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
+    }
+
+    pub(crate) fn audit(&self) -> Arc<AuditLog> {
+        Arc::clone(&self.env.audit)
+    }
+
+    /// Raise it, and the directories are read at the next tick.
+    pub(crate) fn scan_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_scan_due)
+    }
+
+    /// Does what can be done now. Gives whether anything moved.
+    pub(crate) fn tick(&mut self) -> bool {
+        // Outcomes first: a notice that came before an outcome is then already there to be read.
+        let outcomes = self.poll_running();
+        let mut has_moved = self.hear_notices();
+        for (name, outcome) in outcomes {
+            has_moved |= self.conclude(&name, outcome);
+        }
+        has_moved |= self.hear_requests();
+        if self.scan_if_due() {
+            has_moved = true;
+            self.follow_policies();
+        }
+        has_moved |= self.carry_out_queued();
+        self.account_for_ended();
+        self.save_memories();
+        has_moved
+    }
+
+    fn save_memories(&mut self) {
+        if !std::mem::take(&mut self.is_memory_new) {
+            return;
+        }
+        let saved = self
+            .state_dir
+            .as_ref()
+            .map(|dir| dir.remember(&self.memories));
+        if let Some(Err(error)) = saved {
+            tracing::warn!(%error, "the state of live models could not be written");
+        }
+    }
+
+    fn scan_if_due(&mut self) -> bool {
+        let now_ns = self.env.clock.now_ns();
+        let is_time = now_ns >= self.next_scan_ns;
+        if !self.is_scan_due.swap(false, Ordering::Acquire) && !is_time {
+            return false;
+        }
+        self.next_scan_ns = now_ns + self.rescan_ms * 1_000_000;
+        let before = std::mem::replace(&mut self.catalog, self.store.catalog());
+        for gone in self.catalog.removed_since(&before) {
+            self.env.audit.write(AuditEvent {
+                plugin: gone.name.clone(),
+                version: gone.version.clone(),
+                digest: gone.fingerprint.clone(),
+                ..AuditEvent::new(Occasion::Removed, "")
+            });
+        }
+        true
+    }
+
+    /// Starts a reload for every model that should run something else.
+    fn follow_policies(&mut self) {
+        let names: Vec<String> = self.slots.keys().cloned().collect();
+        for name in names {
+            let Some(target) = self.wanted_by(&name) else {
+                continue;
+            };
+            let Some(slot) = self.slots.get(&name) else {
+                continue;
+            };
+            match &slot.running {
+                None => {
+                    let about = About::default();
+                    let _ = self.start_reload(&name, &target, about);
+                }
+                // Something newer than what is being loaded: that one has to give way, unless
+                // an operator asked for it.
+                Some(running)
+                    if running.request.is_none() && running.fingerprint != target.fingerprint() =>
+                {
+                    running.cancel();
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What a model should run, where that is something else than it does.
+    fn wanted_by(&mut self, name: &str) -> Option<Target> {
+        let slot = self.slots.get(name)?;
+        let live = Arc::clone(&slot.live);
+        let live = Live {
+            plugin: live.version(),
+            model: live
+                .weights
+                .as_ref()
+                .map(|weights| weights.version.as_str()),
+            fingerprint: &live.fingerprint,
+        };
+        let target = self.choose_for(&slot.spec, &slot.kept_out, Some(live))?;
+        let fingerprint = target.fingerprint();
+        let slot = self.slots.get(name)?;
+        let Some(refused) = slot.unfinished.get(&fingerprint) else {
+            return Some(target);
+        };
+        // It was refused while it may have been unfinished: it counts as new once it changed.
+        let is_same = *refused == self.store.stamp(&target);
+        (!is_same).then_some(target)
+    }
+
+    fn choose_for(
+        &self,
+        spec: &ModelSpec,
+        kept_out: &[KeptOut],
+        live: Option<Live<'_>>,
+    ) -> Option<Target> {
+        let pins = &self.desired.pins;
+        let plugin_pin = |plugin: &str| pins.get(plugin).cloned();
+        let pin = pins.get(&spec.name).or_else(|| match &spec.source {
+            ModelSource::Plugin { id, .. } => pins.get(id),
+            ModelSource::Packages { .. } => None,
+        });
+        let is_out = |fingerprint: &str| kept_out.iter().any(|one| one.fingerprint == fingerprint);
+        let wanted = Wanted {
+            name: &spec.name,
+            source: &spec.source,
+            pin: pin.map(String::as_str),
+            plugin_pin: Some(&plugin_pin),
+            kept_out: &is_out,
+            live,
+        };
+        choose(&self.catalog, &wanted)
+    }
+
+    /// Begins to load a target for a model that runs.
+    fn start_reload(&mut self, name: &str, target: &Target, about: About) -> Result<(), Rejection> {
+        let Some(slot) = self.slots.get(name) else {
+            return Ok(());
+        };
+        // The same code with other weights is not loaded again.
+        let is_same_code = code_of(&target.fingerprint()) == code_of(&slot.live.fingerprint);
+        let may_reuse = is_same_code && target.model.is_some();
+        let mapped = may_reuse.then(|| slot.live.loaded.clone());
+        let (plan, start) = self.plan(&slot.spec.clone(), target, mapped, about.request);
+        let stamp = Some(self.store.stamp(target));
+        let version = version_of(target);
+        self.run(
+            name,
+            (plan, start),
+            About {
+                stamp,
+                version,
+                ..about
+            },
+        )
+    }
+
+    fn plan(
+        &mut self,
+        spec: &ModelSpec,
+        target: &Target,
+        mapped: Option<crate::load::LoadedPlugin>,
+        request: Option<u64>,
+    ) -> (Plan, Start) {
+        let (config, artifact) = match &spec.source {
+            ModelSource::Plugin {
+                config, artifact, ..
+            } => (config.clone(), artifact.as_slice().into()),
+            ModelSource::Packages { .. } => Default::default(),
+        };
+        let limits = self.env.leaks.limits();
+        let floor = if self.env.leaks.is_over() && limits.overflow_to_worker {
+            Isolation::Worker
+        } else {
+            Isolation::InProcess
+        };
+        let origin = self.store.origin(Order {
+            target,
+            mapped,
+            config,
+            artifact,
+            floor,
+        });
+        let plan = Plan {
+            model: spec.name.clone(),
+            fingerprint: target.fingerprint(),
+            plugin: target.plugin.name.clone(),
+            version: target.plugin.version.clone(),
+            swap: spec.swap,
+            guard: spec.guard,
+            request,
+        };
+        (plan, Start::Origin(origin))
+    }
+
+    fn run(
+        &mut self,
+        name: &str,
+        (plan, start): (Plan, Start),
+        about: About,
+    ) -> Result<(), Rejection> {
+        let running = self
+            .slots
+            .values()
+            .filter(|slot| slot.running.is_some())
+            .count();
+        if running >= MAX_RUNNING {
+            // The end of one of them starts another look.
+            let message = format!("{running} reloads run already; ask again when one has ended");
+            return Err(Rejection::new(Reason::Timeout, message));
+        }
+        if self.abandoned >= MAX_ABANDONED {
+            let message = "too many reloads never came back; restart the program";
+            return Err(Rejection::new(Reason::Timeout, message));
+        }
+        let Some(slot) = self.slots.get_mut(name) else {
+            return Ok(());
+        };
+        let reload = Reload::new(
+            Arc::clone(&self.env),
+            plan,
+            start,
+            Some(Arc::clone(&slot.link)),
+        );
+        let seams = (&self.env.clock, &self.signal);
+        match Running::start(reload, about, self.drive, seams) {
+            Ok(running) => {
+                slot.running = Some(running);
+                Ok(())
+            }
+            Err(error) => Err(Rejection::new(
+                Reason::Timeout,
+                format!("no thread for the reload: {error}"),
+            )),
+        }
+    }
+
+    /// Has the directories read at the next tick, whatever the time.
+    pub(crate) fn look_again(&mut self) {
+        self.next_scan_ns = 0;
+    }
+
+    /// What a model runs and what ran before it, for people and metrics.
+    pub(crate) fn status(&self) -> SystemStatus {
+        SystemStatus {
+            models: self.slots.values().map(model_status).collect(),
+            leaks: self.env.leaks.figures(),
+            abandoned_reloads: self.abandoned,
+        }
+    }
+}
+
+/// Making the first generation of a model. It takes its time, so the controller is not held for it.
+pub(crate) fn start_model(
+    controller: &std::sync::Mutex<Controller>,
+    spec: ModelSpec,
+) -> Result<LiveModel, StartError> {
+    let lock = || controller.lock().unwrap_or_else(PoisonError::into_inner);
+    let problems = spec.problems();
+    if !problems.is_empty() {
+        let name = spec.name;
+        return Err(StartError::Spec { name, problems });
+    }
+    if lock().slots.contains_key(&spec.name) {
+        return Err(StartError::Taken(spec.name));
+    }
+    let mut first_refusal = None;
+    for attempt in 0..MAX_FIRST_TRIES {
+        let Some((mut reload, version)) = lock().first_reload(&spec, attempt) else {
+            break;
+        };
+        let outcome = drive_first(&mut reload, &*lock().env.clock.clone());
+        match outcome {
+            Outcome::Ready(instance) => return Ok(lock().adopt_first(spec, *instance)),
+            Outcome::Rejected(rejection) => {
+                let refused = KeptOut {
+                    fingerprint: reload.fingerprint().to_owned(),
+                    version: version.clone(),
+                    reason: rejection.reason,
+                    message: rejection.message.clone(),
+                };
+                lock().remember_refusal(&spec.name, refused);
+                first_refusal.get_or_insert((version, rejection));
+            }
+            Outcome::Promoted(_) => {}
+        }
+    }
+    let name = spec.name;
+    match first_refusal {
+        Some((version, rejection)) => Err(StartError::Refused {
+            name,
+            version,
+            rejection,
+        }),
+        None => Err(StartError::Nothing {
+            hint: "install a package, or let a refused one in again with `plugin reload`"
+                .to_owned(),
+            name,
+        }),
+    }
+}
+
+fn drive_first(reload: &mut Reload, clock: &dyn Clock) -> Outcome {
+    let signal = reload.signal();
+    loop {
+        if let Progress::Waiting(until_ns) = reload.advance() {
+            let left_ns = until_ns.unwrap_or(0).saturating_sub(clock.now_ns());
+            signal.wait(std::time::Duration::from_nanos(left_ns.min(50_000_000)));
+        }
+        if let Some(outcome) = reload.finish() {
+            return outcome;
+        }
+    }
+}
+
+impl Controller {
+    /// The reload that could give a first generation: of what the policy says, then, where that was
+    /// refused, of the last good one, then of what is left.
+    fn first_reload(&mut self, spec: &ModelSpec, attempt: usize) -> Option<(Reload, String)> {
+        self.catalog = self.store.catalog();
+        let memory = self.memories.entry(spec.name.clone()).or_default().clone();
+        let last_good = memory.last_good.as_ref().filter(|_| attempt > 0);
+        let target = last_good
+            .and_then(|good| {
+                let only_good = |fingerprint: &str| fingerprint == good.fingerprint;
+                self.target_where(spec, &memory.kept_out, &only_good)
+            })
+            .or_else(|| self.choose_for(spec, &memory.kept_out, None))?;
+        let (plan, start) = self.plan(spec, &target, None, None);
+        let reload = Reload::new(Arc::clone(&self.env), plan, start, None);
+        Some((reload, version_of(&target)))
+    }
+
+    fn target_where(
+        &self,
+        spec: &ModelSpec,
+        kept_out: &[KeptOut],
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Option<Target> {
+        let is_out = |fingerprint: &str| {
+            !fits(fingerprint) || kept_out.iter().any(|one| one.fingerprint == fingerprint)
+        };
+        let wanted = Wanted {
+            name: &spec.name,
+            source: &spec.source,
+            pin: None,
+            plugin_pin: None,
+            kept_out: &is_out,
+            live: None,
+        };
+        choose(&self.catalog, &wanted)
+    }
+
+    fn remember_refusal(&mut self, name: &str, refused: KeptOut) {
+        let memory = self.memories.entry(name.to_owned()).or_default();
+        memory
+            .kept_out
+            .retain(|one| one.fingerprint != refused.fingerprint);
+        memory.kept_out.push(refused);
+        self.is_memory_new = true;
+        self.save_memories();
+    }
+
+    fn adopt_first(&mut self, spec: ModelSpec, instance: Instance) -> LiveModel {
+        use super::state::State;
+        let link = Link::new(&instance, &self.signal);
+        let generation = Arc::clone(&instance.generation);
+        let promoted = super::reaper::label(State::Promoted, &spec.name, &generation);
+        self.env.audit.write(promoted);
+        let kept_out = self
+            .memories
+            .get(&spec.name)
+            .map(|memory| memory.kept_out.clone());
+        let model = LiveModel::new(
+            instance,
+            spec.swap,
+            Arc::clone(&self.env.clock),
+            Arc::clone(&link),
+        );
+        let name = spec.name.clone();
+        let slot = Slot::new(spec, link, kept_out.unwrap_or_default());
+        self.slots.insert(name.clone(), slot);
+        self.is_scan_due.store(true, Ordering::Release);
+        self.is_good(&name, &generation);
+        self.save_memories();
+        model
+    }
+
+    /// Remembers a generation that has proven itself.
+    fn is_good(&mut self, name: &str, generation: &Generation) {
+        let memory = self.memories.entry(name.to_owned()).or_default();
+        let weights = generation.weights.as_ref();
+        memory.last_good = Some(super::control::LastGood {
+            plugin_version: generation.version().to_owned(),
+            model_version: weights.map(|weights| weights.version.clone()),
+            fingerprint: generation.fingerprint.clone(),
+        });
+        if let Some(slot) = self.slots.get(name) {
+            memory.kept_out.clone_from(&slot.kept_out);
+        }
+        self.is_memory_new = true;
+    }
+}
+
+/// The version that a target is known by.
+fn version_of(target: &Target) -> String {
+    match &target.model {
+        Some(model) => model.found.version.clone(),
+        None => target.plugin.version.clone(),
+    }
+}
+
+/// The version that a generation is known by.
+fn known_version(generation: &Generation) -> String {
+    match &generation.weights {
+        Some(weights) => weights.version.clone(),
+        None => generation.version().to_owned(),
+    }
+}
+
+/// What an operator's order to go back proves: nothing, it is wanted at once.
+fn at_once(swap: SwapPolicy) -> SwapPolicy {
+    let mut swap = swap;
+    swap.shadow_rows = 0;
+    swap.probation.rows = 0;
+    swap
+}
+
+fn model_status(slot: &Slot) -> ModelStatus {
+    let parked = slot.before.last().filter(|_| slot.is_in_probation);
+    ModelStatus {
+        name: slot.spec.name.clone(),
+        rows: slot.link.rows(),
+        live: (&*slot.live).into(),
+        parked: parked.map(|one| (&**one).into()),
+        standbys: slot
+            .standbys
+            .iter()
+            .map(|one| (&*one.generation).into())
+            .collect(),
+        loading: slot.running.as_ref().map(|running| running.version.clone()),
+        last_rejection: slot.last_rejection.clone(),
+        kept_out: slot.kept_out.clone(),
+        earlier: slot
+            .facts
+            .iter()
+            .filter(|one| one.number != slot.live.number)
+            .map(|one| (&**one).into())
+            .collect(),
+    }
+}

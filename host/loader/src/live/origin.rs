@@ -1,0 +1,295 @@
+//! Where a generation comes from: the steps from files to code that can make instances.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fusebox_plugin_api::config::Config;
+
+use super::facts::WeightsFacts;
+use super::files::Stamp;
+use super::golden::{Golden, GoldenSet, MAX_GOLDEN_BYTES};
+use super::model_package::read_model;
+use super::state::{Reason, Rejection};
+use crate::backend::Prepared;
+use crate::discover::Discovered;
+use crate::generation::next_generation;
+use crate::load::{LoadOptions, LoadedPlugin, Verified, map, scan, verify};
+use crate::manifest::{Isolation, Manifest};
+
+/// Loads a library in a throw-away child, so that one that crashes costs a child.
+pub trait Prober: fmt::Debug + Send + Sync {
+    /// Whether a child lived through the load.
+    ///
+    /// # Errors
+    /// A sentence that says how the child ended.
+    fn probe(&self, prepared: &Prepared) -> Result<(), String>;
+}
+
+/// What verifying found out.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// Id of the plugin.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its library.
+    pub digest: String,
+    /// Where its code is going to run.
+    pub tier: Isolation,
+    /// Number of the generation.
+    pub generation: u64,
+    /// What instances are made of.
+    pub config: Config,
+    /// What instances are made of.
+    pub artifact: Arc<[u8]>,
+    /// The model package, where there is one.
+    pub weights: Option<WeightsFacts>,
+    /// Known answers.
+    pub golden: Vec<GoldenSet>,
+}
+
+/// Whether a step was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It was.
+    Done,
+    /// It was left out.
+    Skipped(Reason),
+}
+
+/// The steps of one generation, in the order of the functions.
+pub trait Origin: fmt::Debug + Send {
+    /// What the files look like now.
+    fn stamp(&mut self) -> Stamp;
+
+    /// Checks digests and the right to run.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    fn verify(&mut self) -> Result<Verification, Rejection>;
+
+    /// Reads the library without running it.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    fn scan(&mut self) -> Result<Step, Rejection>;
+
+    /// Loads the library in a throw-away child.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    fn probe(&mut self) -> Result<Step, Rejection>;
+
+    /// Whether `map` adds no code to any process.
+    fn is_mapped(&self) -> bool;
+
+    /// Opens the library where its tier says.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    fn map(&mut self) -> Result<(Step, LoadedPlugin), Rejection>;
+}
+
+/// The code of a [`FileOrigin`].
+#[derive(Debug, Clone)]
+pub enum Library {
+    /// A package, to be loaded.
+    Package(PathBuf),
+    /// Code that is mapped already.
+    Mapped(LoadedPlugin),
+}
+
+/// A generation from a package, a model package, or both.
+#[derive(Debug)]
+pub struct FileOrigin {
+    library: Library,
+    model_package: Option<PathBuf>,
+    config: Config,
+    artifact: Arc<[u8]>,
+    options: LoadOptions,
+    prober: Option<Arc<dyn Prober>>,
+    verified: Option<Verified>,
+}
+
+impl FileOrigin {
+    /// Code without a model package: instances are made of `config` and `artifact`.
+    #[must_use]
+    pub fn new(
+        library: Library,
+        (config, artifact): (Config, Arc<[u8]>),
+        options: LoadOptions,
+    ) -> Self {
+        Self {
+            library,
+            model_package: None,
+            config,
+            artifact,
+            options,
+            prober: None,
+            verified: None,
+        }
+    }
+
+    /// The same, made of what this model package says.
+    #[must_use]
+    pub fn with_model_package(mut self, path: &Path) -> Self {
+        self.model_package = Some(path.to_owned());
+        self
+    }
+
+    /// The same, probed by `prober`.
+    #[must_use]
+    pub fn with_prober(mut self, prober: Option<Arc<dyn Prober>>) -> Self {
+        self.prober = prober;
+        self
+    }
+
+    fn verified(&self) -> Result<&Verified, Rejection> {
+        self.verified
+            .as_ref()
+            .ok_or_else(|| Rejection::new(Reason::Manifest, "the package was not verified"))
+    }
+}
+
+impl Origin for FileOrigin {
+    fn stamp(&mut self) -> Stamp {
+        let library = match &self.library {
+            Library::Package(path) => Stamp::of(path),
+            Library::Mapped(_) => Stamp::default(),
+        };
+        let model = self.model_package.as_deref().map(Stamp::of);
+        library.and(model.unwrap_or_default())
+    }
+
+    fn verify(&mut self) -> Result<Verification, Rejection> {
+        let mut golden = Vec::new();
+        let mut found = match &self.library {
+            Library::Mapped(loaded) => Verification {
+                plugin: loaded.id().to_owned(),
+                version: loaded.version().to_owned(),
+                digest: loaded.digest().unwrap_or_default().to_owned(),
+                tier: loaded.tier(),
+                generation: next_generation(),
+                config: self.config.clone(),
+                artifact: Arc::clone(&self.artifact),
+                weights: None,
+                golden: Vec::new(),
+            },
+            Library::Package(path) => {
+                let package = Discovered::at(path);
+                check_names(&package)?;
+                let verified = verify(&package, &self.options)?;
+                golden.extend(golden_of(&package, verified.manifest())?);
+                let found = Verification {
+                    plugin: verified.manifest().id.clone(),
+                    version: verified.manifest().version.clone(),
+                    digest: verified.digest().to_owned(),
+                    tier: verified.tier(),
+                    generation: verified.generation(),
+                    config: self.config.clone(),
+                    artifact: Arc::clone(&self.artifact),
+                    weights: None,
+                    golden: Vec::new(),
+                };
+                self.verified = Some(verified);
+                found
+            }
+        };
+        if let Some(path) = &self.model_package {
+            let read = read_model(path)?;
+            if !read.manifest.takes_plugin(&found.version) {
+                let wanted = read.manifest.plugin_version.unwrap_or_default();
+                return Err(Rejection::new(
+                    Reason::Manifest,
+                    format!("{} needs {} {wanted}", path.display(), found.plugin),
+                ));
+            }
+            golden.extend(read.golden);
+            (found.config, found.artifact) = (read.params, read.artifact.into());
+            found.weights = Some(WeightsFacts {
+                version: read.manifest.version,
+                sha256: read.sha256,
+            });
+        }
+        found.golden = golden;
+        Ok(found)
+    }
+
+    fn scan(&mut self) -> Result<Step, Rejection> {
+        if self.is_mapped() {
+            return Ok(Step::Skipped(Reason::SkippedMapped));
+        }
+        scan(self.verified()?)?;
+        Ok(Step::Done)
+    }
+
+    fn probe(&mut self) -> Result<Step, Rejection> {
+        if self.is_mapped() {
+            return Ok(Step::Skipped(Reason::SkippedMapped));
+        }
+        let verified = self.verified()?;
+        if verified.tier() >= Isolation::Worker {
+            return Ok(Step::Skipped(Reason::SkippedWorker));
+        }
+        let Some(prober) = &self.prober else {
+            return Ok(Step::Skipped(Reason::SkippedNoProber));
+        };
+        let probed = prober.probe(&verified.prepared());
+        probed.map_err(|message| Rejection::new(Reason::Probe, message))?;
+        Ok(Step::Done)
+    }
+
+    fn is_mapped(&self) -> bool {
+        matches!(self.library, Library::Mapped(_))
+    }
+
+    fn map(&mut self) -> Result<(Step, LoadedPlugin), Rejection> {
+        if let Library::Mapped(loaded) = &self.library {
+            return Ok((Step::Skipped(Reason::SkippedMapped), loaded.clone()));
+        }
+        let Some(verified) = self.verified.take() else {
+            return Err(Rejection::new(Reason::Map, "the package was not verified"));
+        };
+        Ok((Step::Done, map(verified, &self.options)?))
+    }
+}
+
+/// A package is what its directory says it is.
+fn check_names(package: &Discovered) -> Result<(), Rejection> {
+    let manifest = package.manifest()?;
+    let stated = Path::new(&manifest.id).join(&manifest.version);
+    if package.path.ends_with(&stated) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Reason::Manifest,
+        format!(
+            "{} says that it is {} {}, but lies in another directory",
+            package.path.display(),
+            manifest.id,
+            manifest.version
+        ),
+    ))
+}
+
+/// The known answers of a package.
+fn golden_of(package: &Discovered, manifest: &Manifest) -> Result<Option<GoldenSet>, Rejection> {
+    let (Some(stated), Some(bytes)) = (&manifest.golden, package.read_golden(MAX_GOLDEN_BYTES)?)
+    else {
+        return Ok(None);
+    };
+    let refuse = |problem: String| {
+        Rejection::new(Reason::Manifest, format!("{}: {problem}", stated.vectors))
+    };
+    let golden = Golden::parse(&String::from_utf8_lossy(&bytes)).map_err(refuse)?;
+    let artifact = match &golden.artifact {
+        Some(path) => Some(package.read_file(path, MAX_GOLDEN_BYTES)?.0),
+        None => None,
+    };
+    Ok(Some(GoldenSet {
+        golden,
+        artifact,
+        tolerance_ulp: stated.tolerance_ulp,
+    }))
+}

@@ -1,0 +1,83 @@
+//! Where packages lie, as the controller sees it: a list, and the way from an entry to its steps.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fusebox_plugin_api::config::Config;
+
+use super::catalog::Catalog;
+use super::choose::Target;
+use super::files::Stamp;
+use super::origin::{FileOrigin, Library, Origin, Prober};
+use crate::load::{LoadOptions, LoadedPlugin};
+use crate::manifest::Isolation;
+
+/// What an origin is asked for.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The packages.
+    pub target: &'a Target,
+    /// The code of the target, where it is mapped already and may be used again.
+    pub mapped: Option<LoadedPlugin>,
+    /// The configuration, where no model package has one.
+    pub config: Config,
+    /// The artifact, where no model package has one.
+    pub artifact: Arc<[u8]>,
+    /// The weakest tier that is possible at the moment.
+    pub floor: Isolation,
+}
+
+/// Where packages lie.
+pub trait Store: fmt::Debug + Send {
+    /// What is there.
+    fn catalog(&mut self) -> Catalog;
+
+    /// What the files of a target look like.
+    fn stamp(&mut self, target: &Target) -> Stamp;
+
+    /// The steps of a target.
+    fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin>;
+}
+
+/// Directories.
+#[derive(Debug)]
+pub struct DirStore {
+    /// Plugins: `<dir>/<id>/<version>/plugin.toml`.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// Model packages: `<dir>/<name>/<version>/model.toml`.
+    pub model_dirs: Vec<PathBuf>,
+    /// How libraries are loaded.
+    pub load: LoadOptions,
+    /// How libraries are tried first.
+    pub prober: Option<Arc<dyn Prober>>,
+}
+
+impl Store for DirStore {
+    fn catalog(&mut self) -> Catalog {
+        Catalog::read(&self.plugin_dirs, &self.model_dirs)
+    }
+
+    fn stamp(&mut self, target: &Target) -> Stamp {
+        let model = target
+            .model
+            .as_ref()
+            .map(|model| Stamp::of(&model.found.path));
+        Stamp::of(&target.plugin.path).and(model.unwrap_or_default())
+    }
+
+    fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin> {
+        let mut load = self.load.clone();
+        load.trust.floor = load.trust.floor.max(order.floor);
+        let library = match order.mapped {
+            Some(loaded) => Library::Mapped(loaded),
+            None => Library::Package(order.target.plugin.path.clone()),
+        };
+        let made_of = (order.config, order.artifact);
+        let origin = FileOrigin::new(library, made_of, load).with_prober(self.prober.clone());
+        match &order.target.model {
+            Some(model) => Box::new(origin.with_model_package(&model.found.path)),
+            None => Box::new(origin),
+        }
+    }
+}
