@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::import::ImportError;
 
 use crate::manifest::ManifestError;
@@ -145,6 +146,14 @@ pub enum LoadError {
         plugin: String,
         /// Why.
         source: ImportError,
+    },
+    /// No worker process can run the plugin.
+    #[error("{path} cannot be run in a worker process: {source}", path = .path.display())]
+    Worker {
+        /// The library.
+        path: PathBuf,
+        /// Why not, in the words of the plugin or of what is left of its process.
+        source: PluginError,
     },
 }
 

@@ -20,6 +20,7 @@ pub mod load;
 pub mod manifest;
 pub mod package;
 pub mod trust;
+pub mod worker;
 
 pub use backend::WorkerOptions;
 pub use clock::{Clock, ManualClock, SystemClock};

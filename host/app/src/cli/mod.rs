@@ -8,6 +8,7 @@ mod features;
 mod plugin;
 mod run;
 mod summary;
+mod worker;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Run(run::RunArgs),
     Completions(completions::CompletionsArgs),
+    Worker(worker::WorkerArgs),
     /// Print the JSON schema of pipeline files
     #[command(hide = true, after_help = "Examples:\n  fusebox schema")]
     Schema,
@@ -147,6 +149,7 @@ pub(crate) fn run(arguments: Vec<OsString>, variables: Vec<(String, String)>) ->
         Command::Plugin(command) => plugin::run(command, &context),
         Command::Run(args) => run::run(args, &context),
         Command::Completions(args) => completions::run(&args, &context),
+        Command::Worker(args) => worker::run(args, &context),
         Command::Schema => context
             .output
             .raw(config::Schema::pipeline().to_text().as_bytes()),

@@ -11,7 +11,7 @@
 
 mod dylib;
 mod linked;
-mod worker;
+pub mod worker;
 
 use std::path::PathBuf;
 

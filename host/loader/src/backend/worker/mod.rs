@@ -1,47 +1,45 @@
 //! A plugin in a child process: the same library, behind shared memory.
+//!
+//! | file | what |
+//! |---|---|
+//! | `options` | what the operator decides |
+//! | `spawn`, `process`, `monitor` | starting, ending and watching child processes |
+//! | `handle` | the hold on one worker: questions on its socket |
+//! | `frames` | rows through the ring |
+//! | `plugin`, `learner`, `model` | the traits of the house |
+//! | `recipe`, `history`, `keeper` | making a model again after its worker died |
+//! | `probe` | trying a library before it is mapped here |
+//!
+//! The other side is the module `worker` of this crate. Nothing here runs code of a plugin, and
+//! nothing here believes what a worker says.
 
-use std::path::PathBuf;
+mod frames;
+mod handle;
+mod history;
+mod keeper;
+mod learner;
+mod model;
+mod monitor;
+mod options;
+mod plugin;
+mod probe;
+mod process;
+mod recipe;
+mod spawn;
 
+use std::sync::Arc;
+
+use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::import::HostServices;
+
+pub use monitor::{RunningWorker, running_workers};
+pub use options::{RestartPolicy, WorkerOptions};
+pub use probe::{ProbeError, ProbeFacts, ProbeReport, probe};
 
 use super::{Backend, OpenPlugin, Prepared};
 use crate::error::LoadError;
-
-/// How workers are started and limited; the operator's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerOptions {
-    /// The program that becomes the worker; `None` is this program itself.
-    pub program: Option<PathBuf>,
-    /// Its arguments before those of the protocol.
-    pub arguments: Vec<String>,
-    /// Address space of a worker, MiB.
-    pub memory_mb: u64,
-    /// Bytes of one prediction's input that the shared memory holds; larger frames go in pieces.
-    pub ring_bytes: usize,
-    /// How long a caller spins for an answer before it sleeps, microseconds.
-    pub spin_us: u64,
-    /// How long `create` and other control calls may take, milliseconds. A fit has no limit.
-    pub control_timeout_ms: u64,
-    /// Whether a second process waits, ready to take over.
-    pub hot_spare: bool,
-    /// Directories and files that a worker may read beyond the system's libraries.
-    pub readable: Vec<PathBuf>,
-}
-
-impl Default for WorkerOptions {
-    fn default() -> Self {
-        Self {
-            program: None,
-            arguments: vec!["worker".to_owned()],
-            memory_mb: 4096,
-            ring_bytes: 1 << 20,
-            spin_us: 50,
-            control_timeout_ms: 30_000,
-            hot_spare: true,
-            readable: Vec::new(),
-        }
-    }
-}
+use plugin::WorkerPlugin;
+use recipe::Source;
 
 /// Runs a prepared library in a child process.
 #[derive(Debug, Clone)]
@@ -59,10 +57,18 @@ impl WorkerBackend {
 }
 
 impl Backend for WorkerBackend {
-    fn open(&self, _services: HostServices) -> Result<Box<dyn OpenPlugin>, LoadError> {
-        Err(LoadError::Isolation {
-            id: self.prepared.origin.display().to_string(),
-            demanded: format!("worker ({} MiB)", self.options.memory_mb),
-        })
+    fn open(&self, services: HostServices) -> Result<Box<dyn OpenPlugin>, LoadError> {
+        let source = Source {
+            prepared: self.prepared.clone(),
+            options: Arc::new(self.options.clone()),
+            services,
+        };
+        let first = source
+            .open(&mut |_| {})
+            .map_err(|error| LoadError::Worker {
+                path: self.prepared.origin.clone(),
+                source: PluginError::from(error),
+            })?;
+        Ok(Box::new(WorkerPlugin::new(source, first)))
     }
 }
