@@ -15,14 +15,15 @@ use fusebox_engine::labels::{Ambiguity, LabelConfig, LabelKind, Weighting};
 use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::strategy::StrategyConfig;
+use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{TimeFrame, Timestamp};
 use fusebox_services::data::DataRequest;
 use fusebox_services::training::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
 use serde_json::Value;
 
 use crate::config::raw::{
-    RawAmbiguity, RawData, RawLabelKind, RawLabels, RawSource, RawSplitKind, RawWeighting,
+    RawAmbiguity, RawData, RawFailSafe, RawLabelKind, RawLabels, RawSource, RawSplitKind,
+    RawWeighting,
 };
 use crate::config::{ConfigError, Loaded, Problem, RawConfig, to_toml};
 
@@ -304,6 +305,7 @@ impl Check<'_> {
             max_drawdown: risk.max_drawdown,
             max_data_age_bars: risk.max_data_age_bars,
         };
+        let fail_safe = self.fail_safe();
         for key in risk.missing() {
             let message = "is not set; without it every order is refused";
             self.report(&format!("risk.{key}"), message);
@@ -315,6 +317,7 @@ impl Check<'_> {
                 minimum_holding_bars: strategy.minimum_holding_bars,
                 minimum_confidence: strategy.minimum_confidence,
                 allow_short: strategy.allow_short,
+                fail_safe: fail_safe?,
             },
             fusion: FusionConfig::default(),
             risk,
@@ -335,6 +338,23 @@ impl Check<'_> {
             self.report(&problem.key, problem.message);
         }
         Some(session)
+    }
+
+    fn fail_safe(&mut self) -> Option<FailSafe> {
+        let key = "strategy.last_good_max_bars";
+        let strategy = &self.loaded.raw.strategy;
+        match (strategy.fail_safe, strategy.last_good_max_bars) {
+            (RawFailSafe::Flatten, None) => Some(FailSafe::Flatten),
+            (RawFailSafe::Hold, None) => Some(FailSafe::Hold),
+            (RawFailSafe::LastGood, max_bars) => {
+                let max_bars = self.required(key, max_bars.as_ref(), "last_good_max_bars = 1")?;
+                Some(FailSafe::LastGood { max_bars })
+            }
+            (RawFailSafe::Flatten | RawFailSafe::Hold, Some(_)) => {
+                self.report(key, "is for `fail_safe = \"last_good\"` only; remove it");
+                None
+            }
+        }
     }
 
     fn model(&mut self) {

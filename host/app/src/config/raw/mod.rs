@@ -22,7 +22,7 @@ pub(crate) use learning::{
     RawSplitKind, RawWeighting,
 };
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
-pub(crate) use trading::{RawExecution, RawPortfolio, RawRisk, RawStrategy};
+pub(crate) use trading::{RawExecution, RawFailSafe, RawPortfolio, RawRisk, RawStrategy};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -22,6 +22,26 @@ pub(crate) struct RawStrategy {
     pub(crate) minimum_confidence: Option<f64>,
     /// Opens short positions too; the account must allow them (`portfolio.allow_short`).
     pub(crate) allow_short: bool,
+    /// What becomes of a position when its model fails: crashed, too late, not asked any more, or
+    /// an answer that is none.
+    pub(crate) fail_safe: RawFailSafe,
+    /// With `fail_safe = "last_good"`: bars after which the last good prediction is too old and the
+    /// position is closed; at most `risk.max_data_age_bars`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) last_good_max_bars: Option<u32>,
+}
+
+/// `strategy.fail_safe`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawFailSafe {
+    /// Closes the position.
+    #[default]
+    Flatten,
+    /// Keeps what is held and opens nothing.
+    Hold,
+    /// Lets the newest good prediction stand in, and closes the position once that is too old.
+    LastGood,
 }
 
 /// `[risk]`. A limit that is not set refuses every order, so a run wants all of them.
