@@ -258,6 +258,18 @@ fn a_last_good_answer_is_acted_on_like_an_answer() {
 }
 
 #[test]
+fn settings_that_leave_the_fail_safe_alone_keep_their_digest() {
+    let text = |fail_safe| serde_json::to_string(&careful(fail_safe)).unwrap();
+    let default = text(FailSafe::Flatten);
+    assert!(!default.contains("fail_safe"), "{default}");
+    assert!(text(FailSafe::Hold).contains(r#""fail_safe":"hold""#));
+    for one in [FailSafe::Flatten, FailSafe::LastGood { max_bars: 2 }] {
+        let read: SessionConfig = serde_json::from_str(&text(one)).unwrap();
+        assert_eq!(read, careful(one));
+    }
+}
+
+#[test]
 fn an_answer_that_risk_would_refuse_may_not_stand_in() {
     let mut config = careful(FailSafe::LastGood { max_bars: 3 });
     let problems = config.validate();
