@@ -30,6 +30,16 @@ mod samples;
 pub use learner::GbmLearner;
 pub use model::GbmModel;
 
+/// Whether bytes are an artifact of this plugin, as far as that can be told without LightGBM: for
+/// the fuzz target of artifacts.
+///
+/// # Errors
+/// What is wrong with them.
+#[doc(hidden)]
+pub fn check_artifact(bytes: &[u8]) -> fusebox_plugin_api::error::Result<()> {
+    artifact::read(bytes).map(drop)
+}
+
 fusebox_plugin_api::export_plugin! {
     id: "ai.fusebox.gbm",
     version: env!("CARGO_PKG_VERSION"),
