@@ -108,13 +108,12 @@ pub struct PluginError {
 }
 
 impl PluginError {
-    /// An error of any kind.
+    /// An error of any kind. The message becomes one line: it may quote what a plugin or a file
+    /// says, and nobody steers a terminal through it.
     #[must_use]
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        let message = one_line(message.into());
+        Self { status, message }
     }
 
     /// An argument is wrong.
@@ -189,8 +188,17 @@ impl PluginError {
     /// The same error with `place` put before its message: `place: message`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
+        self.message = one_line(format!("{place}: {}", self.message));
         self
+    }
+}
+
+/// The text with blanks for its control characters.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, " ")
+    } else {
+        text
     }
 }
 
@@ -230,6 +238,12 @@ mod tests {
     #[test]
     fn a_code_of_a_later_header_reads_as_internal() {
         assert_eq!(Status::from_code(-999), Status::Internal);
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_quotes() {
+        let error = PluginError::data("its name is \"\x1b[31m\n\"").at("a\rb");
+        assert_eq!(error.message(), "a b: its name is \" [31m \"");
     }
 
     #[test]

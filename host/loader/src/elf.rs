@@ -14,7 +14,7 @@ const NOTE_SECTION: &str = ".note.fusebox";
 const NOTE_OWNER: &[u8] = b"Fusebox\0";
 const NOTE_TYPE: u32 = 1;
 
-/// The facts in a plugin's note.
+/// The facts in a plugin's note; none of them has control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginNote {
     /// Contract version, `major.minor`.
@@ -88,7 +88,7 @@ fn check_entry(file: &ElfFile<'_, FileHeader64<Endianness>>, path: &Path) -> Res
     }
     Err(LoadError::WrongAbi {
         path,
-        found: entries.join(", "),
+        found: entries.join(", ").replace(char::is_control, " "),
         needed,
     })
 }
@@ -116,6 +116,7 @@ fn parse_text(text: &str) -> Option<PluginNote> {
         pairs
             .find(|(key, _)| *key == wanted)
             .map(|(_, value)| value.to_owned())
+            .filter(|value| !value.contains(char::is_control))
     };
     Some(PluginNote {
         abi: value("abi")?,
@@ -158,6 +159,12 @@ mod tests {
         for len in 0..text_end {
             assert_eq!(parse_note(&section[..len]), None, "{len}");
         }
+    }
+
+    #[test]
+    fn a_note_that_would_steer_a_terminal_is_none() {
+        let section = note(b"Fusebox\0", "abi=1.0\nid=a.\x1b[31mb\nversion=1.2.3\n");
+        assert_eq!(parse_note(&section), None);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum ImportError {
         /// The major version it states.
         found: u16,
     },
-    /// A text of the entry is not UTF-8, or is empty.
+    /// A text of the entry is empty, not UTF-8, or more than one line.
     Text(&'static str),
     /// The plugin has no table for models, or one without a slot that every model needs.
     Incomplete(&'static str),
@@ -57,7 +57,10 @@ impl fmt::Display for ImportError {
                 "its entry states contract version {found}; this host speaks {FB_ABI_MAJOR}; \
                  rebuild the plugin with the matching header or kit"
             ),
-            Self::Text(what) => write!(f, "the {what} of its entry is empty or not UTF-8"),
+            Self::Text(what) => write!(
+                f,
+                "the {what} of its entry is empty, not UTF-8, or has control characters"
+            ),
             Self::Incomplete(what) => write!(
                 f,
                 "it does not offer {what}, which every plugin of contract version 1 has"
@@ -264,14 +267,16 @@ fn factory(get_factory: Option<GetFactory>, id: &str) -> *const c_void {
     get_factory.map_or(ptr::null(), |get| unsafe { get(fb_str::lend(id)) })
 }
 
-/// A copy of a text of the other side; `None` where it is empty or not UTF-8.
+/// A copy of a text of the other side; `None` where it is empty, not UTF-8, or has control
+/// characters, which no name needs.
 ///
 /// # Safety
 /// The text is live.
 unsafe fn owned(text: fb_str) -> Option<String> {
     // SAFETY: the caller guarantees the text.
     let text = unsafe { text.text() }?;
-    (!text.is_empty()).then(|| text.to_owned())
+    let is_name = !text.is_empty() && !text.contains(char::is_control);
+    is_name.then(|| text.to_owned())
 }
 
 /// The learner of a plugin.

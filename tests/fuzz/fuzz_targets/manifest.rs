@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
         Ok(manifest) => check(&manifest),
         Err(error) => {
             assert!(!error.problems.is_empty(), "a refusal without a reason");
-            assert!(error.problems.iter().all(|problem| !problem.trim().is_empty()));
+            for problem in &error.problems {
+                assert!(!problem.trim().is_empty(), "a reason without words");
+                assert!(!problem.contains(char::is_control), "{problem:?} would steer a terminal");
+            }
         }
     }
     // The other texts that decide what may run.
