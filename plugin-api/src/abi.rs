@@ -447,7 +447,7 @@ pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
 /// As for [`read`]; the struct stays unchanged for `'a`.
 #[must_use]
 #[inline]
-pub unsafe fn view<'a, T: Copy>(from: *const T, room: &'a mut Option<T>) -> Option<&'a T> {
+pub unsafe fn view<T: Copy>(from: *const T, room: &mut Option<T>) -> Option<&T> {
     if from.is_null() {
         return None;
     }
@@ -606,7 +606,7 @@ impl fb_error {
         let text = String::from_utf8_lossy(&self.message[..length]);
         let text = text.replace(char::is_control, " ");
         let text = text.trim();
-        let kind = Status::from_code(status);
+        let kind = Status::of_plugin(status);
         if text.is_empty() {
             return PluginError::new(kind, format!("failed with status {status}, without a word"));
         }

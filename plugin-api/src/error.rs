@@ -71,6 +71,16 @@ impl Status {
         known.unwrap_or(Self::Internal)
     }
 
+    /// As [`Status::from_code`], for a code that a plugin returned: that a process is gone is said
+    /// by hosts only, and no plugin makes another one look for a crash that did not happen.
+    #[must_use]
+    pub fn of_plugin(code: i32) -> Self {
+        match Self::from_code(code) {
+            Self::Crashed => Self::Internal,
+            other => other,
+        }
+    }
+
     /// The name the header uses, without its prefix, such as `E_CONFIG`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -233,6 +243,13 @@ mod tests {
             assert_eq!(status.code(), -1 - i32::try_from(position).unwrap());
             assert_eq!(Status::from_code(status.code()), status);
         }
+    }
+
+    #[test]
+    fn a_plugin_cannot_report_a_crash() {
+        assert_eq!(Status::of_plugin(-13), Status::Internal);
+        assert_eq!(Status::from_code(-13), Status::Crashed);
+        assert_eq!(Status::of_plugin(-4), Status::Panic);
     }
 
     #[test]

@@ -9,7 +9,14 @@ fn main() {
     let source = "../fixtures/plugins/ema-c/ema.c";
     println!("cargo::rerun-if-changed={source}");
     let status = Command::new("cc")
-        .args(["-std=c11", "-O2", "-s", "-shared", "-fPIC", "-fvisibility=hidden"])
+        .args([
+            "-std=c11",
+            "-O2",
+            "-s",
+            "-shared",
+            "-fPIC",
+            "-fvisibility=hidden",
+        ])
         .args(["-I", "../../plugin-api/include", source, "-o"])
         .arg(&library)
         .status()

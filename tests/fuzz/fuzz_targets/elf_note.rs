@@ -50,5 +50,8 @@ fn check(bytes: &[u8]) {
             text
         }
     };
-    assert!(!text.contains(char::is_control), "{text:?} would steer a terminal");
+    assert!(
+        !text.contains(char::is_control),
+        "{text:?} would steer a terminal"
+    );
 }

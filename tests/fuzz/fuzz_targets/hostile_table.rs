@@ -24,7 +24,8 @@ use fusebox_plugin_api::schema::{BatchColumns, Dataset, DatasetBatch, DatasetSch
 use libfuzzer_sys::fuzz_target;
 
 const ID: &str = "com.example.liar";
-const SOUND_INFO: &[u8] = br#"{"task":{"kind":"regression"},"features":[],"columns":null,"window":1,"outputs":["x"]}"#;
+const SOUND_INFO: &[u8] =
+    br#"{"task":{"kind":"regression"},"features":[],"columns":null,"window":1,"outputs":["x"]}"#;
 
 #[derive(Debug, Arbitrary)]
 struct Input {
@@ -127,7 +128,10 @@ impl Liar {
         let has = |slot: u32| missing >> slot & 1 == 0;
         let text = |text: &Option<Vec<u8>>, sound: &'static str| match text {
             // The vector lives as long as the script does, and its bytes do not move with it.
-            Some(bytes) => fb_str { ptr: bytes.as_ptr().cast(), len: bytes.len() as u64 },
+            Some(bytes) => fb_str {
+                ptr: bytes.as_ptr().cast(),
+                len: bytes.len() as u64,
+            },
             None => fb_str::lend(sound),
         };
         let extension = script.extension_size;
@@ -139,7 +143,10 @@ impl Liar {
                 abi_minor: 9,
                 id: text(&script.id, ID),
                 version: text(&script.version, "1.0.0"),
-                sdk: fb_str { ptr: ptr::null(), len: u64::MAX },
+                sdk: fb_str {
+                    ptr: ptr::null(),
+                    len: u64::MAX,
+                },
                 caps: u64::MAX,
                 get_factory: Some(get_factory),
             }),
@@ -223,7 +230,10 @@ fn put(act: Option<&Act>, out: *const fb_sink) -> fb_status {
     for piece in &act.pieces {
         let bytes = match piece {
             Some(bytes) => fb_buf::lend(bytes),
-            None => fb_buf { ptr: ptr::null(), len: act.count },
+            None => fb_buf {
+                ptr: ptr::null(),
+                len: act.count,
+            },
         };
         if let Some(write) = sink.write {
             // SAFETY: the sink is live and the bytes are lent for the call.
@@ -283,7 +293,9 @@ unsafe extern "C" fn info(
     // SAFETY: the host lends the sink for the call.
     let sink = unsafe { &*out };
     let text = text.as_deref().unwrap_or(SOUND_INFO);
-    let Some(write) = sink.write else { return FB_OK };
+    let Some(write) = sink.write else {
+        return FB_OK;
+    };
     // SAFETY: the sink is live and the bytes are lent for the call.
     unsafe { write(sink.ctx, fb_buf::lend(text)) }
 }
@@ -403,18 +415,34 @@ unsafe extern "C" fn update(
 
 /// Reports a metric whose name may be no text, and hands out a checkpoint.
 fn report(act: Option<&Act>, progress: *const fb_progress) {
-    let (Some(act), false) = (act, progress.is_null()) else { return };
+    let (Some(act), false) = (act, progress.is_null()) else {
+        return;
+    };
     // SAFETY: the host lends the table for the call.
     let table = unsafe { &*progress };
-    let name = act.pieces.iter().flatten().next().map_or(&[][..], Vec::as_slice);
-    let name = fb_str { ptr: name.as_ptr().cast(), len: name.len() as u64 };
-    let metric = fb_metric { name, value: act.number };
+    let name = act
+        .pieces
+        .iter()
+        .flatten()
+        .next()
+        .map_or(&[][..], Vec::as_slice);
+    let name = fb_str {
+        ptr: name.as_ptr().cast(),
+        len: name.len() as u64,
+    };
+    let metric = fb_metric {
+        name,
+        value: act.number,
+    };
     if let Some(report) = table.report {
         // SAFETY: the context is the table's, and the metric is lent for the call.
         unsafe { report(table.ctx, act.count, act.count, &metric, 1) };
     }
     if let Some(checkpoint) = table.checkpoint {
-        let state = fb_buf { ptr: ptr::null(), len: act.count };
+        let state = fb_buf {
+            ptr: ptr::null(),
+            len: act.count,
+        };
         // SAFETY: the context is the table's; NULL with a length has no bytes.
         unsafe { checkpoint(table.ctx, act.count, state) };
     }
@@ -488,8 +516,14 @@ fn run(uses: &[Use], names_itself: bool) {
     };
     let check = |error: &PluginError| {
         let text = error.to_string();
-        assert!(!text.contains(|c: char| c.is_control()), "{text:?} is not one line");
-        assert!(!names_itself || error.message().contains(ID), "{text:?} names no plugin");
+        assert!(
+            !text.contains(|c: char| c.is_control()),
+            "{text:?} is not one line"
+        );
+        assert!(
+            !names_itself || error.message().contains(ID),
+            "{text:?} names no plugin"
+        );
     };
     if let Some(learner) = plugin.learner() {
         use_learner(&learner, uses, &check);
@@ -515,7 +549,11 @@ fn use_model(model: &mut GuardedModel, one: &Use) -> Result<(), PluginError> {
     match one {
         Use::Info => model.info().map(drop),
         Use::Warmup => model.warmup(),
-        Use::Predict { rows, columns, outputs } => {
+        Use::Predict {
+            rows,
+            columns,
+            outputs,
+        } => {
             let shape = FrameShape::dense(
                 usize::from(rows % 8),
                 usize::from(columns % 8),
@@ -542,14 +580,21 @@ fn use_model(model: &mut GuardedModel, one: &Use) -> Result<(), PluginError> {
             let mut output = [0.0; 64];
             // Canaries are the guard's, and contributions do not pass it: room for a stray cell.
             let mut frame = Frame::new(&[1.0], &mut output[8..9], FrameShape::dense(1, 1, 1))?;
-            model.explain().map_or(Ok(()), |explain| explain.contributions(&mut frame))
+            model
+                .explain()
+                .map_or(Ok(()), |explain| explain.contributions(&mut frame))
         }
         Use::Levels => {
-            let levels = model.quantiles().map(|quantiles| quantiles.levels()).unwrap_or_default();
+            let levels = model
+                .quantiles()
+                .map(|quantiles| quantiles.levels())
+                .unwrap_or_default();
             assert!(levels.is_sorted() && levels.iter().all(|level| *level > 0.0 && *level < 1.0));
             Ok(())
         }
-        Use::Onnx(opset) => model.onnx_export().map_or(Ok(()), |onnx| onnx.to_onnx(*opset).map(drop)),
+        Use::Onnx(opset) => model
+            .onnx_export()
+            .map_or(Ok(()), |onnx| onnx.to_onnx(*opset).map(drop)),
         Use::Update => match model.incremental() {
             Some(incremental) => incremental.update(&rows(), &mut NoProgress),
             None => Ok(()),

@@ -5,9 +5,14 @@
 #![no_main]
 
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::OnceLock;
 
 use arbitrary::Arbitrary;
+use fusebox_loader::GuardedModel;
+use fusebox_loader::live::MODEL_FILE;
+use fusebox_loader::live::golden::{Golden, GoldenSet, check};
+use fusebox_loader::live::model_package::read_model;
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::export::Plugin;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
@@ -16,12 +21,21 @@ use fusebox_plugin_api::model::Model as _;
 use fusebox_plugin_api::prelude::*;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 #[derive(Debug, Arbitrary)]
 enum Input {
-    State { config: Vec<u8>, artifact: Vec<u8>, restores: Vec<(u32, Vec<u8>)> },
+    State {
+        config: Vec<u8>,
+        artifact: Vec<u8>,
+        restores: Vec<(u32, Vec<u8>)>,
+    },
     /// The bytes as they are.
     Artifact(Vec<u8>),
+    /// A golden file, checked against the model.
+    Golden(String),
+    /// The `model.toml` of a model package.
+    ModelPackage(String),
     /// A body behind a preamble that is right, so that the reader goes on to it.
     ArtifactBody { format: u8, body: Vec<u8> },
 }
@@ -64,7 +78,9 @@ impl CreateModel for Average {
         let first: Option<f32> = config.optional("first")?;
         let text = std::str::from_utf8(artifact).map_err(|_| PluginError::data("not UTF-8"))?;
         let saved: Option<f32> = text.trim().parse().ok();
-        Ok(Self { values: first.into_iter().chain(saved).collect() })
+        Ok(Self {
+            values: first.into_iter().chain(saved).collect(),
+        })
     }
 }
 
@@ -89,8 +105,14 @@ fn plugin() -> &'static ImportedPlugin {
 
 fuzz_target!(|input: Input| {
     match input {
-        Input::State { config, artifact, restores } => states(&config, &artifact, &restores),
+        Input::State {
+            config,
+            artifact,
+            restores,
+        } => states(&config, &artifact, &restores),
         Input::Artifact(bytes) => drop(fusebox_gbm::check_artifact(&bytes)),
+        Input::Golden(text) => golden(&text),
+        Input::ModelPackage(text) => model_package(&text),
         Input::ArtifactBody { format, body } => {
             let mut digest = String::new();
             for byte in Sha256::digest(&body) {
@@ -113,13 +135,19 @@ fn states(config: &[u8], artifact: &[u8], restores: &[(u32, Vec<u8>)]) {
         match model.restore(&Snapshot::new(*schema, bytes.as_slice())) {
             Ok(()) => {
                 let state = model.snapshot().expect("the state can be written");
-                let mut copy = plugin().create_model(&config, artifact).expect("it was made before");
-                copy.restore(&state).expect("a model takes over what it wrote");
+                let mut copy = plugin()
+                    .create_model(&config, artifact)
+                    .expect("it was made before");
+                copy.restore(&state)
+                    .expect("a model takes over what it wrote");
                 assert_eq!(copy.snapshot().expect("the state can be written"), state);
             }
             Err(error) => {
                 assert!(error.status() != Status::Panic, "{error}");
-                assert!(error.message().starts_with("com.example.average: "), "{error}");
+                assert!(
+                    error.message().starts_with("com.example.average: "),
+                    "{error}"
+                );
                 let after = model.snapshot().expect("the state can be written");
                 assert_eq!(after, before, "a refused state changed the model");
             }
@@ -128,5 +156,42 @@ fn states(config: &[u8], artifact: &[u8], restores: &[(u32, Vec<u8>)]) {
         let mut frame = Frame::new(&[1.0], &mut output, FrameShape::dense(1, 1, 1))
             .expect("the frame is sound");
         model.predict(&mut frame).expect("an average can be taken");
+    }
+}
+
+fn golden(text: &str) {
+    let Ok(golden) = Golden::parse(text) else {
+        return;
+    };
+    assert_eq!(Golden::parse(&golden.to_json()).as_ref(), Ok(&golden));
+    let config = golden
+        .config_or(&Config::new())
+        .expect("a file that was read has a configuration");
+    let Ok(model) = plugin().create_model(&config, &[]) else {
+        return;
+    };
+    let mut model = GuardedModel::new("com.example.average", Box::new(model)).expect("it is sound");
+    let _ = check(
+        &mut model,
+        &GoldenSet {
+            golden,
+            artifact: None,
+            tolerance_ulp: 1,
+        },
+    );
+}
+
+fn model_package(text: &str) {
+    static DIR: OnceLock<TempDir> = OnceLock::new();
+    let root = DIR.get_or_init(|| TempDir::new().expect("a directory can be made"));
+    let package = root.path().join("trend").join("1.0.0");
+    fs::create_dir_all(&package).expect("the package can be made");
+    fs::write(package.join(MODEL_FILE), text).expect("the file can be written");
+    if let Err(error) = read_model(&package) {
+        let text = error.to_string();
+        assert!(
+            !text.contains(char::is_control),
+            "{text:?} would steer a terminal"
+        );
     }
 }

@@ -217,7 +217,9 @@ impl From<LoadError> for Rejection {
             | LoadError::WrongAbi { .. }
             | LoadError::NoEntry { .. }
             | LoadError::Mismatch { .. } => Reason::Library,
-            LoadError::Map { .. } | LoadError::Import { .. } => Reason::Map,
+            LoadError::Map { .. } | LoadError::Import { .. } | LoadError::Worker { .. } => {
+                Reason::Map
+            }
             LoadError::Trust(_) => Reason::Untrusted,
         };
         Self::new(reason, error.to_string())

@@ -14,6 +14,8 @@
 
 mod control;
 pub(crate) mod data;
+#[doc(hidden)]
+pub mod fuzzing;
 mod jail;
 mod remote;
 pub(crate) mod ring;

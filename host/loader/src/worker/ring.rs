@@ -199,6 +199,14 @@ impl Ring {
         Slot(&self.words()[start..start + self.slot_words])
     }
 
+    /// Writes anything anywhere, as a worker can: for the fuzz target.
+    pub(super) fn scribble(&self, scribbles: &[(u16, u32)]) {
+        let words = self.words();
+        for (place, value) in scribbles {
+            words[usize::from(*place) % words.len()].store(*value, Ordering::Relaxed);
+        }
+    }
+
     /// Words that a slot has for values.
     pub(crate) fn value_words(&self) -> usize {
         self.slot_words - SLOT_HEADER_WORDS

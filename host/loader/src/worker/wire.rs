@@ -139,7 +139,7 @@ impl From<Failure> for PluginError {
         const MOST: usize = 4096;
         let message: String = failure.message.chars().take(MOST).collect();
         Self::new(
-            Status::from_code(failure.status),
+            Status::of_plugin(failure.status),
             message.replace(char::is_control, " "),
         )
     }

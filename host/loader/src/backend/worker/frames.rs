@@ -168,7 +168,7 @@ impl Worker {
         let slot = self.process.ring.slot(piece.sequence);
         let status = slot.get(place::STATUS).cast_signed();
         if status != 0 {
-            let error = PluginError::new(Status::from_code(status), slot.read_error());
+            let error = PluginError::new(Status::of_plugin(status), slot.read_error());
             return Err(CallError::Refused(error));
         }
         let output = piece.shape.places().output;
