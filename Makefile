@@ -12,6 +12,11 @@ PLUGINS := .fusebox/plugins
 KEYS := .fusebox/keys
 FUSEBOX := target/release/fusebox
 
+# Seconds that `make fuzz` spends on each target.
+FUZZ_SECONDS ?= 300
+FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS := manifest elf_note hostile_table state_blob worker_ring
+
 # `make demo` runs on the simulated market; `make demo DATA=DIR` runs on the candles in DIR.
 ifdef DATA
 DATA_FLAGS := --data $(DATA)
@@ -19,7 +24,7 @@ else
 DATA_FLAGS := --set data.source=simulated
 endif
 
-.PHONY: help demo test bench check setup build reference clean need-cargo need-python need-cc
+.PHONY: help demo test bench fuzz check setup build reference clean need-cargo need-python need-cc
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,6 +39,17 @@ test: setup ## Everything that must hold
 
 bench: build ## Speed, as a table
 	$(CARGO) bench -p fusebox-tests --bench fusebox
+
+# A stable compiler takes the options of fuzzing with RUSTC_BOOTSTRAP; the address sanitizer is on.
+fuzz: need-cargo need-cc ## Feed what comes from outside with noise; FUZZ_SECONDS per target (300)
+	@$(CARGO) fuzz --version 2>/dev/null | grep -qF 'cargo-fuzz $(FUZZ_VERSION)' || \
+	    $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked
+	for target in $(FUZZ_TARGETS); do \
+	    mkdir -p tests/fuzz/corpus/$$target; \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $$target \
+	        tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=4096; \
+	done
 
 check: ## Format, lints, licences (cargo-deny where it is installed)
 	$(CARGO) fmt --all --check

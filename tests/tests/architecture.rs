@@ -43,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// The only files that may contain `unsafe`, each with what it needs it for.
-const UNSAFE_FILES: [(&str, &str); 14] = [
+const UNSAFE_FILES: [(&str, &str); 15] = [
     (
         "host/app/src/process.rs",
         "sets the environment before any thread exists",
@@ -80,6 +80,10 @@ const UNSAFE_FILES: [(&str, &str); 14] = [
     (
         "tests/benches/fusebox/c_table.rs",
         "calls a bare table, to measure what the proxy adds",
+    ),
+    (
+        "tests/fuzz/fuzz_targets/hostile_table.rs",
+        "a plugin's C tables, made of noise",
     ),
     (
         "tests/tests/contract.rs",
