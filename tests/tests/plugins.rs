@@ -386,7 +386,7 @@ fn a_committed_package_is_not_replaced_unasked() {
     let error = fusebox_loader::write_package(root.path(), &spec)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("holds another library already"), "{error}");
+    assert!(error.contains("holds another package already"), "{error}");
 }
 
 #[test]

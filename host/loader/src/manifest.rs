@@ -271,8 +271,8 @@ impl Manifest {
         let last = text.strip_suffix('\n').and_then(|text| text.lines().last());
         if last.map(str::trim_end) != Some(END_MARK) {
             return Err(ManifestError::one(format!(
-                "{MANIFEST_FILE} does not end with the line `{END_MARK}`: it was cut off, or written \
-                 by hand without it; install the package again, or add the line"
+                "{MANIFEST_FILE} does not end with the line `{END_MARK}`: it was cut off, or \
+                 written by hand without it; install the package again, or add the line"
             )));
         }
         Self::parse(text)

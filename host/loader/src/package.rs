@@ -43,7 +43,7 @@ pub enum PackageError {
     )]
     Committed(PathBuf),
     /// Files are not the ones that the manifest was written for.
-    #[error("{path} is broken: {problems}", path = .path.display(), problems = .problems.join("; "))]
+    #[error("{path} is broken: {all}", path = .path.display(), all = .problems.join("; "))]
     Files {
         /// The package.
         path: PathBuf,

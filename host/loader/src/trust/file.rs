@@ -26,7 +26,8 @@ pub enum TrustFileError {
     },
     /// Everybody may change it.
     #[error(
-        "{path} may be changed by every user of this machine; take that right away: chmod o-w {path}",
+        "{path} may be changed by every user of this machine; take that right away: \
+         chmod o-w {path}",
         path = .0.display()
     )]
     OthersWrite(PathBuf),

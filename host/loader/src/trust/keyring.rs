@@ -254,7 +254,8 @@ fn key(table: &Table) -> Result<Key, Vec<String>> {
     let seen: BTreeSet<&String> = scopes.iter().filter(|scope| !is_scope(scope)).collect();
     for scope in seen {
         problems.push(format!(
-            "`plugins` holds \"{scope}\"; it must be an id such as com.example.ema, or com.example.*"
+            "`plugins` holds \"{scope}\"; it must be an id such as com.example.ema, or \
+             com.example.*"
         ));
     }
     let key = match (role, problems.is_empty()) {

@@ -10,8 +10,8 @@
 //! | `date` | days, for keys that expire |
 //! | `file` | reading the operator's files |
 //!
-//! [`TrustPolicy::judge`] is the one decision. It looks at the bytes that were read when the package
-//! was found, the same bytes that its manifest was parsed from, and opens nothing.
+//! [`TrustPolicy::judge`] is the one decision. It looks at the bytes that were read when the
+//! package was found, the same bytes that its manifest was parsed from, and opens nothing.
 
 mod date;
 mod file;
@@ -211,8 +211,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the package may be installed all the same, to be trusted later: nothing is wrong with
-    /// it but that nobody vouches for it, or that it has no place to run yet.
+    /// Whether the package may be installed all the same, to be trusted later: nothing is wrong
+    /// with it but that nobody vouches for it, or that it has no place to run yet.
     #[must_use]
     pub fn may_be_forced(&self) -> bool {
         matches!(

@@ -62,8 +62,8 @@ impl VersionStore for FileVersionStore {
 pub enum VersionError {
     /// A higher one was live before.
     #[error(
-        "plugin {id} {version} is older than {highest}, which was in use before; raise the version, \
-         or force it if the step back is meant"
+        "plugin {id} {version} is older than {highest}, which is or was in use; raise the \
+         version, or force it if the step back is meant"
     )]
     Lower {
         /// The plugin.

@@ -24,6 +24,7 @@ pub(crate) struct RemoveArgs {
     /// Id of the plugin
     id: String,
     /// Version to remove; all where it is left out
+    #[arg(id = "plugin_version", value_name = "VERSION")]
     version: Option<String>,
     /// Remove all versions
     #[arg(long)]
