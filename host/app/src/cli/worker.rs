@@ -8,7 +8,10 @@ use crate::failure::Failure;
 
 /// Run one plugin for the host that started this process
 #[derive(Debug, Args)]
-#[command(hide = true, after_help = "Examples:\n  fusebox run pipeline.toml   (it starts workers where a plugin needs them)")]
+#[command(
+    hide = true,
+    after_help = "Examples:\n  fusebox run pipeline.toml   (it starts workers where a plugin needs them)"
+)]
 pub(super) struct WorkerArgs {}
 
 /// Serves the host until it is gone.

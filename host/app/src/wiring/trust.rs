@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fusebox_loader::live::audit::read_events;
+use fusebox_loader::live::control::is_running;
+use fusebox_loader::live::{AuditEvent, Occasion, State, What};
 use fusebox_loader::trust::{Keyring, Revocations, TrustFileError};
 use fusebox_loader::{Clock, Isolation, SystemClock, TrustPolicy};
 
@@ -93,9 +96,77 @@ pub(crate) fn now_unix_s() -> i64 {
     SystemClock.unix_ns().div_euclid(1_000_000_000)
 }
 
-/// Why a version of a plugin must stay in its directory. A program that serves live models holds
-/// the versions that it may still go back to; this version of Fusebox has no such program, so
-/// nothing holds one.
-pub(crate) fn in_use(_settings: &EngineSettings, _id: &str, _version: &str) -> Option<String> {
-    None
+/// Why a version of a plugin must stay in its directory: while a supervisor runs, what answers now
+/// and what it would go back to are in use. A log that cannot be read holds everything.
+pub(crate) fn in_use(settings: &EngineSettings, id: &str, version: &str) -> Option<String> {
+    if !is_running(&settings.state_dir) {
+        return None;
+    }
+    match read_events(&settings.state_dir, 0) {
+        Ok(events) => held(&events, id, version),
+        Err(error) => Some(format!(
+            "a supervisor runs on {}, and its log cannot be read ({error})",
+            settings.state_dir.display()
+        )),
+    }
+}
+
+/// Which live model holds a version of a plugin, by the log of a supervisor: the last two versions
+/// of each model that were promoted.
+fn held(events: &[AuditEvent], id: &str, version: &str) -> Option<String> {
+    let mut promoted: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for event in events {
+        let takes_over = [
+            What::State(State::Promoted),
+            What::Other(Occasion::RolledBack),
+        ];
+        if takes_over.contains(&event.event) && event.reason.is_none_or(|reason| !reason.is_skip())
+        {
+            let versions = promoted.entry(event.model.as_str()).or_default();
+            let own = (event.plugin.as_str(), event.version.as_str());
+            versions.retain(|other| *other != own);
+            versions.push(own);
+        }
+    }
+    promoted.iter().find_map(|(model, versions)| {
+        let from_last = versions
+            .iter()
+            .rev()
+            .position(|one| *one == (id, version))?;
+        match from_last {
+            0 => Some(format!("the live model `{model}` runs it")),
+            1 => Some(format!("the live model `{model}` may go back to it")),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_two_versions_of_a_live_model_are_held() {
+        let event = |event: What, version: &str| AuditEvent {
+            plugin: "a.b".to_owned(),
+            version: version.to_owned(),
+            ..AuditEvent::new(event, "trend")
+        };
+        let promoted = What::State(State::Promoted);
+        let mut events: Vec<AuditEvent> = ["1.0.0", "1.1.0", "1.2.0"]
+            .map(|version| event(promoted, version))
+            .into();
+        let held = |events: &[AuditEvent], version: &str| held(events, "a.b", version);
+        assert_eq!(held(&events, "1.0.0"), None);
+        assert!(
+            held(&events, "1.1.0")
+                .unwrap()
+                .contains("`trend` may go back")
+        );
+        assert!(held(&events, "1.2.0").unwrap().contains("`trend` runs it"));
+        events.push(event(What::Other(Occasion::RolledBack), "1.1.0"));
+        assert!(held(&events, "1.1.0").unwrap().contains("`trend` runs it"));
+        assert!(held(&events, "1.2.0").unwrap().contains("may go back"));
+        assert_eq!(super::held(&events, "a.c", "1.1.0"), None);
+    }
 }
