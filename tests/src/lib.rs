@@ -3,3 +3,4 @@
 pub mod binary;
 pub mod fixtures;
 pub mod hostile;
+pub mod workers;
