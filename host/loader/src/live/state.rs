@@ -217,6 +217,7 @@ impl From<LoadError> for Rejection {
             | LoadError::WrongAbi { .. }
             | LoadError::NoEntry { .. }
             | LoadError::Mismatch { .. } => Reason::Library,
+            LoadError::Worker { source, .. } if source.status() == Status::Crashed => Reason::Crash,
             LoadError::Map { .. } | LoadError::Import { .. } | LoadError::Worker { .. } => {
                 Reason::Map
             }
