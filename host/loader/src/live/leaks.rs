@@ -42,7 +42,7 @@ impl Default for LeakLimits {
 /// The figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LeakFigures {
-    /// Libraries that were loaded into this process by reloads.
+    /// Libraries that were loaded into this process.
     pub generations_mapped: u64,
     /// Those of them whose last instance is gone.
     pub generations_leaked: u64,

@@ -46,6 +46,8 @@ pub mod status;
 pub mod store;
 mod supervisor;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use audit::{AuditEvent, AuditLog, Occasion, What};

@@ -41,6 +41,24 @@ impl Controller {
         true
     }
 
+    /// As if the request had been read from the state directory.
+    #[cfg(test)]
+    pub(crate) fn ask(&mut self, command: Command) -> u64 {
+        match &command {
+            Command::Pin { target, version } => {
+                self.desired.pins.insert(target.clone(), version.clone());
+            }
+            Command::Unpin { target } => {
+                self.desired.pins.remove(target);
+            }
+            Command::Reload { .. } | Command::Rollback { .. } => {}
+        }
+        self.seen_request += 1;
+        let request = self.seen_request;
+        self.give_out(&Request { request, command });
+        request
+    }
+
     /// Puts a request into the queues of the models that it is meant for.
     pub(crate) fn give_out(&mut self, request: &Request) {
         let target = request.command.target();
