@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::choose::{code_of, weights_of};
+use super::facts::Generation;
 use super::model_package::{MODEL_FILE, ModelManifest};
 use crate::generation::sha256_hex;
 use crate::manifest::{MANIFEST_FILE, is_passed_over, version_numbers};
@@ -59,6 +61,30 @@ impl Catalog {
             plugins: packages(plugin_dirs, MANIFEST_FILE),
             models: models.collect(),
         }
+    }
+
+    /// What is below a live generation: model packages with a lower version, where it has one, with
+    /// plugins that are not newer; else plugins with a lower version.
+    #[must_use]
+    pub fn below(&self, live: &Generation) -> Self {
+        let mut lower = self.clone();
+        let plugin = version_numbers(live.version());
+        match &live.weights {
+            Some(weights) => {
+                let model = version_numbers(&weights.version);
+                lower.models.retain(|one| Some(one.found.numbers) < model);
+                lower.plugins.retain(|one| Some(one.numbers) <= plugin);
+            }
+            None => lower.plugins.retain(|one| Some(one.numbers) < plugin),
+        }
+        lower
+    }
+
+    /// Keeps what this fingerprint is made of.
+    pub fn keep_only(&mut self, fingerprint: &str) {
+        let (plugin, model) = (code_of(fingerprint), weights_of(fingerprint));
+        self.plugins.retain(|one| one.fingerprint == plugin);
+        self.models.retain(|one| Some(one.found.fingerprint.as_str()) == model);
     }
 
     /// The packages of `before` whose directory is gone.

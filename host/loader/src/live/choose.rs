@@ -31,6 +31,12 @@ pub fn code_of(fingerprint: &str) -> &str {
     fingerprint.split('+').next().unwrap_or_default()
 }
 
+/// The part of a fingerprint that stands for the model package, where it has one.
+#[must_use]
+pub fn weights_of(fingerprint: &str) -> Option<&str> {
+    fingerprint.split_once('+').map(|(_, weights)| weights)
+}
+
 /// What a choice depends on, beside what lies there.
 #[expect(missing_debug_implementations, reason = "it holds functions")]
 pub struct Wanted<'a> {

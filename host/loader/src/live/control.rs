@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEvent, Occasion, read_events};
+use super::choose::{code_of, weights_of};
 use super::files::put;
 use super::state::Reason;
 use crate::manifest::version_numbers;
@@ -233,7 +234,8 @@ pub struct LastGood {
 /// Something that was refused and is not tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptOut {
-    /// Identifies everything that it was made of.
+    /// Identifies everything that it was made of. Where it begins or ends with `+`, it stands for a
+    /// model package with any plugin, or for a plugin with any model package.
     pub fingerprint: String,
     /// Version, for people.
     pub version: String,
@@ -241,6 +243,32 @@ pub struct KeptOut {
     pub reason: Reason,
     /// Why, in words.
     pub message: String,
+}
+
+impl KeptOut {
+    /// Whether it keeps this out.
+    #[must_use]
+    pub fn holds(&self, fingerprint: &str) -> bool {
+        let own = self.fingerprint.as_str();
+        own == fingerprint
+            || own.starts_with('+') && fingerprint.ends_with(own)
+            || own.ends_with('+') && fingerprint.starts_with(own)
+    }
+
+    /// What an operator who goes from one generation to another does not want: the part of the
+    /// first that the second has not.
+    #[must_use]
+    pub fn going(mut self, to: &str) -> Self {
+        let (plugin, weights) = (code_of(&self.fingerprint), weights_of(&self.fingerprint));
+        if let Some(weights) = weights {
+            self.fingerprint = if weights_of(to) == Some(weights) {
+                format!("{plugin}+")
+            } else {
+                format!("+{weights}")
+            };
+        }
+        self
+    }
 }
 
 /// What a supervisor remembers of a model.

@@ -107,7 +107,7 @@ impl Controller {
             self.env.leaks.count_revived(copy);
         }
         if let Some(refused) = goes_from {
-            slot.keep_out(refused);
+            self.keep_out(name, refused.going(&active.fingerprint));
         }
     }
 
@@ -226,12 +226,15 @@ impl Controller {
             ..label(Occasion::RolledBack, name, bad)
         };
         self.env.audit.write(event.because(reason, words.clone()));
-        let refused = KeptOut {
+        let mut refused = KeptOut {
             fingerprint: bad.fingerprint.clone(),
             version: known_version(bad),
             reason,
             message: words,
         };
+        if reason == Reason::Operator {
+            refused = refused.going(&rolled_back.to.fingerprint);
+        }
         if let Some(slot) = self.slots.get_mut(name) {
             slot.follow(false);
             slot.before

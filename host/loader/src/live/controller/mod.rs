@@ -226,6 +226,10 @@ impl Controller {
             let Some(slot) = self.slots.get(&name) else {
                 continue;
             };
+            // What an operator asked for comes first.
+            if slot.going_back.is_some() || !slot.queued.is_empty() {
+                continue;
+            }
             match &slot.running {
                 None => {
                     let about = About::default();
@@ -247,23 +251,31 @@ impl Controller {
     fn wanted_by(&mut self, name: &str) -> Option<Target> {
         let slot = self.slots.get(name)?;
         let live = Arc::clone(&slot.live);
-        let live = Live {
-            plugin: live.version(),
-            model: live
-                .weights
-                .as_ref()
-                .map(|weights| weights.version.as_str()),
-            fingerprint: &live.fingerprint,
-        };
-        let target = self.choose_for(&slot.spec, &slot.kept_out, Some(live))?;
-        let fingerprint = target.fingerprint();
-        let slot = self.slots.get(name)?;
-        let Some(refused) = slot.unfinished.get(&fingerprint) else {
-            return Some(target);
-        };
-        // It was refused while it may have been unfinished: it counts as new once it changed.
-        let is_same = *refused == self.store.stamp(&target);
-        (!is_same).then_some(target)
+        let mut kept_out = slot.kept_out.clone();
+        let unfinished = slot.unfinished.clone();
+        let spec = slot.spec.clone();
+        // Each turn leaves one package out that was refused while it may have been unfinished. Such
+        // a package counts as new once its files changed.
+        for _ in 0..=unfinished.len() {
+            let live = Live {
+                plugin: live.version(),
+                model: live.weights.as_ref().map(|weights| weights.version.as_str()),
+                fingerprint: &live.fingerprint,
+            };
+            let target = self.choose_for(&spec, &kept_out, Some(live))?;
+            let fingerprint = target.fingerprint();
+            let refused = unfinished.get(&fingerprint);
+            if refused.is_none_or(|stamp| *stamp != self.store.stamp(&target)) {
+                return Some(target);
+            }
+            kept_out.push(KeptOut {
+                fingerprint,
+                version: version_of(&target),
+                reason: Reason::Unfinished,
+                message: String::new(),
+            });
+        }
+        None
     }
 
     fn choose_for(
@@ -278,7 +290,7 @@ impl Controller {
             ModelSource::Plugin { id, .. } => pins.get(id),
             ModelSource::Packages { .. } => None,
         });
-        let is_out = |fingerprint: &str| kept_out.iter().any(|one| one.fingerprint == fingerprint);
+        let is_out = |fingerprint: &str| kept_out.iter().any(|one| one.holds(fingerprint));
         let wanted = Wanted {
             name: &spec.name,
             source: &spec.source,
@@ -480,8 +492,9 @@ impl Controller {
         let last_good = memory.last_good.as_ref().filter(|_| attempt > 0);
         let target = last_good
             .and_then(|good| {
-                let only_good = |fingerprint: &str| fingerprint == good.fingerprint;
-                self.target_where(spec, &memory.kept_out, &only_good)
+                let mut catalog = self.catalog.clone();
+                catalog.keep_only(&good.fingerprint);
+                self.choose_in(&catalog, spec, &memory.kept_out)
             })
             .or_else(|| self.choose_for(spec, &memory.kept_out, None))?;
         let (plan, start) = self.plan(spec, &target, None, None);
@@ -489,15 +502,14 @@ impl Controller {
         Some((reload, version_of(&target)))
     }
 
-    fn target_where(
+    /// The newest of what lies in `catalog`, whatever is live or pinned.
+    fn choose_in(
         &self,
+        catalog: &Catalog,
         spec: &ModelSpec,
         kept_out: &[KeptOut],
-        fits: &dyn Fn(&str) -> bool,
     ) -> Option<Target> {
-        let is_out = |fingerprint: &str| {
-            !fits(fingerprint) || kept_out.iter().any(|one| one.fingerprint == fingerprint)
-        };
+        let is_out = |fingerprint: &str| kept_out.iter().any(|one| one.holds(fingerprint));
         let wanted = Wanted {
             name: &spec.name,
             source: &spec.source,
@@ -506,7 +518,7 @@ impl Controller {
             kept_out: &is_out,
             live: None,
         };
-        choose(&self.catalog, &wanted)
+        choose(catalog, &wanted)
     }
 
     fn remember_refusal(&mut self, name: &str, refused: KeptOut) {

@@ -261,19 +261,16 @@ impl Controller {
         let Some(slot) = self.slots.get(name) else {
             return Ok(Carried::Done);
         };
-        let live = slot.live.fingerprint.clone();
-        let mut kept_out = slot.kept_out.clone();
-        kept_out.extend(about.goes_from.clone());
-        let is_other = |fingerprint: &str| fingerprint != live;
-        let target = self.target_where(&slot.spec, &kept_out, &is_other);
+        let lower = self.catalog.below(&slot.live);
+        let target = self.choose_in(&lower, &slot.spec, &slot.kept_out);
         let Some(target) = target else {
             let message = "there is no generation to go back to; pin a version that is installed";
             return Err(Rejection::new(Reason::Operator, message));
         };
-        let mapped = None;
+        // Nobody knows whether it is any good, so it has its probation.
         let mut spec = slot.spec.clone();
-        spec.swap = at_once(spec.swap);
-        let (plan, start) = self.plan(&spec, &target, mapped, about.request);
+        spec.swap.shadow_rows = 0;
+        let (plan, start) = self.plan(&spec, &target, None, about.request);
         let (stamp, version) = (Some(self.store.stamp(&target)), version_of(&target));
         let about = About {
             stamp,
