@@ -19,17 +19,25 @@ use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::Model;
 
-use crate::binary::fusebox;
 use crate::fixtures::{build_dir, package, plugin_dir};
 
 /// Id of the fixture that offers everything the contract knows.
 pub const TRAINER: &str = "com.example.trainer";
 
-/// Options whose workers are the binary `fusebox`.
+/// Options whose workers are the program `test_worker`, which cargo builds beside every test.
+///
+/// # Panics
+/// Where it is not there.
 #[must_use]
 pub fn worker_options() -> WorkerOptions {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    // target/<profile>/deps/<this test>
+    let profile = test.ancestors().nth(2).expect("tests lie in a profile");
+    let program = profile.join("test_worker");
+    assert!(program.exists(), "{} is not built", program.display());
     WorkerOptions {
-        program: Some(fusebox().to_owned()),
+        program: Some(program),
+        arguments: Vec::new(),
         ..WorkerOptions::default()
     }
 }

@@ -839,3 +839,22 @@ fn log_messages_of_a_worker_reach_the_host() {
     drop(model);
     assert!(!pids_of("nobody").contains(&1));
 }
+
+#[test]
+fn the_binary_itself_is_a_worker() {
+    let options = WorkerOptions {
+        program: Some(fusebox_tests::binary::fusebox().to_owned()),
+        ..WorkerOptions::default()
+    };
+    let plugin = plugin_with(plugin_dir(), "com.example.ema-rust", options);
+    let mut model = plugin.create_model(&alpha(), &[]).unwrap();
+    assert_eq!(predict(&mut *model, &[1.0, 1.0]).unwrap(), [0.5, 0.75]);
+    let refused = std::process::Command::new(fusebox_tests::binary::fusebox())
+        .arg("worker")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(words.contains("a worker is started by a host"), "{words}");
+}

@@ -1,7 +1,7 @@
 //! The host's progress and environment, as a fit in the worker sees them: each call is a question
 //! on the socket.
 
-use std::os::unix::net::UnixStream;
+use std::fs::File;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use super::ring::{CANCELLED, Ring};
 use super::wire::{Blob, Reply, Say, Trust, receive, send, unpack};
 
 /// Asks the host and waits for its reply.
-fn ask(link: &Mutex<UnixStream>, say: &Say, blobs: &[Blob<'_>]) -> Result<Vec<Vec<u8>>> {
+fn ask(link: &Mutex<File>, say: &Say, blobs: &[Blob<'_>]) -> Result<Vec<Vec<u8>>> {
     let gone = |error: std::io::Error| PluginError::internal(format!("the host is gone: {error}"));
     let mut link = link.lock().unwrap_or_else(PoisonError::into_inner);
     send(&mut *link, say, blobs).map_err(gone)?;
@@ -26,12 +26,12 @@ fn ask(link: &Mutex<UnixStream>, say: &Say, blobs: &[Blob<'_>]) -> Result<Vec<Ve
 
 /// The host's [`Progress`].
 pub(super) struct RemoteProgress<'a> {
-    link: &'a Mutex<UnixStream>,
+    link: &'a Mutex<File>,
     ring: &'a Ring,
 }
 
 impl<'a> RemoteProgress<'a> {
-    pub(super) fn new(link: &'a Mutex<UnixStream>, ring: &'a Ring) -> Self {
+    pub(super) fn new(link: &'a Mutex<File>, ring: &'a Ring) -> Self {
         Self { link, ring }
     }
 }
@@ -62,12 +62,12 @@ impl Progress for RemoteProgress<'_> {
 
 /// The host's [`Environment`].
 pub(super) struct RemoteEnv<'a> {
-    link: &'a Mutex<UnixStream>,
+    link: &'a Mutex<File>,
     spec: EnvSpec,
 }
 
 impl<'a> RemoteEnv<'a> {
-    pub(super) fn new(link: &'a Mutex<UnixStream>, spec: EnvSpec) -> Self {
+    pub(super) fn new(link: &'a Mutex<File>, spec: EnvSpec) -> Self {
         Self { link, spec }
     }
 }
