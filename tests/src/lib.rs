@@ -3,4 +3,5 @@
 pub mod binary;
 pub mod fixtures;
 pub mod hostile;
+pub mod live;
 pub mod workers;

@@ -8,188 +8,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fusebox_loader::live::control::{self, Command, RequestOutcome};
 use fusebox_loader::live::golden::{self, GoldenInput};
 use fusebox_loader::live::{
-    AuditEvent, LiveError, LiveModel, ModelPackageSpec, ModelSource, ModelSpec, Occasion, Reason,
-    State, Supervisor, SupervisorOptions, VersionPolicy, write_model_package,
+    AuditEvent, LiveModel, ModelSource, ModelSpec, Occasion, Reason, State, VersionPolicy,
 };
-use fusebox_loader::{
-    Clock, LoadOptions, PackageSpec, SystemClock, TrustPolicy, discover, find, load, write_package,
-};
+use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
 use fusebox_plugin_api::config::Config;
-use fusebox_plugin_api::frame::{Frame, FrameShape};
-use fusebox_tests::fixtures::{build_dir, compile};
-
-const EMA: &str = "com.example.ema-c";
-
-/// Builds `ema.c` with these macros, once per test process.
-fn ema(flags: &[&str]) -> PathBuf {
-    static BUILT: Mutex<Vec<(Vec<String>, PathBuf)>> = Mutex::new(Vec::new());
-    let mut built = BUILT.lock().unwrap_or_else(|error| error.into_inner());
-    let key: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    if let Some((_, path)) = built.iter().find(|(flags, _)| *flags == key) {
-        return path.clone();
-    }
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
-        let dir = build_dir().join(format!("reload-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    });
-    let path = compile("ema-c/ema.c", flags, dir);
-    built.push((key, path.clone()));
-    path
-}
-
-fn version(version: &str) -> String {
-    format!("-DEMA_VERSION=\"{version}\"")
-}
-
-/// Commits a build of `ema.c` to a plugin directory.
-fn commit(root: &Path, flags: &[&str]) -> PathBuf {
-    let spec = PackageSpec {
-        replace: true,
-        ..PackageSpec::new(ema(flags))
-    };
-    write_package(root, &spec).unwrap()
-}
-
-/// A machine with watched directories.
-struct Machine {
-    root: tempfile::TempDir,
-    supervisor: Supervisor,
-}
-
-impl Machine {
-    fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn with(change: impl FnOnce(&mut SupervisorOptions)) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), change)
-    }
-
-    fn on(root: tempfile::TempDir, change: impl FnOnce(&mut SupervisorOptions)) -> Self {
-        let path = |name: &str| root.path().join(name);
-        for name in ["plugins", "models"] {
-            fs::create_dir_all(path(name)).unwrap();
-        }
-        let load = LoadOptions::new(path("cache")).with_trust(TrustPolicy::trusting());
-        let mut options = SupervisorOptions::new(path("plugins"), path("state"), load);
-        options.model_dirs = vec![path("models")];
-        change(&mut options);
-        let supervisor = Supervisor::start(options).unwrap_or_else(|error| panic!("{error}"));
-        Self { root, supervisor }
-    }
-
-    fn plugins(&self) -> PathBuf {
-        self.root.path().join("plugins")
-    }
-
-    fn models(&self) -> PathBuf {
-        self.root.path().join("models")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.root.path().join("state")
-    }
-
-    fn add(&self, spec: ModelSpec) -> LiveModel {
-        self.supervisor
-            .add(spec)
-            .unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn events(&self) -> Vec<AuditEvent> {
-        self.supervisor.audit().since(0)
-    }
-
-    /// Predicts until an event comes, and gives it.
-    fn await_event(
-        &self,
-        model: &mut LiveModel,
-        is_it: impl Fn(&AuditEvent) -> bool,
-    ) -> AuditEvent {
-        for _ in 0..4_000 {
-            model.poll();
-            if let Some(event) = self.events().into_iter().find(&is_it) {
-                return event;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("it never came; there was: {}", self.story());
-    }
-
-    fn await_promotion(&self, model: &mut LiveModel, version: &str) {
-        self.await_event(model, |event| {
-            event.is_state(State::Promoted) && known(event) == version
-        });
-    }
-
-    fn request(&self, model: &mut LiveModel, command: Command) -> RequestOutcome {
-        let request = control::request(&self.state(), command).unwrap();
-        self.await_event(model, |event| {
-            event.is(Occasion::Request) && event.request == Some(request)
-        });
-        control::outcome(&self.state(), request).unwrap()
-    }
-
-    fn story(&self) -> String {
-        let lines = self.events().into_iter().map(|event| {
-            let (known, reason) = (known(&event), event.reason);
-            format!("{:?} {known} {reason:?} {:?}", event.event, event.message)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// The version that an event is about.
-fn known(event: &AuditEvent) -> String {
-    event.weights.clone().unwrap_or(event.version.clone())
-}
-
-fn alpha() -> Config {
-    Config::new().with("alpha", 0.5)
-}
-
-fn spec() -> ModelSpec {
-    let mut spec = ModelSpec::of_plugin("ema", EMA, alpha());
-    spec.swap.probation.rows = 4;
-    spec
-}
-
-/// Predicts one row.
-fn answer(model: &mut LiveModel, value: f32) -> Result<(f32, u64), LiveError> {
-    let (input, mut output) = ([value], [0.0]);
-    let mut frame = Frame::new(&input, &mut output, FrameShape::dense(1, 1, 1)).unwrap();
-    let answered = model.predict(&mut frame)?;
-    Ok((output[0], answered.generation))
-}
-
-fn value(model: &mut LiveModel, input: f32) -> f32 {
-    answer(model, input)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .0
-}
-
-/// The average as the fixture computes it.
-struct Reference(f32);
-
-impl Reference {
-    fn step(&mut self, input: f32) -> f32 {
-        self.0 += 0.5 * (input - self.0);
-        self.0
-    }
-}
-
-fn inputs() -> impl Iterator<Item = f32> {
-    (0_u32..).map(|n| ((n * 37 % 101) as f32).sqrt())
-}
+use fusebox_tests::live::{
+    EMA, Machine, Reference, alpha, answer, commit, ema, inputs, known, spec, value, version,
+    weights,
+};
 
 #[test]
 fn a_package_that_is_dropped_in_goes_live_and_keeps_the_state_bit_by_bit() {
@@ -198,7 +29,10 @@ fn a_package_that_is_dropped_in_goes_live_and_keeps_the_state_bit_by_bit() {
     let mut model = machine.add(spec());
     let (mut reference, mut inputs) = (Reference(0.0), inputs());
     for input in inputs.by_ref().take(100) {
-        assert_eq!(value(&mut model, input).to_bits(), reference.step(input).to_bits());
+        assert_eq!(
+            value(&mut model, input).to_bits(),
+            reference.step(input).to_bits()
+        );
     }
     let old = model.generation().number;
     commit(&machine.plugins(), &[&version("1.1.0")]);
@@ -209,7 +43,9 @@ fn a_package_that_is_dropped_in_goes_live_and_keeps_the_state_bit_by_bit() {
         assert!(generation > old);
     }
     let destroyed = |event: &AuditEvent| event.is_state(State::Destroyed);
-    machine.await_event(&mut model, |event| destroyed(event) && event.version == "1.0.0");
+    machine.await_event(&mut model, |event| {
+        destroyed(event) && event.version == "1.0.0"
+    });
     let new: Vec<AuditEvent> = machine.events();
     let of_new = |state: State| {
         new.iter()
@@ -227,6 +63,424 @@ fn a_package_that_is_dropped_in_goes_live_and_keeps_the_state_bit_by_bit() {
     let status = machine.supervisor.status();
     assert_eq!(status.models[0].live.version, "1.1.0");
     assert_eq!(status.models[0].earlier[0].state, State::Destroyed);
-    assert_eq!(status.leaks.generations_mapped, 1);
+    assert_eq!(status.leaks.generations_mapped, 2);
     assert_eq!(status.leaks.generations_leaked, 1);
+}
+
+#[test]
+fn a_state_that_is_refused_is_rebuilt_by_replay_bit_by_bit() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    let (mut reference, mut inputs) = (Reference(0.0), inputs());
+    for input in inputs.by_ref().take(200) {
+        value(&mut model, input);
+        reference.step(input);
+    }
+    commit(&machine.plugins(), &[&version("1.1.0"), "-DEMA_SCHEMA=2"]);
+    machine.await_promotion(&mut model, "1.1.0");
+    for input in inputs.take(20) {
+        let found = value(&mut model, input);
+        assert_eq!(found.to_bits(), reference.step(input).to_bits());
+    }
+    let restored = machine.await_event(&mut model, |event| {
+        event.is_state(State::Restored) && event.version == "1.1.0"
+    });
+    let words = restored.message.unwrap();
+    assert!(
+        words.contains("E_SCHEMA") && words.contains("200 rows"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_package_that_is_replaced_under_load_swaps_without_a_gap() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &["-DEMA_BIAS=0.0f"]);
+    let mut spec = spec();
+    spec.swap.shadow_rows = 50;
+    let mut model = machine.add(spec);
+    let (mut reference, mut seen) = (Reference(0.0), Vec::new());
+    commit(&machine.plugins(), &["-DEMA_BIAS=1000.0f"]);
+    for (row, input) in inputs().enumerate().take(2_000_000) {
+        let (found, generation) = answer(&mut model, input).unwrap();
+        let state = reference.step(input);
+        seen.push(generation);
+        seen.dedup();
+        let bias = if seen.len() == 1 { 0.0 } else { 1_000.0 };
+        assert_eq!(found.to_bits(), (state + bias).to_bits(), "row {row}");
+        assert_eq!(model.rows(), row as u64 + 1);
+        if seen.len() == 2 && model.parked().is_none() {
+            return;
+        }
+        if row > 10_000 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    panic!("it never swapped:\n{}", machine.story());
+}
+
+#[test]
+fn the_same_path_after_a_rename_gives_the_new_code() {
+    let machine = Machine::new();
+    let package = commit(&machine.plugins(), &["-DEMA_BIAS=1.0f"]);
+    let mut model = machine.add(spec());
+    assert_eq!(value(&mut model, 0.0), 1.0);
+    // The whole package is exchanged under its path by two renames, as a deployment tool would.
+    let staging = tempfile::tempdir_in(machine.root.path()).unwrap();
+    let fresh = commit(staging.path(), &["-DEMA_BIAS=2.0f"]);
+    fs::rename(&package, staging.path().join("old")).unwrap();
+    fs::rename(&fresh, &package).unwrap();
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted)
+            && event.generation > Some(1)
+            && event.reason.is_none()
+            && event.message.is_some()
+    });
+    assert_eq!(value(&mut model, 0.0), 2.0);
+}
+
+#[test]
+fn a_hard_link_to_mapped_code_gives_a_generation_of_its_own() {
+    let machine = Machine::new();
+    let package = commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    let (first, copy) = (model.generation().number, private_copy(&model));
+    // The same inode under another name: the linker would hand out the old handle.
+    let library = library_of(&package);
+    let kept = machine.root.path().join("kept.so");
+    fs::hard_link(&library, &kept).unwrap();
+    fs::remove_file(&library).unwrap();
+    fs::hard_link(&kept, &library).unwrap();
+    let outcome = machine.request(
+        &mut model,
+        Command::Reload {
+            target: "ema".to_owned(),
+        },
+    );
+    assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
+    assert!(model.generation().number > first);
+    assert_ne!(private_copy(&model), copy);
+    let mapped = fs::read_to_string("/proc/self/maps").unwrap();
+    for path in [copy, private_copy(&model)] {
+        assert!(mapped.contains(path.to_str().unwrap()), "both are mapped");
+    }
+}
+
+#[test]
+fn a_library_that_is_cut_off_in_place_harms_nobody() {
+    let machine = Machine::new();
+    let package = commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    let library = library_of(&package);
+    fs::set_permissions(
+        &library,
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&library)
+        .unwrap()
+        .set_len(100)
+        .unwrap();
+    let mut reference = Reference(0.0);
+    for input in inputs().take(100) {
+        assert_eq!(
+            value(&mut model, input).to_bits(),
+            reference.step(input).to_bits()
+        );
+    }
+    let target = || "ema".to_owned();
+    let outcome = machine.request(&mut model, Command::Reload { target: target() });
+    let RequestOutcome::Refused(event) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(event.reason, Some(Reason::Digest));
+    value(&mut model, 1.0);
+}
+
+fn private_copy(model: &LiveModel) -> PathBuf {
+    model.generation().loaded.private_copy().unwrap().to_owned()
+}
+
+fn library_of(package: &Path) -> PathBuf {
+    let target = package.join(fusebox_loader::manifest::host_target());
+    let mut entries = fs::read_dir(target).unwrap().filter_map(Result::ok);
+    entries.next().unwrap().path()
+}
+
+/// Predicts for a while, and says which versions were promoted.
+fn promoted_after(machine: &Machine, model: &mut LiveModel, milliseconds: u64) -> Vec<String> {
+    for _ in 0..milliseconds / 2 {
+        value(model, 1.0);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let events = machine.events();
+    let promoted = events
+        .iter()
+        .filter(|event| event.is_state(State::Promoted));
+    promoted.map(known).collect()
+}
+
+#[test]
+fn a_writer_that_is_killed_at_any_step_never_disturbs_what_is_live() {
+    let machine = Machine::with(|options| options.rescan_ms = 20);
+    commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    // A sound package, to be copied step by step.
+    let staging = tempfile::tempdir().unwrap();
+    let sound = commit(staging.path(), &[&version("1.1.0")]);
+    let (library, manifest) = (library_of(&sound), sound.join("plugin.toml"));
+    let (bytes, text) = (fs::read(&library).unwrap(), fs::read(&manifest).unwrap());
+    let package = machine.plugins().join(EMA).join("1.1.0");
+    let inside = package.join(library.strip_prefix(&sound).unwrap());
+    let only_first = |found: Vec<String>| assert_eq!(found, ["1.0.0"]);
+
+    // The proper order: the marker last, and renamed in.
+    fs::create_dir_all(inside.parent().unwrap()).unwrap();
+    only_first(promoted_after(&machine, &mut model, 30));
+    for part in [1, bytes.len() / 2, bytes.len()] {
+        let partial = inside.with_file_name(".lib.so.1.tmp");
+        fs::write(&partial, &bytes[..part]).unwrap();
+        only_first(promoted_after(&machine, &mut model, 30));
+        fs::rename(&partial, &inside).unwrap();
+        only_first(promoted_after(&machine, &mut model, 30));
+    }
+    fs::write(package.join(".plugin.toml.1.tmp"), &text).unwrap();
+    only_first(promoted_after(&machine, &mut model, 30));
+
+    // The wrong order, in place: the marker is there and incomplete, then the library is.
+    fs::remove_file(&inside).unwrap();
+    for part in [1, text.len() / 2, text.len()] {
+        fs::write(package.join("plugin.toml"), &text[..part]).unwrap();
+        only_first(promoted_after(&machine, &mut model, 400));
+    }
+    for part in [bytes.len() / 3, bytes.len() - 1] {
+        fs::write(&inside, &bytes[..part]).unwrap();
+        only_first(promoted_after(&machine, &mut model, 400));
+    }
+    let events = machine.events();
+    assert!(
+        events
+            .iter()
+            .all(|event| { !event.is_state(State::Mapped) || event.version == "1.0.0" })
+    );
+    // Once it is whole, it goes live, although it was refused before.
+    fs::write(&inside, &bytes).unwrap();
+    machine.await_promotion(&mut model, "1.1.0");
+}
+
+#[test]
+fn known_answers_are_checked_on_this_machine() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    let staging = tempfile::tempdir().unwrap();
+    let options = LoadOptions::new(staging.path().join("cache"));
+    let options = options.with_trust(TrustPolicy::trusting());
+    let golden = |bias: &str| {
+        let root = staging.path().join(bias);
+        commit(&root, &[&format!("-DEMA_BIAS={bias}f")]);
+        let packages = discover(&[root]);
+        let loaded = load(find(&packages, EMA, None).unwrap(), &options).unwrap();
+        let mut fresh = loaded.create_guarded(&alpha(), &[]).unwrap();
+        let input = GoldenInput {
+            rows: 3,
+            columns: 1,
+            inputs: vec![1.0, 0.1, -3.0],
+            event_ns: None,
+        };
+        let golden = golden::record(&mut fresh, Some(&alpha()), &[input]).unwrap();
+        let path = staging.path().join("golden.json");
+        fs::write(&path, golden.to_json()).unwrap();
+        path
+    };
+    let commit_with = |number: &str, golden: PathBuf| {
+        let spec = PackageSpec {
+            golden: Some(golden),
+            ..PackageSpec::new(ema(&[&version(number)]))
+        };
+        write_package(&machine.plugins(), &spec).unwrap();
+    };
+    commit_with("1.1.0", golden("7.0"));
+    let rejected = machine.await_event(&mut model, |event| event.is(Occasion::Rejected));
+    assert_eq!(rejected.reason, Some(Reason::Golden));
+    assert!(rejected.message.unwrap().contains("frame 0, row 0"));
+    commit_with("1.2.0", golden("0.0"));
+    machine.await_promotion(&mut model, "1.2.0");
+    let checked = machine.await_event(&mut model, |event| {
+        event.is_state(State::GoldenChecked) && event.version == "1.2.0"
+    });
+    assert_eq!(checked.reason, None);
+}
+
+#[test]
+fn a_generation_that_answers_nan_in_probation_is_sent_back_with_the_state_intact() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 100;
+    let mut model = machine.add(spec);
+    let (mut reference, mut inputs) = (Reference(0.0), inputs());
+    for input in inputs.by_ref().take(50) {
+        value(&mut model, input);
+        reference.step(input);
+    }
+    commit(
+        &machine.plugins(),
+        &[&version("1.1.0"), "-DEMA_NAN_AFTER=10"],
+    );
+    machine.await_promotion(&mut model, "1.1.0");
+    for input in inputs.by_ref().take(60) {
+        let found = value(&mut model, input);
+        assert_eq!(found.to_bits(), reference.step(input).to_bits());
+    }
+    assert_eq!(model.generation().version(), "1.0.0");
+    let back = machine.await_event(&mut model, |event| event.is(Occasion::RolledBack));
+    assert_eq!(back.reason, Some(Reason::NanRate));
+    assert_eq!(back.version, "1.1.0");
+    // It is kept out, also over a restart; the operator sees why.
+    let status = machine.supervisor.status();
+    assert_eq!(
+        status.models[0].last_rejection.as_ref().unwrap().version,
+        "1.1.0"
+    );
+    let Machine { root, supervisor } = machine;
+    drop(model);
+    drop(supervisor);
+    let machine = Machine::on(root, |_| {});
+    let model = machine.add(self::spec());
+    assert_eq!(model.generation().version(), "1.0.0");
+}
+
+#[test]
+fn an_operator_steers_from_outside_and_hears_the_outcome() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    let mut model = machine.add(spec());
+    assert_eq!(model.generation().version(), "1.1.0");
+    assert!(control::is_running(&machine.state()));
+    let target = || "ema".to_owned();
+    let done = |outcome: RequestOutcome| assert!(matches!(outcome, RequestOutcome::Done(_)));
+    let version = "1.0.0".to_owned();
+    done(machine.request(
+        &mut model,
+        Command::Pin {
+            target: target(),
+            version,
+        },
+    ));
+    assert_eq!(model.generation().version(), "1.0.0");
+    done(machine.request(
+        &mut model,
+        Command::Unpin {
+            target: EMA.to_owned(),
+        },
+    ));
+    assert_eq!(
+        model.generation().version(),
+        "1.0.0",
+        "the pin has the model's name"
+    );
+    done(machine.request(&mut model, Command::Unpin { target: target() }));
+    machine.await_event(&mut model, |event| {
+        event.is(Occasion::Proven) || event.is_state(State::Probation) && event.version == "1.1.0"
+    });
+    assert_eq!(model.generation().version(), "1.1.0");
+    for input in inputs().take(8) {
+        value(&mut model, input);
+    }
+    done(machine.request(&mut model, Command::Rollback { target: target() }));
+    assert_eq!(model.generation().version(), "1.0.0");
+    let outcome = machine.request(
+        &mut model,
+        Command::Reload {
+            target: "x".to_owned(),
+        },
+    );
+    let RequestOutcome::Refused(event) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(event.message.unwrap().contains("live models: ema"));
+}
+
+#[test]
+fn a_package_that_is_removed_stays_live() {
+    let machine = Machine::with(|options| options.rescan_ms = 50);
+    let package = commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    value(&mut model, 1.0);
+    fs::remove_dir_all(package).unwrap();
+    let removed = machine.await_event(&mut model, |event| event.is(Occasion::Removed));
+    assert_eq!(
+        (removed.plugin.as_str(), removed.version.as_str()),
+        (EMA, "1.0.0")
+    );
+    value(&mut model, 1.0);
+}
+
+#[test]
+fn a_standby_takes_over_without_being_loaded() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.source = ModelSource::Plugin {
+        id: EMA.to_owned(),
+        versions: VersionPolicy::LatestN(2),
+        config: alpha(),
+        artifact: Vec::new(),
+    };
+    let mut model = machine.add(spec);
+    let (mut reference, mut inputs) = (Reference(0.0), inputs());
+    let mut run = |model: &mut LiveModel| {
+        for input in inputs.by_ref().take(20) {
+            let found = value(model, input);
+            assert_eq!(found.to_bits(), reference.step(input).to_bits());
+        }
+    };
+    run(&mut model);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    run(&mut model);
+    machine.await_event(&mut model, |event| event.is_state(State::Retired));
+    let status = machine.supervisor.status();
+    assert_eq!(status.models[0].standbys[0].version, "1.0.0");
+    let mapped = status.leaks.generations_mapped;
+    let command = Command::Rollback {
+        target: "ema".to_owned(),
+    };
+    let outcome = machine.request(&mut model, command);
+    assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
+    assert_eq!(model.generation().version(), "1.0.0");
+    run(&mut model);
+    assert_eq!(machine.supervisor.status().leaks.generations_mapped, mapped);
+}
+
+#[test]
+fn weights_are_replaced_without_touching_the_library() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    weights(&machine, "1.0.0", 0.5, false);
+    let mut spec = ModelSpec::of_packages("ema");
+    spec.swap.probation.rows = 2;
+    let mut model = machine.add(spec);
+    assert_eq!(value(&mut model, 1.0), 0.5);
+    weights(&machine, "1.1.0", 1.0, false);
+    machine.await_promotion(&mut model, "1.1.0");
+    assert_eq!(value(&mut model, 3.0), 3.0, "another alpha");
+    let mapped = machine.await_event(&mut model, |event| {
+        event.is_state(State::Mapped) && event.weights.as_deref() == Some("1.1.0")
+    });
+    assert_eq!(mapped.reason, Some(Reason::SkippedMapped));
+    assert_eq!(machine.supervisor.status().leaks.generations_mapped, 1);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted) && event.version == "1.1.0"
+    });
+    assert_eq!(
+        model.generation().weights.as_ref().unwrap().version,
+        "1.1.0"
+    );
 }

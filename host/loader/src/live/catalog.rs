@@ -84,7 +84,8 @@ impl Catalog {
     pub fn keep_only(&mut self, fingerprint: &str) {
         let (plugin, model) = (code_of(fingerprint), weights_of(fingerprint));
         self.plugins.retain(|one| one.fingerprint == plugin);
-        self.models.retain(|one| Some(one.found.fingerprint.as_str()) == model);
+        self.models
+            .retain(|one| Some(one.found.fingerprint.as_str()) == model);
     }
 
     /// The packages of `before` whose directory is gone.

@@ -259,7 +259,10 @@ impl Controller {
         for _ in 0..=unfinished.len() {
             let live = Live {
                 plugin: live.version(),
-                model: live.weights.as_ref().map(|weights| weights.version.as_str()),
+                model: live
+                    .weights
+                    .as_ref()
+                    .map(|weights| weights.version.as_str()),
                 fingerprint: &live.fingerprint,
             };
             let target = self.choose_for(&spec, &kept_out, Some(live))?;

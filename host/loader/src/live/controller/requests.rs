@@ -6,6 +6,7 @@ use super::running::About;
 use super::{Controller, at_once, version_of};
 use crate::live::audit::{AuditEvent, Occasion};
 use crate::live::control::{Command, Request, read_desired};
+use crate::live::facts::Generation;
 use crate::live::link::{self, Port};
 use crate::live::reload::{Plan, Start};
 use crate::live::state::{Reason, Rejection};
@@ -228,12 +229,15 @@ impl Controller {
             goes_from,
             ..About::default()
         };
-        let live = slot.live.number;
+        // The same content again would be no way back.
+        let is_other = |one: &Generation| one.fingerprint != slot.live.fingerprint;
+        slot.standbys.retain(|one| is_other(&one.generation));
+        slot.before.retain(|one| is_other(one));
         let start = if let Some(instance) = slot.standbys.pop() {
             slot.before
                 .retain(|one| one.number != instance.generation.number);
             Start::Standby(Box::new(instance))
-        } else if let Some(generation) = slot.before.pop().filter(|one| one.number != live) {
+        } else if let Some(generation) = slot.before.pop() {
             Start::Retained(generation)
         } else {
             return self.load_lower(name, about);

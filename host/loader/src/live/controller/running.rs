@@ -18,6 +18,10 @@ const IDLE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drive {
     /// One step per tick of the controller: everything in one thread, in a known order.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "tests drive everything in one thread")
+    )]
     Inline,
     /// A thread per reload.
     Threads,
