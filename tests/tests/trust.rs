@@ -443,7 +443,7 @@ fn library_of_version(library: &str, version: &str, dir: &Path) -> String {
 }
 
 #[test]
-fn from_a_key_to_an_installed_plugin() {
+fn keys_are_made_once_and_for_their_owner_alone() {
     let operator = Operator::new();
     let made = operator.ok(&["plugin", "keygen", "--out", "keys", "--name", "acme"]);
     let mode = fs::metadata(operator.path("keys/acme.key"))
@@ -463,7 +463,11 @@ fn from_a_key_to_an_installed_plugin() {
         "--if-missing",
     ];
     assert_eq!(operator.ok(&again)["key_id"], made["key_id"]);
+}
 
+/// Makes a key called acme and a package that it signs, trusts the key, and gives the package.
+fn signed_package(operator: &Operator) -> String {
+    let made = operator.ok(&["plugin", "keygen", "--out", "keys", "--name", "acme"]);
     let golden = operator.path("golden.arrow");
     fs::write(&golden, b"answers").unwrap();
     let package = operator.pack(
@@ -495,7 +499,13 @@ fn from_a_key_to_an_installed_plugin() {
     assert_eq!(verified["trust"]["tier"], "in-process");
     assert_eq!(verified["trust"]["key_name"], "acme");
     assert_eq!(verified["files"].as_array().unwrap().len(), 2);
+    package
+}
 
+#[test]
+fn from_a_key_to_an_installed_plugin() {
+    let operator = Operator::new();
+    let package = signed_package(&operator);
     let installed = operator.ok(&["plugin", "install", &package]);
     assert_eq!(installed["unchanged"], false);
     assert_eq!(
