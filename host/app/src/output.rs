@@ -20,6 +20,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether results are for programs.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Writes `document` for a program, or what `text` makes for a person.
     ///
     /// # Errors

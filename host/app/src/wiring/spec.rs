@@ -86,6 +86,17 @@ pub(super) fn pipeline(
     })
 }
 
+/// The bars that `[data]` asks for; what is wrong with it goes to `problems`.
+pub(super) fn data_request(loaded: &Loaded, problems: &mut Vec<Problem>) -> Option<DataRequest> {
+    let mut check = Check {
+        loaded,
+        problems: Vec::new(),
+    };
+    let request = check.data(&loaded.raw.data);
+    problems.append(&mut check.problems);
+    request
+}
+
 /// 0 stands for one thread per core.
 fn threads(wanted: u32) -> usize {
     match wanted {

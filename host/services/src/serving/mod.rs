@@ -3,7 +3,13 @@
 //! | file | role |
 //! |---|---|
 //! | `rows` | closed bars become the rows that a model takes |
+//! | `server` | one live model, asked once for every closing time |
+//! | `signals` | the same as a source of signals for a session |
 
 mod rows;
+mod server;
+mod signals;
 
 pub use rows::{LiveRows, Ready};
+pub use server::{MisfitError, ModelServer, Served};
+pub use signals::LiveSignals;

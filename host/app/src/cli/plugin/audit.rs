@@ -1,0 +1,94 @@
+//! `fusebox plugin audit`: what happened to every generation.
+
+use clap::Args;
+use fusebox_loader::live::{AuditEvent, read_events};
+use serde::Serialize;
+
+use crate::cli::{Context, EngineArgs, engine_settings};
+use crate::failure::Failure;
+use crate::output::table;
+
+/// Show what happened to every generation: one line per transition, newest last
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox plugin audit --last 30
+  fusebox plugin audit --model ema --json")]
+pub(crate) struct AuditArgs {
+    /// Events to show, counted from the newest
+    #[arg(long, value_name = "COUNT", default_value_t = 40)]
+    last: usize,
+    /// Events of this live model only
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    state_dir: String,
+    is_running: bool,
+    events: Vec<AuditEvent>,
+}
+
+pub(crate) fn run(args: &AuditArgs, context: &Context) -> Result<(), Failure> {
+    let settings = engine_settings(&args.engine, context)?;
+    let state_dir = &settings.state_dir;
+    let mut events = read_events(state_dir, 0).map_err(|error| {
+        let place = format!("cannot read the audit log in {}", state_dir.display());
+        Failure::Failed(anyhow::Error::from(error).context(place))
+    })?;
+    events.retain(|event| args.model.as_ref().is_none_or(|name| event.model == *name));
+    events.drain(..events.len().saturating_sub(args.last));
+    let shown = Shown {
+        state_dir: state_dir.display().to_string(),
+        is_running: fusebox_loader::live::control::is_running(state_dir),
+        events,
+    };
+    context.output.show(&shown, || text(&shown))
+}
+
+fn text(shown: &Shown) -> String {
+    if shown.events.is_empty() {
+        return format!("nothing happened yet in {}", shown.state_dir);
+    }
+    let mut table = table(&[
+        "#", "time (UTC)", "model", "event", "version", "generation", "ms", "reason",
+    ]);
+    for event in &shown.events {
+        table.add_row(cells(event));
+    }
+    table.to_string()
+}
+
+fn cells(event: &AuditEvent) -> [String; 8] {
+    let dash = || "-".to_owned();
+    let reason = match (&event.reason, &event.message) {
+        (Some(reason), Some(message)) => format!("{reason}: {message}"),
+        (Some(reason), None) => reason.to_string(),
+        (None, message) => message.clone().unwrap_or_default(),
+    };
+    [
+        event.seq.to_string(),
+        time(event.at_unix_ns),
+        if event.model.is_empty() { dash() } else { event.model.clone() },
+        event_name(event),
+        if event.version.is_empty() { dash() } else { event.version.clone() },
+        event.generation.map_or_else(dash, |number| number.to_string()),
+        format!("{:.1}", event.duration_us as f64 / 1e3),
+        reason,
+    ]
+}
+
+/// The event as one word, such as `promoted`.
+pub(super) fn event_name(event: &AuditEvent) -> String {
+    let text = serde_json::to_string(&event.event).unwrap_or_default();
+    text.trim_matches('"').to_owned()
+}
+
+/// A moment to the millisecond, without the date's zone.
+pub(super) fn time(unix_ns: i64) -> String {
+    let at = fusebox_engine::types::Timestamp::from_nanos(unix_ns - unix_ns.rem_euclid(1_000_000));
+    at.to_string()
+}

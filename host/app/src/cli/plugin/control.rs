@@ -1,0 +1,167 @@
+//! `fusebox plugin reload|pin|unpin|rollback`: what an operator says to the models that are live.
+//!
+//! The wish is written into the state directory; the process that keeps the models live carries it
+//! out and answers in the audit log, which is what these commands wait for.
+
+use clap::Args;
+use fusebox_loader::live::control::{self, Command, RequestOutcome};
+use serde::Serialize;
+
+use crate::cli::{Context, EngineArgs, engine_settings};
+use crate::failure::Failure;
+
+/// Waits of 20 ms in a second.
+const ATTEMPTS_PER_SECOND: u32 = 50;
+
+/// Load the wanted version again, also where it was refused before
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox plugin reload ema
+  fusebox plugin reload com.example.ema --json")]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Run one version and no other, also a lower one, until it is unpinned
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A pin is kept over restarts. It is recorded also while nothing is live, and takes effect with the
+next start.
+
+Examples:
+  fusebox plugin pin com.example.ema 1.4.2
+  fusebox plugin unpin com.example.ema")]
+pub(crate) struct PinArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Version, three numbers
+    version: String,
+}
+
+/// Follow the version policy again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fusebox plugin unpin com.example.ema")]
+pub(crate) struct UnpinArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Go back to the generation before, and keep the present one out
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The version that is left is kept out until its package changes or it is reloaded by hand.
+
+Examples:
+  fusebox plugin rollback ema")]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+struct CommonArgs {
+    /// Name of a live model, or the id of a plugin
+    target: String,
+    /// Seconds to wait for the outcome; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait_s: u32,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// What was asked for and what came of it.
+#[derive(Debug, Serialize)]
+struct Answer {
+    request: u64,
+    #[serde(flatten)]
+    command: Command,
+    /// `done`, `refused`, `pending` or `recorded`.
+    outcome: &'static str,
+    /// Why it was refused, or what was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+pub(crate) fn reload(args: ReloadArgs, context: &Context) -> Result<(), Failure> {
+    let target = args.common.target.clone();
+    ask(&args.common, Command::Reload { target }, context)
+}
+
+pub(crate) fn pin(args: PinArgs, context: &Context) -> Result<(), Failure> {
+    let (target, version) = (args.common.target.clone(), args.version);
+    ask(&args.common, Command::Pin { target, version }, context)
+}
+
+pub(crate) fn unpin(args: UnpinArgs, context: &Context) -> Result<(), Failure> {
+    let target = args.common.target.clone();
+    ask(&args.common, Command::Unpin { target }, context)
+}
+
+pub(crate) fn rollback(args: RollbackArgs, context: &Context) -> Result<(), Failure> {
+    let target = args.common.target.clone();
+    ask(&args.common, Command::Rollback { target }, context)
+}
+
+fn ask(common: &CommonArgs, command: Command, context: &Context) -> Result<(), Failure> {
+    let settings = engine_settings(&common.engine, context)?;
+    let state_dir = &settings.state_dir;
+    let is_running = control::is_running(state_dir);
+    let lasts = matches!(command, Command::Pin { .. } | Command::Unpin { .. });
+    if !is_running && !lasts {
+        return Err(Failure::Refused(anyhow::anyhow!(
+            "no models are live on {}; start them with `fusebox plugin serve`",
+            state_dir.display()
+        )));
+    }
+    let request = control::request(state_dir, command.clone()).map_err(refuse)?;
+    let mut answer = Answer {
+        request,
+        command,
+        outcome: if is_running { "pending" } else { "recorded" },
+        message: None,
+    };
+    if is_running && common.wait_s > 0 {
+        let attempts = common.wait_s.saturating_mul(ATTEMPTS_PER_SECOND);
+        match control::wait(state_dir, request, attempts).map_err(refuse)? {
+            RequestOutcome::Done(event) => {
+                answer.outcome = "done";
+                answer.message = event.message;
+            }
+            RequestOutcome::Refused(event) => {
+                answer.outcome = "refused";
+                answer.message = event.message;
+            }
+            RequestOutcome::Open => {}
+        }
+    }
+    context.output.show(&answer, || text(&answer))?;
+    match answer.outcome {
+        "refused" => Err(Failure::Reported),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(error: control::ControlError) -> Failure {
+    match error {
+        control::ControlError::Version(_) => Failure::Usage(error.to_string()),
+        error => Failure::Failed(error.into()),
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    let words = answer.message.clone().unwrap_or_default();
+    match answer.outcome {
+        "done" if words.is_empty() => "done".to_owned(),
+        "done" => format!("done: {words}"),
+        "refused" => format!("refused: {words}"),
+        "recorded" => "recorded; it takes effect when the models are started".to_owned(),
+        _ => format!(
+            "not finished yet; `fusebox plugin audit` shows what becomes of request {}",
+            answer.request
+        ),
+    }
+}

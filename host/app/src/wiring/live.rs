@@ -1,0 +1,320 @@
+//! Live models, put together: the supervisor over the plugin directories, a model, the bars that
+//! it is fed with, and what a person or a program reads meanwhile.
+
+mod show;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet};
+use fusebox_engine::types::Market;
+use fusebox_loader::live::{
+    LiveModel, ModelSource, ModelSpec, Supervisor, SupervisorOptions, VersionPolicy,
+};
+use fusebox_loader::{Clock, SystemClock};
+use fusebox_plugin_api::config::Config;
+use fusebox_services::serving::{LiveRows, ModelServer};
+
+use super::EngineSettings;
+use crate::config::{Loaded, Problem};
+use crate::failure::Failure;
+use crate::output::Output;
+use show::Show;
+
+/// Longest wait between two looks at what else happened.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// What a model that names no features is fed with where nobody chose any.
+const DEFAULT_FEATURES: &str = "log_return(1)";
+
+/// What is to be served.
+#[derive(Debug)]
+pub(crate) struct ServePlan {
+    /// Plugin, instead of the pipeline's.
+    pub(crate) plugin: Option<String>,
+    /// Versions to follow.
+    pub(crate) versions: String,
+    /// Configuration as JSON, instead of the pipeline's.
+    pub(crate) params: Option<String>,
+    /// Artifact of the model.
+    pub(crate) artifact: Option<PathBuf>,
+    /// Name of a model package.
+    pub(crate) model: Option<String>,
+    /// Features, instead of the pipeline's.
+    pub(crate) features: Option<String>,
+    /// How fast, and how long.
+    pub(crate) pace: Pace,
+}
+
+/// How fast bars close, and how many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    step: Duration,
+    steps: Option<u64>,
+}
+
+impl Pace {
+    /// `bars_per_second` closing times a second (0 for no waiting), `steps` of them.
+    ///
+    /// # Errors
+    /// A sentence where the rate is none.
+    pub(crate) fn new(bars_per_second: f64, steps: Option<u64>) -> Result<Self, String> {
+        let step = match bars_per_second {
+            rate if rate == 0.0 => Duration::ZERO,
+            rate if (1e-4..=1e6).contains(&rate) => Duration::from_secs_f64(1.0 / rate),
+            rate => {
+                return Err(format!(
+                    "--bars-per-second is {rate}; it must be 0 or lie between 0.0001 and 1000000"
+                ));
+            }
+        };
+        Ok(Self { step, steps })
+    }
+}
+
+/// Serves until the bars end, the number of steps is reached or `stop` is set.
+///
+/// # Errors
+/// [`Failure`] with exit code 2 for what is asked for wrongly, 1 for what fails.
+pub(crate) fn serve(
+    loaded: &Loaded,
+    settings: &EngineSettings,
+    plan: &ServePlan,
+    stop: &AtomicBool,
+    output: Output,
+) -> Result<(), Failure> {
+    let (spec, market) = prepare(loaded, plan)?;
+    let name = spec.name.clone();
+    let supervisor = Supervisor::start(options(settings)).map_err(anyhow::Error::from)?;
+    let mut show = Show::new(output, market.names().map(str::to_owned).collect());
+    let model = supervisor.add(spec);
+    show.events(supervisor.audit())?;
+    let model = model.map_err(|error| Failure::Failed(error.into()))?;
+    let mut server = server(&name, model, loaded, plan, &market)?;
+    show.outputs(server.model().info().outputs.clone());
+    let ended = walk(&mut server, &market, plan.pace, (&supervisor, stop), &mut show);
+    show.events(supervisor.audit())?;
+    show.summary(&supervisor.status())?;
+    ended
+}
+
+/// The supervisor's options on this machine.
+fn options(settings: &EngineSettings) -> SupervisorOptions {
+    let mut options = SupervisorOptions::new(
+        PathBuf::new(),
+        settings.state_dir.clone(),
+        super::plugins::load_options(settings),
+    );
+    options.plugin_dirs.clone_from(&settings.plugin_dirs);
+    options.model_dirs.clone_from(&settings.model_dirs);
+    options
+}
+
+/// What to serve, and the bars for it; every problem at once.
+fn prepare(loaded: &Loaded, plan: &ServePlan) -> Result<(ModelSpec, Market), Failure> {
+    let mut problems = Vec::new();
+    let source = super::source(loaded, &mut problems);
+    let request = super::spec::data_request(loaded, &mut problems);
+    let spec = model_spec(loaded, plan, &mut problems);
+    let (Some(source), Some(request), Some(spec), true) =
+        (source, request, spec, problems.is_empty())
+    else {
+        return Err(problems.into());
+    };
+    let market = source.load(&request).map_err(anyhow::Error::from)?;
+    for warning in &market.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok((spec, market.market))
+}
+
+fn model_spec(
+    loaded: &Loaded,
+    plan: &ServePlan,
+    problems: &mut Vec<Problem>,
+) -> Option<ModelSpec> {
+    let raw = &loaded.raw;
+    let versions = match versions(&plan.versions) {
+        Ok(versions) => Some(versions),
+        Err(words) => {
+            problems.push(loaded.problem("--versions", words));
+            None
+        }
+    };
+    let (name, source) = match &plan.model {
+        Some(name) => {
+            let plugin_versions = VersionPolicy::Latest;
+            let source = ModelSource::Packages { versions: versions?, plugin_versions };
+            (name.clone(), source)
+        }
+        None => {
+            let id = plan.plugin.clone().or_else(|| raw.model.plugin.clone());
+            if id.is_none() {
+                problems.push(loaded.problem(
+                    "model.plugin",
+                    "is not set; name a plugin with --plugin ID, a model package with --model \
+                     NAME, or give a pipeline file",
+                ));
+            }
+            let (config, artifact) = (params(loaded, plan, problems), artifact(loaded, plan, problems));
+            let id = id?;
+            let name = short_name(&id);
+            let source = ModelSource::Plugin {
+                id,
+                versions: versions?,
+                config: config?,
+                artifact: artifact?,
+            };
+            (name, source)
+        }
+    };
+    let spec = ModelSpec {
+        name,
+        source,
+        swap: raw.engine.live.swap(),
+        guard: raw.engine.live.guard(),
+    };
+    for words in spec.problems() {
+        problems.push(loaded.problem("engine.live", words));
+    }
+    Some(spec)
+}
+
+/// The last word of an id, which names its model.
+fn short_name(id: &str) -> String {
+    id.rsplit('.').next().unwrap_or(id).to_owned()
+}
+
+/// Reads `latest`, `latest-2` or `1.4.2`.
+fn versions(text: &str) -> Result<VersionPolicy, String> {
+    if text == "latest" {
+        return Ok(VersionPolicy::Latest);
+    }
+    if let Some(count) = text.strip_prefix("latest-") {
+        return match count.parse() {
+            Ok(count) => Ok(VersionPolicy::LatestN(count)),
+            Err(_) => Err(format!("is `{text}`; write latest-2 to keep two versions loaded")),
+        };
+    }
+    match fusebox_loader::manifest::version_numbers(text) {
+        Some(_) => Ok(VersionPolicy::Pinned(text.to_owned())),
+        None => Err(format!("is `{text}`; it must be latest, latest-N or one such as 1.4.2")),
+    }
+}
+
+fn params(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<Config> {
+    let text = match &plan.params {
+        Some(text) => text.clone(),
+        None => serde_json::to_string(&loaded.raw.model.params).unwrap_or_default(),
+    };
+    match Config::from_json(text.as_bytes()) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            problems.push(loaded.problem("--params", format!("cannot be read: {error}")));
+            None
+        }
+    }
+}
+
+fn artifact(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    let Some(path) = &plan.artifact else {
+        return Some(Vec::new());
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let words = format!("cannot be read: {}: {error}", path.display());
+            problems.push(loaded.problem("--artifact", words));
+            None
+        }
+    }
+}
+
+/// The model with the rows that it takes.
+fn server(
+    name: &str,
+    model: LiveModel,
+    loaded: &Loaded,
+    plan: &ServePlan,
+    market: &Market,
+) -> Result<ModelServer, Failure> {
+    let features = &loaded.raw.features;
+    let names: Vec<String> = match (&plan.features, &model.info().features) {
+        (Some(list), _) => list.split(';').map(|name| name.trim().to_owned()).collect(),
+        (None, _) if !features.set.is_empty() => features.set.clone(),
+        (None, own) if !own.is_empty() => own.clone(),
+        (None, _) => vec![DEFAULT_FEATURES.to_owned()],
+    };
+    let context = FeatureContext::of(market);
+    let set = FeatureSet::parse(&names, &context)
+        .map_err(|error| Failure::Refused(anyhow::Error::from(error)))?;
+    let options = ExtractOptions {
+        max_gap_bars: features.max_gap_bars,
+    };
+    let rows = LiveRows::new(&set, &context, options, model.info().window)
+        .map_err(anyhow::Error::from)?;
+    let names: Vec<String> = set.names().map(str::to_owned).collect();
+    ModelServer::new(name, model, rows, &names).map_err(|error| Failure::Refused(error.into()))
+}
+
+/// Lets the bars close one after the other.
+fn walk(
+    server: &mut ModelServer,
+    market: &Market,
+    pace: Pace,
+    (supervisor, stop): (&Supervisor, &AtomicBool),
+    show: &mut Show,
+) -> Result<(), Failure> {
+    let clock = SystemClock;
+    let steps = pace.steps.unwrap_or(u64::MAX);
+    let mut due = clock.now_ns();
+    for ((closed_at, bars), _) in market.steps().zip(0..steps) {
+        due += u64::try_from(pace.step.as_nanos()).unwrap_or(u64::MAX);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let served = server.step(closed_at, &bars).context("the bars cannot be served")?;
+        if let Some(served) = served {
+            show.answers(&served)?;
+        }
+        show.events(supervisor.audit())?;
+        while !stop.load(Ordering::Relaxed) {
+            let left = Duration::from_nanos(due.saturating_sub(clock.now_ns()));
+            if left.is_zero() || pace.step.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(SLICE));
+            server.poll();
+            show.events(supervisor.audit())?;
+        }
+    }
+    Ok(())
+}
+
+/// Shared by the tests of the version policy.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_policies_are_read_and_others_are_named() {
+        assert_eq!(versions("latest"), Ok(VersionPolicy::Latest));
+        assert_eq!(versions("latest-3"), Ok(VersionPolicy::LatestN(3)));
+        assert_eq!(versions("1.4.2"), Ok(VersionPolicy::Pinned("1.4.2".to_owned())));
+        for wrong in ["newest", "latest-x", "1.4", ""] {
+            assert!(versions(wrong).unwrap_err().contains("`"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pace_is_a_rate_or_none() {
+        assert_eq!(Pace::new(2.0, None).unwrap().step, Duration::from_millis(500));
+        assert_eq!(Pace::new(0.0, None).unwrap().step, Duration::ZERO);
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e-9] {
+            assert!(Pace::new(wrong, None).is_err(), "{wrong}");
+        }
+    }
+}
