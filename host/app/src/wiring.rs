@@ -4,6 +4,7 @@
 //! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
 
 mod libraries;
+pub(crate) mod live;
 mod plugins;
 mod spec;
 mod trust;
@@ -42,6 +43,8 @@ pub(crate) struct EngineSettings {
     pub(crate) trust: TrustSettings,
     /// How worker processes are limited.
     pub(crate) worker: WorkerOptions,
+    /// Where model packages are looked for.
+    pub(crate) model_dirs: Vec<PathBuf>,
     /// Configured native libraries by name.
     pub(crate) libraries: BTreeMap<String, PathBuf>,
     variables: Vec<(String, String)>,
@@ -57,6 +60,7 @@ impl EngineSettings {
             state_dir: PathBuf::from(&engine.state_dir),
             trust: TrustSettings::new(engine),
             worker: engine.worker.options(),
+            model_dirs: engine.live.model_dirs.iter().map(PathBuf::from).collect(),
             libraries: engine
                 .libraries
                 .iter()

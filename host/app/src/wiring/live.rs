@@ -4,7 +4,6 @@
 mod show;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -88,7 +87,7 @@ pub(crate) fn serve(
 ) -> Result<(), Failure> {
     let (spec, market) = prepare(loaded, plan)?;
     let name = spec.name.clone();
-    let supervisor = Supervisor::start(options(settings)).map_err(anyhow::Error::from)?;
+    let supervisor = Supervisor::start(options(settings)?).map_err(anyhow::Error::from)?;
     let mut show = Show::new(output, market.names().map(str::to_owned).collect());
     let model = supervisor.add(spec);
     show.events(supervisor.audit())?;
@@ -102,15 +101,15 @@ pub(crate) fn serve(
 }
 
 /// The supervisor's options on this machine.
-fn options(settings: &EngineSettings) -> SupervisorOptions {
+fn options(settings: &EngineSettings) -> Result<SupervisorOptions, Failure> {
     let mut options = SupervisorOptions::new(
         PathBuf::new(),
         settings.state_dir.clone(),
-        super::plugins::load_options(settings),
+        super::plugins::load_options(settings)?,
     );
     options.plugin_dirs.clone_from(&settings.plugin_dirs);
     options.model_dirs.clone_from(&settings.model_dirs);
-    options
+    Ok(options)
 }
 
 /// What to serve, and the bars for it; every problem at once.

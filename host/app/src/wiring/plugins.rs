@@ -135,14 +135,19 @@ pub(super) fn load_chosen(
     let packages = discover(&settings.plugin_dirs);
     let package = find(&packages, &choice.id, choice.version.as_deref());
     let package = package.map_err(|error| missing(error, settings))?;
-    let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);
-    options.worker = settings.worker.clone();
-    let loaded = load(package, &options);
+    let loaded = load(package, &load_options(settings)?);
     let loaded = loaded.map_err(anyhow::Error::from)?;
     Ok(RunPlugin {
         learner: loaded.learner(),
         loaded,
     })
+}
+
+/// How plugins are loaded on this machine.
+pub(super) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Failure> {
+    let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);
+    options.worker = settings.worker.clone();
+    Ok(options)
 }
 
 fn missing(error: LoadError, settings: &EngineSettings) -> Failure {

@@ -1,7 +1,8 @@
 //! `fusebox plugin audit`: what happened to every generation.
 
 use clap::Args;
-use fusebox_loader::live::{AuditEvent, read_events};
+use fusebox_loader::live::AuditEvent;
+use fusebox_loader::live::audit::read_events;
 use serde::Serialize;
 
 use crate::cli::{Context, EngineArgs, engine_settings};

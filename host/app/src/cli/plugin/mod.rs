@@ -1,11 +1,14 @@
 //! `fusebox plugin`: one file per command.
 
+mod audit;
+mod control;
 mod install;
 mod keygen;
 mod keys;
 mod list;
 mod pack;
 mod remove;
+mod serve;
 mod sign;
 mod trust;
 mod verify;
@@ -18,7 +21,7 @@ use super::Context;
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
 
-/// Plugins: list, pack, sign, verify, install, remove, trust
+/// Plugins: list, pack, sign, verify, install, remove, trust, serve, reload, pin, rollback, audit
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     List(list::ListArgs),
@@ -28,6 +31,12 @@ pub(super) enum PluginCommand {
     Verify(verify::VerifyArgs),
     Install(install::InstallArgs),
     Remove(remove::RemoveArgs),
+    Serve(serve::ServeArgs),
+    Reload(control::ReloadArgs),
+    Pin(control::PinArgs),
+    Unpin(control::UnpinArgs),
+    Rollback(control::RollbackArgs),
+    Audit(audit::AuditArgs),
     #[command(subcommand)]
     Trust(trust::TrustCommand),
 }
@@ -41,6 +50,12 @@ pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failu
         PluginCommand::Verify(args) => verify::run(&args, context),
         PluginCommand::Install(args) => install::run(&args, context),
         PluginCommand::Remove(args) => remove::run(&args, context),
+        PluginCommand::Serve(args) => serve::run(args, context),
+        PluginCommand::Reload(args) => control::reload(args, context),
+        PluginCommand::Pin(args) => control::pin(args, context),
+        PluginCommand::Unpin(args) => control::unpin(args, context),
+        PluginCommand::Rollback(args) => control::rollback(args, context),
+        PluginCommand::Audit(args) => audit::run(&args, context),
         PluginCommand::Trust(command) => trust::run(&command, context),
     }
 }

@@ -9,9 +9,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawLive {
-    /// Where the versions that are wanted, the last good ones and the audit log are kept; relative
-    /// to the working directory.
-    pub(crate) state_dir: String,
     /// Directories with model packages, as `<directory>/<name>/<version>/model.toml`; relative to
     /// the working directory.
     pub(crate) model_dirs: Vec<String>,
@@ -49,7 +46,6 @@ impl Default for RawLive {
         let breaker = BreakerConfig::default();
         let rows = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
         Self {
-            state_dir: ".fusebox/state".to_owned(),
             model_dirs: vec![".fusebox/models".to_owned()],
             deadline_us: GuardPolicy::live().deadline_us,
             history_rows: rows(swap.history_rows),

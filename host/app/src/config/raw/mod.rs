@@ -7,6 +7,7 @@
 
 mod data;
 mod learning;
+mod live;
 mod plugins;
 mod trading;
 
@@ -21,6 +22,7 @@ pub(crate) use learning::{
     RawAmbiguity, RawEvaluation, RawFeatures, RawLabelKind, RawLabels, RawModel, RawSplit,
     RawSplitKind, RawWeighting,
 };
+pub(crate) use live::RawLive;
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
 pub(crate) use trading::{RawExecution, RawFailSafe, RawPortfolio, RawRisk, RawStrategy};
 
@@ -105,6 +107,8 @@ pub(crate) struct RawEngine {
     pub(crate) max_package_mb: u64,
     /// How worker processes are limited.
     pub(crate) worker: RawWorker,
+    /// How models stay live while they are replaced.
+    pub(crate) live: RawLive,
     /// Native libraries by name, such as `lightgbm = "/path/to/lib_lightgbm.so"`. Those not named
     /// here are looked for in the environment, in `.fusebox/native` and on the system.
     pub(crate) libraries: BTreeMap<String, String>,
@@ -125,6 +129,7 @@ impl Default for RawEngine {
             isolation_of: BTreeMap::new(),
             max_package_mb: DEFAULT_MAX_PACKAGE_MB,
             worker: RawWorker::default(),
+            live: RawLive::default(),
             libraries: BTreeMap::new(),
             log: RawLogLevel::Warn,
         }

@@ -56,7 +56,10 @@ impl Show {
                 "latency_us": served.latency_ns as f64 / 1e3,
             });
             match &served.result {
-                Ok(_) => document["outputs"] = self.outputs.iter().zip(values).collect(),
+                Ok(_) => {
+                    let pairs = self.outputs.iter().zip(values);
+                    document["outputs"] = pairs.map(|(name, value)| (name.clone(), *value)).collect();
+                }
                 Err(error) => {
                     document["type"] = json!("failure");
                     document["reason"] = json!(error.kind.name());
