@@ -39,6 +39,20 @@ pub(crate) const LIBRARIES: [KnownLibrary; 1] = [KnownLibrary {
     setting: "library",
 }];
 
+/// The directories of the libraries that are there: the project's own with all that lies in it, and
+/// those of other copies.
+pub(super) fn directories(settings: &EngineSettings) -> Vec<PathBuf> {
+    let found = LIBRARIES.iter().filter_map(|one| find(one, settings).ok());
+    let mut directories: Vec<PathBuf> = found
+        .filter_map(|found| Some(found.path.parent()?.to_owned()))
+        .collect();
+    let own = Path::new(NATIVE_DIR);
+    if own.is_dir() {
+        directories.extend(std::path::absolute(own));
+    }
+    directories
+}
+
 /// What became of looking for a library.
 #[derive(Debug)]
 pub(crate) struct LibraryState {

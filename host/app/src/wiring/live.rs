@@ -4,6 +4,7 @@
 mod show;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet};
 use fusebox_engine::types::Market;
 use fusebox_loader::live::{
-    LiveModel, ModelSource, ModelSpec, Supervisor, SupervisorOptions, VersionPolicy,
+    LiveModel, ModelSource, ModelSpec, Supervisor, SupervisorOptions, VersionPolicy, WorkerProber,
 };
 use fusebox_loader::{Clock, SystemClock};
 use fusebox_plugin_api::config::Config;
@@ -94,7 +95,13 @@ pub(crate) fn serve(
     let model = model.map_err(|error| Failure::Failed(error.into()))?;
     let mut server = server(&name, model, loaded, plan, &market)?;
     show.outputs(server.model().info().outputs.clone());
-    let ended = walk(&mut server, &market, plan.pace, (&supervisor, stop), &mut show);
+    let ended = walk(
+        &mut server,
+        &market,
+        plan.pace,
+        (&supervisor, stop),
+        &mut show,
+    );
     show.events(supervisor.audit())?;
     show.summary(&supervisor.status())?;
     ended
@@ -109,6 +116,9 @@ fn options(settings: &EngineSettings) -> Result<SupervisorOptions, Failure> {
     );
     options.plugin_dirs.clone_from(&settings.plugin_dirs);
     options.model_dirs.clone_from(&settings.model_dirs);
+    options.prober = Some(Arc::new(WorkerProber {
+        options: options.load.worker.clone(),
+    }));
     Ok(options)
 }
 
@@ -130,11 +140,7 @@ fn prepare(loaded: &Loaded, plan: &ServePlan) -> Result<(ModelSpec, Market), Fai
     Ok((spec, market.market))
 }
 
-fn model_spec(
-    loaded: &Loaded,
-    plan: &ServePlan,
-    problems: &mut Vec<Problem>,
-) -> Option<ModelSpec> {
+fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<ModelSpec> {
     let raw = &loaded.raw;
     let versions = match versions(&plan.versions) {
         Ok(versions) => Some(versions),
@@ -146,7 +152,10 @@ fn model_spec(
     let (name, source) = match &plan.model {
         Some(name) => {
             let plugin_versions = VersionPolicy::Latest;
-            let source = ModelSource::Packages { versions: versions?, plugin_versions };
+            let source = ModelSource::Packages {
+                versions: versions?,
+                plugin_versions,
+            };
             (name.clone(), source)
         }
         None => {
@@ -158,7 +167,10 @@ fn model_spec(
                      NAME, or give a pipeline file",
                 ));
             }
-            let (config, artifact) = (params(loaded, plan, problems), artifact(loaded, plan, problems));
+            let (config, artifact) = (
+                params(loaded, plan, problems),
+                artifact(loaded, plan, problems),
+            );
             let id = id?;
             let name = short_name(&id);
             let source = ModelSource::Plugin {
@@ -195,12 +207,16 @@ fn versions(text: &str) -> Result<VersionPolicy, String> {
     if let Some(count) = text.strip_prefix("latest-") {
         return match count.parse() {
             Ok(count) => Ok(VersionPolicy::LatestN(count)),
-            Err(_) => Err(format!("is `{text}`; write latest-2 to keep two versions loaded")),
+            Err(_) => Err(format!(
+                "is `{text}`; write latest-2 to keep two versions loaded"
+            )),
         };
     }
     match fusebox_loader::manifest::version_numbers(text) {
         Some(_) => Ok(VersionPolicy::Pinned(text.to_owned())),
-        None => Err(format!("is `{text}`; it must be latest, latest-N or one such as 1.4.2")),
+        None => Err(format!(
+            "is `{text}`; it must be latest, latest-N or one such as 1.4.2"
+        )),
     }
 }
 
@@ -253,8 +269,8 @@ fn server(
     let options = ExtractOptions {
         max_gap_bars: features.max_gap_bars,
     };
-    let rows = LiveRows::new(&set, &context, options, model.info().window)
-        .map_err(anyhow::Error::from)?;
+    let rows =
+        LiveRows::new(&set, &context, options, model.info().window).map_err(anyhow::Error::from)?;
     let names: Vec<String> = set.names().map(str::to_owned).collect();
     ModelServer::new(name, model, rows, &names).map_err(|error| Failure::Refused(error.into()))
 }
@@ -275,7 +291,9 @@ fn walk(
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let served = server.step(closed_at, &bars).context("the bars cannot be served")?;
+        let served = server
+            .step(closed_at, &bars)
+            .context("the bars cannot be served")?;
         if let Some(served) = served {
             show.answers(&served)?;
         }
@@ -302,7 +320,10 @@ mod tests {
     fn version_policies_are_read_and_others_are_named() {
         assert_eq!(versions("latest"), Ok(VersionPolicy::Latest));
         assert_eq!(versions("latest-3"), Ok(VersionPolicy::LatestN(3)));
-        assert_eq!(versions("1.4.2"), Ok(VersionPolicy::Pinned("1.4.2".to_owned())));
+        assert_eq!(
+            versions("1.4.2"),
+            Ok(VersionPolicy::Pinned("1.4.2".to_owned()))
+        );
         for wrong in ["newest", "latest-x", "1.4", ""] {
             assert!(versions(wrong).unwrap_err().contains("`"), "{wrong}");
         }
@@ -310,7 +331,10 @@ mod tests {
 
     #[test]
     fn a_pace_is_a_rate_or_none() {
-        assert_eq!(Pace::new(2.0, None).unwrap().step, Duration::from_millis(500));
+        assert_eq!(
+            Pace::new(2.0, None).unwrap().step,
+            Duration::from_millis(500)
+        );
         assert_eq!(Pace::new(0.0, None).unwrap().step, Duration::ZERO);
         for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e-9] {
             assert!(Pace::new(wrong, None).is_err(), "{wrong}");

@@ -147,6 +147,11 @@ pub(super) fn load_chosen(
 pub(super) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Failure> {
     let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);
     options.worker = settings.worker.clone();
+    // A worker may read the libraries that a plugin asks for, and little else.
+    options
+        .worker
+        .readable
+        .extend(super::libraries::directories(settings));
     Ok(options)
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fusebox_plugin_api::abi::LEARNER_ID;
 use fusebox_plugin_api::config::Config;
 
 use super::facts::WeightsFacts;
@@ -11,7 +12,8 @@ use super::files::Stamp;
 use super::golden::{Golden, GoldenSet, MAX_GOLDEN_BYTES};
 use super::model_package::read_model;
 use super::state::{Reason, Rejection};
-use crate::backend::Prepared;
+use crate::backend::worker::{self, ProbeFacts};
+use crate::backend::{Prepared, WorkerOptions};
 use crate::discover::Discovered;
 use crate::generation::next_generation;
 use crate::load::{LoadOptions, LoadedPlugin, Verified, map, scan, verify};
@@ -19,11 +21,44 @@ use crate::manifest::{Isolation, Manifest};
 
 /// Loads a library in a throw-away child, so that one that crashes costs a child.
 pub trait Prober: fmt::Debug + Send + Sync {
-    /// Whether a child lived through the load.
+    /// Whether a child lived through the load, and through making and ending one instance.
     ///
     /// # Errors
     /// A sentence that says how the child ended.
-    fn probe(&self, prepared: &Prepared) -> Result<(), String>;
+    fn probe(&self, trial: &Trial<'_>) -> Result<(), String>;
+}
+
+/// What a child tries before this process does.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    /// The library.
+    pub prepared: &'a Prepared,
+    /// What its package says of it.
+    pub manifest: &'a Manifest,
+    /// What instances are made of.
+    pub config: &'a Config,
+    /// What instances are made of.
+    pub artifact: &'a [u8],
+}
+
+/// Tries libraries in jailed worker processes.
+#[derive(Debug, Clone)]
+pub struct WorkerProber {
+    /// How the processes are started and limited.
+    pub options: WorkerOptions,
+}
+
+impl Prober for WorkerProber {
+    fn probe(&self, trial: &Trial<'_>) -> Result<(), String> {
+        let facts = ProbeFacts {
+            id: &trial.manifest.id,
+            version: &trial.manifest.version,
+            has_learner: trial.manifest.kind.iter().any(|kind| kind == LEARNER_ID),
+        };
+        let model = Some((trial.config, trial.artifact));
+        let report = worker::probe(trial.prepared, facts, model, &self.options);
+        report.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 /// What verifying found out.
@@ -235,7 +270,12 @@ impl Origin for FileOrigin {
         let Some(prober) = &self.prober else {
             return Ok(Step::Skipped(Reason::SkippedNoProber));
         };
-        let probed = prober.probe(&verified.prepared());
+        let probed = prober.probe(&Trial {
+            prepared: &verified.prepared(),
+            manifest: verified.manifest(),
+            config: &self.config,
+            artifact: &self.artifact,
+        });
         probed.map_err(|message| Rejection::new(Reason::Probe, message))?;
         Ok(Step::Done)
     }

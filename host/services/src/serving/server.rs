@@ -158,14 +158,21 @@ impl ModelServer {
 
 fn problems(info: &ModelInfo, rows: &LiveRows, features: &[String]) -> Vec<String> {
     let mut problems = Vec::new();
-    if info.columns.is_some_and(|columns| columns != rows.columns()) {
+    if info
+        .columns
+        .is_some_and(|columns| columns != rows.columns())
+    {
         problems.push(format!(
             "it takes {} columns, the features are {}",
             info.columns.unwrap_or_default(),
             rows.columns()
         ));
     } else if !info.features.is_empty() && info.features != features {
-        let differing = info.features.iter().zip(features).find(|(own, given)| own != given);
+        let differing = info
+            .features
+            .iter()
+            .zip(features)
+            .find(|(own, given)| own != given);
         problems.push(match differing {
             Some((own, given)) => format!("it wants `{own}` where the features have `{given}`"),
             None => "it wants other features".to_owned(),

@@ -63,7 +63,9 @@ fn reference(
     models: &mut Vec<ModelInfo>,
     generations: &mut Vec<u64>,
 ) -> ModelRef {
-    let known = generations.iter().rposition(|one| *one == generation.number);
+    let known = generations
+        .iter()
+        .rposition(|one| *one == generation.number);
     let position = known.unwrap_or_else(|| {
         models.push(model_info(name, generation));
         generations.push(generation.number);
@@ -73,7 +75,10 @@ fn reference(
 }
 
 fn model_info(name: &str, generation: &Generation) -> ModelInfo {
-    let weights = generation.weights.as_ref().map(|weights| weights.sha256.clone());
+    let weights = generation
+        .weights
+        .as_ref()
+        .map(|weights| weights.sha256.clone());
     let library = || generation.loaded.digest().map(str::to_owned);
     ModelInfo {
         name: name.to_owned(),
@@ -109,10 +114,13 @@ impl SignalSource for LiveSignals {
         bars: &[Option<&Bar>],
         answers: &mut Answers,
     ) -> Result<(), SignalError> {
-        let served = self.server.step(closed_at, bars).map_err(|error| SignalError {
-            closed_at,
-            message: error.to_string(),
-        })?;
+        let served = self
+            .server
+            .step(closed_at, bars)
+            .map_err(|error| SignalError {
+                closed_at,
+                message: error.to_string(),
+            })?;
         let Some(served) = served else {
             return Ok(());
         };
@@ -123,7 +131,10 @@ impl SignalSource for LiveSignals {
             &mut self.generations,
         );
         for (position, symbol) in served.symbols.iter().map(|id| SymbolId(*id)).enumerate() {
-            match (&served.result, <[f32; CLASSES]>::try_from(served.answers(position))) {
+            match (
+                &served.result,
+                <[f32; CLASSES]>::try_from(served.answers(position)),
+            ) {
                 (Ok(_), Ok(probabilities)) => answers.predictions.push(Some(Prediction {
                     symbol,
                     closed_at,

@@ -55,7 +55,14 @@ fn text(shown: &Shown) -> String {
         return format!("nothing happened yet in {}", shown.state_dir);
     }
     let mut table = table(&[
-        "#", "time (UTC)", "model", "event", "version", "generation", "ms", "reason",
+        "#",
+        "time (UTC)",
+        "model",
+        "event",
+        "version",
+        "generation",
+        "ms",
+        "reason",
     ]);
     for event in &shown.events {
         table.add_row(cells(event));
@@ -73,10 +80,20 @@ fn cells(event: &AuditEvent) -> [String; 8] {
     [
         event.seq.to_string(),
         time(event.at_unix_ns),
-        if event.model.is_empty() { dash() } else { event.model.clone() },
+        if event.model.is_empty() {
+            dash()
+        } else {
+            event.model.clone()
+        },
         event_name(event),
-        if event.version.is_empty() { dash() } else { event.version.clone() },
-        event.generation.map_or_else(dash, |number| number.to_string()),
+        if event.version.is_empty() {
+            dash()
+        } else {
+            event.version.clone()
+        },
+        event
+            .generation
+            .map_or_else(dash, |number| number.to_string()),
         format!("{:.1}", event.duration_us as f64 / 1e3),
         reason,
     ]

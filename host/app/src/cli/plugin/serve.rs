@@ -107,7 +107,9 @@ fn sources(args: &ServeArgs, context: &Context) -> config::Sources {
     sources.assignments.extend(args.assignments.iter().cloned());
     if let Some(dir) = &args.data {
         let dir = Value::String(dir.to_string_lossy().into_owned());
-        sources.flags.push(("data.source", json!("files"), "--data"));
+        sources
+            .flags
+            .push(("data.source", json!("files"), "--data"));
         sources.flags.push(("data.dir", dir, "--data"));
     }
     sources

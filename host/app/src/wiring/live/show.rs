@@ -44,7 +44,10 @@ impl Show {
     /// The answers of one closing time.
     pub(super) fn answers(&self, served: &Served<'_>) -> Result<(), Failure> {
         for (position, symbol) in served.symbols.iter().enumerate() {
-            let symbol = self.symbols.get(*symbol as usize).map_or("?", String::as_str);
+            let symbol = self
+                .symbols
+                .get(*symbol as usize)
+                .map_or("?", String::as_str);
             let values = served.answers(position);
             let (generation, version) = (served.generation.number, served.generation.version());
             let mut document = json!({
@@ -58,7 +61,8 @@ impl Show {
             match &served.result {
                 Ok(_) => {
                     let pairs = self.outputs.iter().zip(values);
-                    document["outputs"] = pairs.map(|(name, value)| (name.clone(), *value)).collect();
+                    document["outputs"] =
+                        pairs.map(|(name, value)| (name.clone(), *value)).collect();
                 }
                 Err(error) => {
                     document["type"] = json!("failure");
@@ -69,7 +73,9 @@ impl Show {
             self.line(&document, || {
                 let said = match &served.result {
                     Ok(_) => self.values(values),
-                    Err(error) => format!("FAILED {}: {}", error.kind.name(), error.source.message()),
+                    Err(error) => {
+                        format!("FAILED {}: {}", error.kind.name(), error.source.message())
+                    }
                 };
                 format!(
                     "{}  {symbol:<10} {said}  [{version}, generation {generation}, {:.1} us]",
@@ -83,7 +89,9 @@ impl Show {
 
     fn values(&self, values: &[f32]) -> String {
         let pairs = self.outputs.iter().zip(values);
-        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} {value:+.6}")).collect();
+        let pairs: Vec<String> = pairs
+            .map(|(name, value)| format!("{name} {value:+.6}"))
+            .collect();
         pairs.join("  ")
     }
 
@@ -136,10 +144,22 @@ fn event_text(event: &AuditEvent) -> String {
 
 fn summary_text(status: &SystemStatus) -> String {
     let mut table = table(&[
-        "model", "generation", "version", "tier", "state", "calls", "failures", "p50 us", "p99 us",
+        "model",
+        "generation",
+        "version",
+        "tier",
+        "state",
+        "calls",
+        "failures",
+        "p50 us",
+        "p99 us",
     ]);
     for model in &status.models {
-        let generations = model.earlier.iter().chain(&model.standbys).chain(&model.parked);
+        let generations = model
+            .earlier
+            .iter()
+            .chain(&model.standbys)
+            .chain(&model.parked);
         for one in generations.chain([&model.live]) {
             table.add_row(cells(&model.name, one));
         }
