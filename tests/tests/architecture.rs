@@ -43,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// The only files that may contain `unsafe`, each with what it needs it for.
-const UNSAFE_FILES: [(&str, &str); 15] = [
+const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "host/app/src/process.rs",
         "sets the environment before any thread exists",
@@ -51,6 +51,14 @@ const UNSAFE_FILES: [(&str, &str); 15] = [
     (
         "host/loader/src/backend/dylib.rs",
         "maps a shared library and calls its entry",
+    ),
+    (
+        "host/loader/src/worker/jail.rs",
+        "closes the descriptors that a worker inherited",
+    ),
+    (
+        "host/loader/src/worker/ring.rs",
+        "maps memory that host and worker share",
     ),
     ("plugin-api/src/abi.rs", "the C shapes"),
     ("plugin-api/src/arrow/export.rs", "Arrow C data, outgoing"),

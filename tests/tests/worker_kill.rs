@@ -71,6 +71,8 @@ fn a_hundred_kills_under_load_lose_no_state_and_leave_nothing() {
         .unwrap();
     // The threads that all workers share come with the first one.
     drop(load_in_worker(plugin_dir(), ID, options.clone()).unwrap());
+    // What the monitor still holds of it goes at its next round.
+    std::thread::sleep(Duration::from_millis(300));
     let before = (count("/proc/self/fd"), count("/proc/self/task"), children());
 
     let plugin = load_in_worker(plugin_dir(), ID, options).unwrap();

@@ -137,10 +137,10 @@ impl Keeper {
     pub(super) fn vacate(&mut self, lived_ns: u64, cause: PluginError) {
         self.rouse();
         let mut state = self.state();
-        self.shared.note_death(&mut state, lived_ns, cause);
         if !matches!(state.place, Place::GivenUp(_)) {
             state.place = Place::Vacant;
         }
+        self.shared.note_death(&mut state, lived_ns, cause);
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -160,10 +160,8 @@ impl Keeper {
                 Place::Ready(worker) if worker.is_dead() => {
                     let lived = now.saturating_sub(worker.process.started_ns);
                     let cause = worker.process.obituary("its wait to serve");
+                    state.place = Place::Vacant;
                     self.shared.note_death(&mut state, lived, cause);
-                    if !matches!(state.place, Place::GivenUp(_)) {
-                        state.place = Place::Vacant;
-                    }
                     self.shared.changed.notify_all();
                 }
                 Place::Ready(worker) => {
