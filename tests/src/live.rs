@@ -44,6 +44,7 @@ pub fn ema(flags: &[&str]) -> PathBuf {
     path
 }
 
+/// The flag that gives a build its version.
 pub fn version(version: &str) -> String {
     format!("-DEMA_VERSION=\"{version}\"")
 }
@@ -66,15 +67,25 @@ pub struct Machine {
     pub supervisor: Supervisor,
 }
 
-impl Machine {
-    pub fn new() -> Self {
+impl Default for Machine {
+    fn default() -> Self {
         Self::with(|_| {})
     }
+}
 
+impl Machine {
+    /// With the usual options.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With other options.
     pub fn with(change: impl FnOnce(&mut SupervisorOptions)) -> Self {
         Self::on(tempfile::tempdir().unwrap(), change)
     }
 
+    /// On what lies there already.
     pub fn on(root: tempfile::TempDir, change: impl FnOnce(&mut SupervisorOptions)) -> Self {
         let path = |name: &str| root.path().join(name);
         for name in ["plugins", "models"] {
@@ -88,24 +99,29 @@ impl Machine {
         Self { root, supervisor }
     }
 
+    /// The plugin directory.
     pub fn plugins(&self) -> PathBuf {
         self.root.path().join("plugins")
     }
 
+    /// The directory of model packages.
     pub fn models(&self) -> PathBuf {
         self.root.path().join("models")
     }
 
+    /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.root.path().join("state")
     }
 
+    /// Starts a model.
     pub fn add(&self, spec: ModelSpec) -> LiveModel {
         self.supervisor
             .add(spec)
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// What happened.
     pub fn events(&self) -> Vec<AuditEvent> {
         self.supervisor.audit().since(0)
     }
@@ -126,12 +142,14 @@ impl Machine {
         panic!("it never came; there was: {}", self.story());
     }
 
+    /// Waits until this version answers.
     pub fn await_promotion(&self, model: &mut LiveModel, version: &str) {
         self.await_event(model, |event| {
             event.is_state(State::Promoted) && known(event) == version
         });
     }
 
+    /// Asks as an operator does, and waits for the outcome.
     pub fn request(&self, model: &mut LiveModel, command: Command) -> RequestOutcome {
         let request = control::request(&self.state(), command).unwrap();
         self.await_event(model, |event| {
@@ -140,6 +158,7 @@ impl Machine {
         control::outcome(&self.state(), request).unwrap()
     }
 
+    /// What happened, to be read.
     pub fn story(&self) -> String {
         let lines = self.events().into_iter().map(|event| {
             let (known, reason) = (known(&event), event.reason);
@@ -154,10 +173,12 @@ pub fn known(event: &AuditEvent) -> String {
     event.weights.clone().unwrap_or(event.version.clone())
 }
 
+/// The configuration of the average.
 pub fn alpha() -> Config {
     Config::new().with("alpha", 0.5)
 }
 
+/// The newest version of the average, with a short probation.
 pub fn spec() -> ModelSpec {
     let mut spec = ModelSpec::of_plugin("ema", EMA, alpha());
     spec.swap.probation.rows = 4;
@@ -172,6 +193,7 @@ pub fn answer(model: &mut LiveModel, value: f32) -> Result<(f32, u64), LiveError
     Ok((output[0], answered.generation))
 }
 
+/// Predicts one row, which must be answered.
 pub fn value(model: &mut LiveModel, input: f32) -> f32 {
     answer(model, input)
         .unwrap_or_else(|error| panic!("{error}"))
@@ -183,18 +205,21 @@ pub fn value(model: &mut LiveModel, input: f32) -> f32 {
 pub struct Reference(pub f32);
 
 impl Reference {
+    /// The average after another value.
     pub fn step(&mut self, input: f32) -> f32 {
         self.0 += 0.5 * (input - self.0);
         self.0
     }
 }
 
+/// Values without a pattern.
 pub fn inputs() -> impl Iterator<Item = f32> {
     (0_u32..101)
         .cycle()
         .map(|n| ((n % 101 * 37 % 101) as f32).sqrt())
 }
 
+/// Commits a model package of the average.
 pub fn weights(machine: &Machine, number: &str, alpha: f64, replace: bool) {
     let spec = ModelPackageSpec {
         name: "ema".to_owned(),

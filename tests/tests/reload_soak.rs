@@ -9,12 +9,12 @@
 )]
 
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fusebox_loader::live::{LiveModel, ModelSpec};
+use fusebox_loader::live::{LiveModel, ModelSpec, State};
 use fusebox_loader::{Clock, PackageSpec, SystemClock, write_package};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
@@ -117,7 +117,7 @@ impl Bystander {
 
 /// Predicts at full rate and compares every answer with the reference until it is told to stop.
 /// Gives rows and generations seen.
-fn predict_for_ever(mut model: LiveModel, is_over: &AtomicBool, rows: &AtomicU64) -> (u64, usize) {
+fn predict_for_ever(mut model: LiveModel, is_over: &AtomicBool) -> (u64, usize) {
     let (mut reference, mut inputs) = (Reference(0.0), inputs());
     let mut biases: Vec<(u64, f32)> = Vec::new();
     let mut calls = 0_u64;
@@ -147,9 +147,21 @@ fn predict_for_ever(mut model: LiveModel, is_over: &AtomicBool, rows: &AtomicU64
         };
         assert_eq!(output[0].to_bits(), (state + bias).to_bits(), "row {calls}");
         calls += 1;
-        rows.store(calls, Ordering::Relaxed);
     }
     (calls, biases.len())
+}
+
+/// How long each step took on average, of the events that are remembered.
+fn mean_durations(machine: &Machine) -> String {
+    let events = machine.supervisor.audit().since(0);
+    let means = State::ALL.map(|state| {
+        let of_state = events.iter().filter(|event| event.is_state(state));
+        let (count, sum) = of_state.fold((0, 0), |(count, sum), event| {
+            (count + 1, sum + event.duration_us)
+        });
+        format!("{state:?} {} us", sum / count.max(1))
+    });
+    means.join(", ")
 }
 
 /// Waits until another generation answers.
@@ -168,94 +180,120 @@ fn await_other(machine: &Machine, model: &str, generation: u64) -> u64 {
     );
 }
 
-/// Reloads under load: nothing is lost or doubled, every answer is of one generation, and memory,
-/// descriptors and threads stay where they are. `FUSEBOX_SOAK_RELOADS` sets the number.
-#[test]
+/// Memory, descriptors and threads of this process.
+#[derive(Debug, Clone, Copy)]
+struct Footprint {
+    resident_kib: i64,
+    descriptors: usize,
+    threads: usize,
+}
+
+impl Footprint {
+    fn now() -> Self {
+        Self {
+            resident_kib: resident_kib(),
+            descriptors: entries("/proc/self/fd"),
+            threads: entries("/proc/self/task"),
+        }
+    }
+}
+
+/// A machine with a plugin that changes and one that does not.
+struct Soak {
+    machine: Machine,
+    builds: [PathBuf; 2],
+    generation: u64,
+}
+
+impl Soak {
+    fn new() -> (Self, LiveModel, Bystander) {
+        let machine = Machine::with(|options| options.settle.first_ms = 1);
+        let builds = [["-DEMA_BIAS=0.0f"], ["-DEMA_BIAS=1000.0f"]].map(|flags| ema(&flags));
+        let mut soak = Self {
+            machine,
+            builds,
+            generation: 0,
+        };
+        soak.put(0);
+        let library = compile("returns-nan/nan.c", &[], soak.machine.root.path());
+        write_package(&soak.machine.plugins(), &PackageSpec::new(library)).unwrap();
+        let id = "com.example.returns-nan";
+        let unrelated = ModelSpec::of_plugin("unrelated", id, Config::new());
+        let bystander = Bystander::start(soak.machine.add(unrelated));
+        let model = soak.machine.add(spec());
+        soak.generation = model.generation().number;
+        (soak, model, bystander)
+    }
+
+    fn put(&self, number: u64) {
+        let spec = PackageSpec {
+            replace: true,
+            ..PackageSpec::new(&self.builds[(number % 2) as usize])
+        };
+        write_package(&self.machine.plugins(), &spec).unwrap();
+    }
+
+    /// Commits the other build, and waits until it answers.
+    fn reload(&mut self, number: u64) {
+        self.put(number + 1);
+        self.generation = await_other(&self.machine, "ema", self.generation);
+    }
+}
+
+/// How many reloads; the one thing that a run may set.
 #[expect(
     clippy::disallowed_methods,
     reason = "the length of the soak is the one thing that a run may set"
 )]
+fn wanted_reloads() -> u64 {
+    let wanted = std::env::var("FUSEBOX_SOAK_RELOADS").ok();
+    wanted.map_or(1_000, |text| text.parse().unwrap())
+}
+
+/// Reloads under load: nothing is lost or doubled, every answer is of one generation, and memory,
+/// descriptors and threads stay where they are. `FUSEBOX_SOAK_RELOADS` sets the number.
+#[test]
 fn soak() {
     let _alone = alone();
-    let wanted = std::env::var("FUSEBOX_SOAK_RELOADS").ok();
-    let reloads: u64 = wanted.map_or(1_000, |text| text.parse().unwrap());
-    let machine = Machine::new();
-    let builds = [["-DEMA_BIAS=0.0f"], ["-DEMA_BIAS=1000.0f"]].map(|flags| ema(&flags));
-    let put = |build: &Path| {
-        let spec = PackageSpec {
-            replace: true,
-            ..PackageSpec::new(build)
-        };
-        write_package(&machine.plugins(), &spec).unwrap();
-    };
-    put(&builds[0]);
-    let library = compile("returns-nan/nan.c", &[], machine.root.path());
-    write_package(&machine.plugins(), &PackageSpec::new(library)).unwrap();
-    let unrelated = ModelSpec::of_plugin("unrelated", "com.example.returns-nan", Config::new());
-    let bystander = Bystander::start(machine.add(unrelated));
-    let model = machine.add(spec());
-    let (is_over, rows) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let mut generation = model.generation().number;
-    let predicting = {
-        let (is_over, rows) = (Arc::clone(&is_over), Arc::clone(&rows));
-        std::thread::spawn(move || predict_for_ever(model, &is_over, &rows))
-    };
+    let (reloads, clock) = (wanted_reloads(), SystemClock);
+    let (mut soak, model, bystander) = Soak::new();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&is_over);
+    let predicting = std::thread::spawn(move || predict_for_ever(model, &over));
     std::thread::sleep(Duration::from_secs(2));
     let quiet_us = bystander.take();
 
     // The first ones fill what is bounded: the newest events, the newest generations.
     let warm_up = (reloads / 4).min(300);
-    let clock = SystemClock;
-    let (mut before, mut started) = ((0, 0, 0), 0);
-    for reload in 0..reloads + warm_up {
-        if reload == warm_up {
-            before = (
-                resident_kib(),
-                entries("/proc/self/fd"),
-                entries("/proc/self/task"),
-            );
-            started = clock.now_ns();
-        }
-        put(&builds[(reload as usize + 1) % 2]);
-        generation = await_other(&machine, "ema", generation);
-    }
-    let took_ms = (clock.now_ns() - started) as f64 / 1e6 / reloads as f64;
+    (0..warm_up).for_each(|number| soak.reload(number));
+    let (before, started_ns) = (Footprint::now(), clock.now_ns());
+    (warm_up..warm_up + reloads).for_each(|number| soak.reload(number));
+    let took_ms = (clock.now_ns() - started_ns) as f64 / 1e6 / reloads as f64;
+    let after = Footprint::now();
     let busy_us = bystander.take();
-    let after = (
-        resident_kib(),
-        entries("/proc/self/fd"),
-        entries("/proc/self/task"),
-    );
+
     is_over.store(true, Ordering::Relaxed);
     bystander.is_over.store(true, Ordering::Relaxed);
     let (calls, generations) = predicting.join().unwrap();
-    let unrelated_calls = bystander.thread.join().unwrap();
-    let slope_kib = (after.0 - before.0) as f64 / reloads as f64;
-    let leaks = machine.supervisor.status().leaks;
+    let others = bystander.thread.join().unwrap();
+    let slope_kib = (after.resident_kib - before.resident_kib) as f64 / reloads as f64;
     println!(
-        "{reloads} native reloads, {took_ms:.1} ms each from commit to live; {calls} and \
-         {unrelated_calls} predictions, none lost or doubled, by {generations} generations; \
-         resident memory {slope_kib:.1} KiB per reload; descriptors {} -> {}, threads {} -> {}; \
-         unrelated model p99 {quiet_us:.2} us quiet, {busy_us:.2} us busy; {leaks:?}",
-        before.1, after.1, before.2, after.2
+        "{reloads} native reloads, {took_ms:.1} ms each from commit to live; {calls} and {others} \
+         predictions, none lost or doubled, by {generations} generations; resident memory \
+         {slope_kib:.1} KiB per reload; unrelated model p99 {quiet_us:.2} us quiet, \
+         {busy_us:.2} us busy; {before:?} -> {after:?}; {:?}; {}",
+        soak.machine.supervisor.status().leaks,
+        mean_durations(&soak.machine)
     );
     assert_eq!(generations as u64, reloads + warm_up + 1);
-    assert_eq!(rows.load(Ordering::Relaxed), calls);
     assert!(slope_kib < 64.0, "{slope_kib} KiB per reload");
     assert!(
-        after.1 <= before.1 + 2,
-        "descriptors {} -> {}",
-        before.1,
-        after.1
+        after.descriptors <= before.descriptors + 2,
+        "{before:?} -> {after:?}"
     );
     assert!(
-        after.2 <= before.2 + 2,
-        "threads {} -> {}",
-        before.2,
-        after.2
+        after.threads <= before.threads + 2,
+        "{before:?} -> {after:?}"
     );
     // Two cores are shared with everything else on a test machine, so this bound is wide.
     assert!(busy_us < quiet_us * 50.0 + 5_000.0);

@@ -37,6 +37,9 @@ pub fn weights_of(fingerprint: &str) -> Option<&str> {
     fingerprint.split_once('+').map(|(_, weights)| weights)
 }
 
+/// The version that an operator pinned a plugin to.
+pub type PluginPin<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// What a choice depends on, beside what lies there.
 #[expect(missing_debug_implementations, reason = "it holds functions")]
 pub struct Wanted<'a> {
@@ -47,7 +50,7 @@ pub struct Wanted<'a> {
     /// A version that the operator pinned the model (or its plugin, where it has no package) to.
     pub pin: Option<&'a str>,
     /// A version that the operator pinned the plugin of a model package to.
-    pub plugin_pin: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub plugin_pin: Option<&'a PluginPin<'a>>,
     /// Fingerprints that are kept out.
     pub kept_out: &'a dyn Fn(&str) -> bool,
     /// What is live.

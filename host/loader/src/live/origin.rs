@@ -132,7 +132,7 @@ pub enum Library {
     /// A package, to be loaded.
     Package(PathBuf),
     /// Code that is mapped already.
-    Mapped(LoadedPlugin),
+    Mapped(Box<LoadedPlugin>),
 }
 
 /// A generation from a package, a model package, or both.
@@ -286,7 +286,10 @@ impl Origin for FileOrigin {
 
     fn map(&mut self) -> Result<(Step, LoadedPlugin), Rejection> {
         if let Library::Mapped(loaded) = &self.library {
-            return Ok((Step::Skipped(Reason::SkippedMapped), loaded.clone()));
+            return Ok((
+                Step::Skipped(Reason::SkippedMapped),
+                LoadedPlugin::clone(loaded),
+            ));
         }
         let Some(verified) = self.verified.take() else {
             return Err(Rejection::new(Reason::Map, "the package was not verified"));

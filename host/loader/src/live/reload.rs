@@ -280,7 +280,7 @@ impl Reload {
                 self.enter_step(State::Probed, step);
                 moved(Stage::Probed(found))
             }
-            Stage::Probed(found) => self.map(found),
+            Stage::Probed(found) => self.map(*found),
             Stage::Mapped(both) => self.create(*both),
             Stage::Created(candidate) => self.begin_sync(candidate),
             Stage::Syncing(candidate, port) => self.restore(candidate, port),
@@ -369,7 +369,7 @@ impl Reload {
         }
     }
 
-    fn map(&mut self, found: Box<Verification>) -> Result<(Stage, Progress), Rejection> {
+    fn map(&mut self, found: Verification) -> Result<(Stage, Progress), Rejection> {
         let leaks = Arc::clone(&self.env.leaks);
         if found.tier == Isolation::InProcess && leaks.is_over() && !self.origin()?.is_mapped() {
             let figures = leaks.figures();
@@ -390,7 +390,7 @@ impl Reload {
             self.mapped_copy = loaded.private_copy().map(Path::to_owned);
         }
         self.enter_step(State::Mapped, step);
-        Ok((Stage::Mapped(Box::new((*found, loaded))), Progress::Moved))
+        Ok((Stage::Mapped(Box::new((found, loaded))), Progress::Moved))
     }
 
     fn create(

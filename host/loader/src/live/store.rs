@@ -70,7 +70,7 @@ impl Store for DirStore {
         let mut load = self.load.clone();
         load.trust.floor = load.trust.floor.max(order.floor);
         let library = match order.mapped {
-            Some(loaded) => Library::Mapped(loaded),
+            Some(loaded) => Library::Mapped(Box::new(loaded)),
             None => Library::Package(order.target.plugin.path.clone()),
         };
         let made_of = (order.config, order.artifact);

@@ -5,30 +5,31 @@
 //! thread and in a known order. The supervisor calls it from its thread.
 
 mod events;
+mod first;
 mod requests;
 mod running;
 mod slot;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+pub use first::StartError;
+pub(crate) use first::start_model;
 pub(crate) use running::Drive;
 
 use super::audit::{AuditEvent, AuditLog, Occasion};
 use super::catalog::Catalog;
 use super::choose::{Live, Target, Wanted, choose, code_of};
 use super::control::{Desired, KeptOut, Memories, StateDir};
-use super::facts::{Generation, Instance};
-use super::link::{Link, Signal};
-use super::owner::LiveModel;
+use super::facts::Generation;
+use super::link::Signal;
 use super::policy::{ModelSource, ModelSpec, SwapPolicy};
 use super::reaper::Reaper;
-use super::reload::{Outcome, Plan, Progress, Reload, ReloadEnv, Start};
+use super::reload::{Plan, Reload, ReloadEnv, Start};
 use super::state::{Reason, Rejection};
 use super::status::{ModelStatus, SystemStatus};
 use super::store::{Order, Store};
-use crate::clock::Clock;
 use crate::manifest::Isolation;
 use running::{About, Running};
 use slot::Slot;
@@ -38,9 +39,6 @@ const MAX_RUNNING: usize = 4;
 
 /// Reloads whose plugin never came back, beyond which no new one is started.
 const MAX_ABANDONED: usize = 8;
-
-/// Generations that are tried for a first start.
-const MAX_FIRST_TRIES: usize = 16;
 
 /// What a controller is made of.
 #[derive(Debug)]
@@ -77,41 +75,6 @@ pub(crate) struct Controller {
     memories: Memories,
     is_memory_new: bool,
     abandoned: usize,
-}
-
-/// Why a model cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The specification contradicts itself; every problem, one sentence each.
-    #[error("model {name}: {problems}", problems = .problems.join("; "))]
-    Spec {
-        /// The model.
-        name: String,
-        /// What is wrong.
-        problems: Vec<String>,
-    },
-    /// A model of this name runs already.
-    #[error("a model called `{0}` runs already; choose another name")]
-    Taken(String),
-    /// Nothing is installed that it could run.
-    #[error("model {name}: nothing is installed that it could run; {hint}")]
-    Nothing {
-        /// The model.
-        name: String,
-        /// What to do.
-        hint: String,
-    },
-    /// Everything that is installed was refused; the first refusal counts.
-    #[error("model {name}: {version} was refused: {rejection}")]
-    Refused {
-        /// The model.
-        name: String,
-        /// The newest version that was tried.
-        version: String,
-        /// Why.
-        rejection: Rejection,
-    },
 }
 
 impl Controller {
@@ -420,158 +383,6 @@ impl Controller {
             leaks: self.env.leaks.figures(),
             abandoned_reloads: self.abandoned,
         }
-    }
-}
-
-/// Making the first generation of a model. It takes its time, so the controller is not held for it.
-pub(crate) fn start_model(
-    controller: &std::sync::Mutex<Controller>,
-    spec: ModelSpec,
-) -> Result<LiveModel, StartError> {
-    let lock = || controller.lock().unwrap_or_else(PoisonError::into_inner);
-    let problems = spec.problems();
-    if !problems.is_empty() {
-        let name = spec.name;
-        return Err(StartError::Spec { name, problems });
-    }
-    if lock().slots.contains_key(&spec.name) {
-        return Err(StartError::Taken(spec.name));
-    }
-    let mut first_refusal = None;
-    for attempt in 0..MAX_FIRST_TRIES {
-        let Some((mut reload, version)) = lock().first_reload(&spec, attempt) else {
-            break;
-        };
-        let outcome = drive_first(&mut reload, &*lock().env.clock.clone());
-        match outcome {
-            Outcome::Ready(instance) => return Ok(lock().adopt_first(spec, *instance)),
-            Outcome::Rejected(rejection) => {
-                let refused = KeptOut {
-                    fingerprint: reload.fingerprint().to_owned(),
-                    version: version.clone(),
-                    reason: rejection.reason,
-                    message: rejection.message.clone(),
-                };
-                lock().remember_refusal(&spec.name, refused);
-                first_refusal.get_or_insert((version, rejection));
-            }
-            Outcome::Promoted(_) => {}
-        }
-    }
-    let name = spec.name;
-    match first_refusal {
-        Some((version, rejection)) => Err(StartError::Refused {
-            name,
-            version,
-            rejection,
-        }),
-        None => Err(StartError::Nothing {
-            hint: "install a package, or let a refused one in again with `plugin reload`"
-                .to_owned(),
-            name,
-        }),
-    }
-}
-
-fn drive_first(reload: &mut Reload, clock: &dyn Clock) -> Outcome {
-    let signal = reload.signal();
-    loop {
-        if let Progress::Waiting(until_ns) = reload.advance() {
-            let left_ns = until_ns.unwrap_or(0).saturating_sub(clock.now_ns());
-            signal.wait(std::time::Duration::from_nanos(left_ns.min(50_000_000)));
-        }
-        if let Some(outcome) = reload.finish() {
-            return outcome;
-        }
-    }
-}
-
-impl Controller {
-    /// The reload that could give a first generation: of what the policy says, then, where that was
-    /// refused, of the last good one, then of what is left.
-    fn first_reload(&mut self, spec: &ModelSpec, attempt: usize) -> Option<(Reload, String)> {
-        self.catalog = self.store.catalog();
-        let memory = self.memories.entry(spec.name.clone()).or_default().clone();
-        let last_good = memory.last_good.as_ref().filter(|_| attempt > 0);
-        let target = last_good
-            .and_then(|good| {
-                let mut catalog = self.catalog.clone();
-                catalog.keep_only(&good.fingerprint);
-                self.choose_in(&catalog, spec, &memory.kept_out)
-            })
-            .or_else(|| self.choose_for(spec, &memory.kept_out, None))?;
-        let (plan, start) = self.plan(spec, &target, None, None);
-        let reload = Reload::new(Arc::clone(&self.env), plan, start, None);
-        Some((reload, version_of(&target)))
-    }
-
-    /// The newest of what lies in `catalog`, whatever is live or pinned.
-    fn choose_in(
-        &self,
-        catalog: &Catalog,
-        spec: &ModelSpec,
-        kept_out: &[KeptOut],
-    ) -> Option<Target> {
-        let is_out = |fingerprint: &str| kept_out.iter().any(|one| one.holds(fingerprint));
-        let wanted = Wanted {
-            name: &spec.name,
-            source: &spec.source,
-            pin: None,
-            plugin_pin: None,
-            kept_out: &is_out,
-            live: None,
-        };
-        choose(catalog, &wanted)
-    }
-
-    fn remember_refusal(&mut self, name: &str, refused: KeptOut) {
-        let memory = self.memories.entry(name.to_owned()).or_default();
-        memory
-            .kept_out
-            .retain(|one| one.fingerprint != refused.fingerprint);
-        memory.kept_out.push(refused);
-        self.is_memory_new = true;
-        self.save_memories();
-    }
-
-    fn adopt_first(&mut self, spec: ModelSpec, instance: Instance) -> LiveModel {
-        use super::state::State;
-        let link = Link::new(&instance, &self.signal);
-        let generation = Arc::clone(&instance.generation);
-        let promoted = super::reaper::label(State::Promoted, &spec.name, &generation);
-        self.env.audit.write(promoted);
-        let kept_out = self
-            .memories
-            .get(&spec.name)
-            .map(|memory| memory.kept_out.clone());
-        let model = LiveModel::new(
-            instance,
-            spec.swap,
-            Arc::clone(&self.env.clock),
-            Arc::clone(&link),
-        );
-        let name = spec.name.clone();
-        let slot = Slot::new(spec, link, kept_out.unwrap_or_default());
-        self.slots.insert(name.clone(), slot);
-        self.is_scan_due.store(true, Ordering::Release);
-        self.is_good(&name, &generation);
-        self.save_memories();
-        model
-    }
-
-    /// Remembers a generation that has proven itself.
-    fn is_good(&mut self, name: &str, generation: &Generation) {
-        let memory = self.memories.entry(name.to_owned()).or_default();
-        let weights = generation.weights.as_ref();
-        memory.last_good = Some(super::control::LastGood {
-            plugin_version: generation.version().to_owned(),
-            model_version: weights.map(|weights| weights.version.clone()),
-            fingerprint: generation.fingerprint.clone(),
-        });
-        if let Some(slot) = self.slots.get(name) {
-            memory.kept_out.clone_from(&slot.kept_out);
-        }
-        self.is_memory_new = true;
     }
 }
 
