@@ -415,7 +415,8 @@ pub const fn size<T>() -> u32 {
 }
 
 /// Copies a struct of the other side, as far as it reaches; the rest is zero. `None` for NULL and
-/// for a size that does not even hold the size.
+/// for a size that does not even hold the size. A word that is there in part is not there: half of
+/// a pointer would be another pointer.
 ///
 /// # Safety
 /// `T` is a struct of this file that begins with its size: made of integers, floats, raw pointers,
@@ -432,7 +433,8 @@ pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
         return None;
     }
     let mut copy = MaybeUninit::<T>::zeroed();
-    let bytes = size_of::<T>().min(size as usize);
+    let whole = if size < 8 { 4 } else { size & !7 };
+    let bytes = size_of::<T>().min(whole as usize);
     // SAFETY: the caller's struct is at least `size` bytes, and `copy` at least as many as taken.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), copy.as_mut_ptr().cast(), bytes) };
     // SAFETY: zero is valid for every such struct, also for whatever was not copied.
@@ -660,6 +662,28 @@ impl Default for fb_error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pointer_that_is_there_in_part_is_not_there() {
+        let sink = |size| fb_sink {
+            size,
+            reserved: 7,
+            ctx: std::ptr::without_provenance_mut(usize::MAX),
+            write: None,
+        };
+        for size in 0..40 {
+            // SAFETY: the struct is larger than its size says.
+            let copy = unsafe { read(&sink(size)) };
+            let ctx = copy.map(|copy| (copy.reserved, copy.ctx.addr()));
+            let expected = match size {
+                0..4 => None,
+                4..8 => Some((0, 0)),
+                8..16 => Some((7, 0)),
+                _ => Some((7, usize::MAX)),
+            };
+            assert_eq!(ctx, expected, "{size}");
+        }
+    }
 
     #[test]
     fn elements_that_cannot_exist_are_none() {
