@@ -12,6 +12,7 @@
 mod c_table;
 mod features;
 mod plugin_call;
+mod reload;
 mod session;
 mod walk_forward;
 
@@ -76,12 +77,22 @@ fn main() {
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
-    let walk = walk_forward::walk_forward();
+    let walk = wants("walk_forward").then(walk_forward::walk_forward).flatten();
+    let reload = wants("reload").then(reload::reload).unwrap_or_default();
     criterion.final_summary();
-    print_table(&home, walk);
+    print_table(&home, walk, &reload);
 }
 
-fn print_table(home: &Path, walk: Option<f64>) {
+/// Whether the command line asks for a part that criterion does not run; it filters by name.
+fn wants(part: &str) -> bool {
+    let filters: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    filters.is_empty() || filters.iter().any(|filter| part.contains(filter.as_str()))
+}
+
+fn print_table(home: &Path, walk: Option<f64>, more: &[(String, String)]) {
     println!("\n{:<48} {:>16}", "what", "median");
     for (key, name, unit) in LINES {
         let value = if key == "walk_forward" {
@@ -90,6 +101,9 @@ fn print_table(home: &Path, walk: Option<f64>) {
             median(home, key, unit)
         };
         let shown = value.map_or_else(|| "not measured".to_owned(), |value| number(value, unit));
+        println!("{name:<48} {shown:>16}");
+    }
+    for (name, shown) in more {
         println!("{name:<48} {shown:>16}");
     }
 }

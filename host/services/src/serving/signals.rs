@@ -49,6 +49,11 @@ impl LiveSignals {
         })
     }
 
+    /// Lets generations change hands while no bar closes.
+    pub fn poll(&mut self) {
+        self.server.poll();
+    }
+
     /// The server behind the signals.
     #[must_use]
     pub fn server(&self) -> &ModelServer {
