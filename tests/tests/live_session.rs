@@ -97,7 +97,9 @@ fn market() -> Market {
 
 fn commit(root: &Path, build: &Path, version: &str, flags: &[&str]) -> PathBuf {
     let version = format!("-DDIRECTION_VERSION=\"{version}\"");
-    let flags: Vec<&str> = std::iter::once(version.as_str()).chain(flags.iter().copied()).collect();
+    let flags: Vec<&str> = std::iter::once(version.as_str())
+        .chain(flags.iter().copied())
+        .collect();
     let library = compile("direction-c/direction.c", &flags, build);
     write_package(root, &PackageSpec::new(library)).unwrap()
 }
@@ -155,7 +157,10 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
     commit(&machine.plugins(), machine.root.path(), "1.0.0", &[]);
     let mut spec = ModelSpec::of_plugin("direction", PLUGIN, Config::new());
     spec.swap.probation.rows = 8;
-    spec.guard = GuardPolicy { breaker: None, ..GuardPolicy::live() };
+    spec.guard = GuardPolicy {
+        breaker: None,
+        ..GuardPolicy::live()
+    };
     let model = machine.add(spec);
     let market = market();
     let context = FeatureContext::of(&market);
@@ -164,15 +169,24 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
     let rows = LiveRows::new(&set, &context, ExtractOptions::default(), 1).unwrap();
     let server = ModelServer::new("direction", model, rows, &names).unwrap();
     let signals = LiveSignals::new("direction", server).unwrap();
-    let mut source = Scripted { signals, machine: &machine, step: 0 };
+    let mut source = Scripted {
+        signals,
+        machine: &machine,
+        step: 0,
+    };
 
     let config = config();
-    let spec = BacktestSpec { market: &market, config: &config, config_digest: "live" };
+    let spec = BacktestSpec {
+        market: &market,
+        config: &config,
+        config_digest: "live",
+    };
     let mut written = Vec::new();
     let mut journal = JsonLines::new(&mut written);
     run_backtest(&spec, &mut source, &mut journal).unwrap();
-    let entries: Vec<JournalEntry> =
-        read_entries(written.as_slice()).collect::<Result<_, _>>().unwrap();
+    let entries: Vec<JournalEntry> = read_entries(written.as_slice())
+        .collect::<Result<_, _>>()
+        .unwrap();
 
     let mut added = Vec::new();
     let (mut predicted, mut failed) = (0, 0);
@@ -190,13 +204,19 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
                 assert_eq!(added[model.index()].version, "1.2.0");
             }
             Event::OrderApproved(order) => {
-                let version = order.model.map(|model| added[model.index()].version.clone());
+                let version = order
+                    .model
+                    .map(|model| added[model.index()].version.clone());
                 orders.push((order.reason, version));
             }
             _ => {}
         }
     }
-    assert_eq!((predicted, failed), (STEPS - FAILS.len(), FAILS.len()), "nothing is lost");
+    assert_eq!(
+        (predicted, failed),
+        (STEPS - FAILS.len(), FAILS.len()),
+        "nothing is lost"
+    );
     let versions: Vec<&str> = added.iter().map(|info| info.version.as_str()).collect();
     assert_eq!(versions, ["1.0.0", "1.1.0", "1.2.0"]);
     assert!(added.is_sorted_by(|a, b| a.generation < b.generation));

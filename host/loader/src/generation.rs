@@ -131,8 +131,11 @@ fn store(cache_dir: &Path) -> Result<Arc<Store>, LoadError> {
     make_cache_dir(cache_dir)
         .map_err(|error| LoadError::io("use the cache directory", cache_dir, error))?;
     sweep(cache_dir);
+    // A worker has another working directory, so the copies go by their full names.
+    let full = std::path::absolute(cache_dir)
+        .map_err(|error| LoadError::io("find the cache directory", cache_dir, error))?;
     let store = Arc::new(
-        make_store(cache_dir)
+        make_store(&full)
             .map_err(|error| LoadError::io("make a private directory in", cache_dir, error))?,
     );
     stores.insert(cache_dir.to_owned(), Arc::clone(&store));

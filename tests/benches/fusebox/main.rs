@@ -77,7 +77,9 @@ fn main() {
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
-    let walk = wants("walk_forward").then(walk_forward::walk_forward).flatten();
+    let walk = wants("walk_forward")
+        .then(walk_forward::walk_forward)
+        .flatten();
     let reload = wants("reload").then(reload::reload).unwrap_or_default();
     criterion.final_summary();
     print_table(&home, walk, &reload);

@@ -28,8 +28,14 @@ pub(crate) fn reload() -> Vec<(String, String)> {
     let line = |what: &str, figure: String| (what.to_owned(), figure);
     vec![
         line("commit to live, median", ms(&trusting, 0.5)),
-        line("commit to live, tried in a child first, median", ms(&trying, 0.5)),
-        line("commit to live, tried in a child first, p95", ms(&trying, 0.95)),
+        line(
+            "commit to live, tried in a child first, median",
+            ms(&trying, 0.5),
+        ),
+        line(
+            "commit to live, tried in a child first, p95",
+            ms(&trying, 0.95),
+        ),
         line("prediction that swaps, median", us(&calls.swaps, 0.5)),
         line("prediction that swaps, longest", us(&calls.swaps, 1.0)),
         line("prediction between swaps, median", us(&calls.others, 0.5)),

@@ -329,6 +329,33 @@ impl StateDir {
     }
 }
 
+/// Lets what was refused in again at the next start, for the model called `target` or the one of
+/// the plugin of this id; gives how many refusals were forgotten. For a state directory on which no
+/// supervisor runs; a running one is asked by [`Command::Reload`].
+///
+/// # Errors
+/// [`ControlError::Held`] where a supervisor runs, [`ControlError::Io`].
+pub fn forget_refusals(state_dir: &Path, target: &str) -> Result<usize, ControlError> {
+    let io = |source| ControlError::Io {
+        path: state_dir.to_owned(),
+        source,
+    };
+    let state = StateDir::take(state_dir)?;
+    let mut memories = state.memories().map_err(io)?;
+    let name = target.rsplit('.').next().unwrap_or(target);
+    let mut forgotten = 0;
+    for (_, memory) in memories
+        .iter_mut()
+        .filter(|(one, _)| *one == target || *one == name)
+    {
+        forgotten += memory.kept_out.drain(..).count();
+    }
+    if forgotten > 0 {
+        state.remember(&memories).map_err(io)?;
+    }
+    Ok(forgotten)
+}
+
 fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);

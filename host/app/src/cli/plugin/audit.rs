@@ -72,10 +72,11 @@ fn text(shown: &Shown) -> String {
 
 fn cells(event: &AuditEvent) -> [String; 8] {
     let dash = || "-".to_owned();
+    let words = |words: &String| shortened(words);
     let reason = match (&event.reason, &event.message) {
-        (Some(reason), Some(message)) => format!("{reason}: {message}"),
+        (Some(reason), Some(message)) => format!("{reason}: {}", words(message)),
         (Some(reason), None) => reason.to_string(),
-        (None, message) => message.clone().unwrap_or_default(),
+        (None, message) => message.as_ref().map(words).unwrap_or_default(),
     };
     [
         event.seq.to_string(),
@@ -97,6 +98,15 @@ fn cells(event: &AuditEvent) -> [String; 8] {
         format!("{:.1}", event.duration_us as f64 / 1e3),
         reason,
     ]
+}
+
+/// A sentence as far as a table has room for it; `--json` has all of it.
+fn shortened(words: &str) -> String {
+    const MOST: usize = 100;
+    match words.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_owned(),
+    }
 }
 
 /// The event as one word, such as `promoted`.

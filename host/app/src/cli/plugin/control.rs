@@ -3,6 +3,8 @@
 //! The wish is written into the state directory; the process that keeps the models live carries it
 //! out and answers in the audit log, which is what these commands wait for.
 
+use std::path::Path;
+
 use clap::Args;
 use fusebox_loader::live::control::{self, Command, RequestOutcome};
 use serde::Serialize;
@@ -37,7 +39,8 @@ pub(crate) struct PinArgs {
     #[command(flatten)]
     common: CommonArgs,
     /// Version, three numbers
-    version: String,
+    #[arg(value_name = "VERSION")]
+    wanted: String,
 }
 
 /// Follow the version policy again
@@ -92,7 +95,7 @@ pub(crate) fn reload(args: ReloadArgs, context: &Context) -> Result<(), Failure>
 }
 
 pub(crate) fn pin(args: PinArgs, context: &Context) -> Result<(), Failure> {
-    let (target, version) = (args.common.target.clone(), args.version);
+    let (target, version) = (args.common.target.clone(), args.wanted);
     ask(&args.common, Command::Pin { target, version }, context)
 }
 
@@ -111,6 +114,9 @@ fn ask(common: &CommonArgs, command: Command, context: &Context) -> Result<(), F
     let state_dir = &settings.state_dir;
     let is_running = control::is_running(state_dir);
     let lasts = matches!(command, Command::Pin { .. } | Command::Unpin { .. });
+    if !is_running && matches!(command, Command::Reload { .. }) {
+        return forget(state_dir, command, context);
+    }
     if !is_running && !lasts {
         return Err(Failure::Refused(anyhow::anyhow!(
             "no models are live on {}; start them with `fusebox plugin serve`",
@@ -145,6 +151,18 @@ fn ask(common: &CommonArgs, command: Command, context: &Context) -> Result<(), F
     }
 }
 
+/// Nothing is live: what was refused is tried again at the next start.
+fn forget(state_dir: &Path, command: Command, context: &Context) -> Result<(), Failure> {
+    let forgotten = control::forget_refusals(state_dir, command.target()).map_err(refuse)?;
+    let answer = Answer {
+        request: 0,
+        command,
+        outcome: "recorded",
+        message: Some(format!("{forgotten} refusals are forgotten")),
+    };
+    context.output.show(&answer, || text(&answer))
+}
+
 fn refuse(error: control::ControlError) -> Failure {
     match error {
         control::ControlError::Version(_) => Failure::Usage(error.to_string()),
@@ -158,7 +176,10 @@ fn text(answer: &Answer) -> String {
         "done" if words.is_empty() => "done".to_owned(),
         "done" => format!("done: {words}"),
         "refused" => format!("refused: {words}"),
-        "recorded" => "recorded; it takes effect when the models are started".to_owned(),
+        "recorded" if words.is_empty() => {
+            "recorded; it takes effect when the models are started".to_owned()
+        }
+        "recorded" => format!("recorded; {words}; it takes effect when the models are started"),
         _ => format!(
             "not finished yet; `fusebox plugin audit` shows what becomes of request {}",
             answer.request

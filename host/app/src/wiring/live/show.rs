@@ -1,6 +1,8 @@
 //! What is seen while models are live: every answer, every transition, and a summary.
 
-use fusebox_loader::live::{AuditEvent, AuditLog, GenerationStatus, SystemStatus};
+use fusebox_loader::live::{
+    AuditEvent, AuditLog, GenerationStatus, Occasion, State, SystemStatus, What,
+};
 use fusebox_services::serving::Served;
 use serde_json::{Value, json};
 
@@ -105,7 +107,9 @@ impl Show {
         for event in audit.since(from.unwrap_or(0)) {
             let mut document = json!(event);
             document["type"] = json!("event");
-            self.line(&document, || event_text(&event))?;
+            if self.output.is_json() || is_notable(&event) {
+                self.line(&document, || event_text(&event))?;
+            }
         }
         Ok(())
     }
@@ -115,6 +119,14 @@ impl Show {
         let mut document = json!(status);
         document["type"] = json!("summary");
         self.line(&document, || summary_text(status))
+    }
+}
+
+/// Whether a person who watches the answers wants to see it; the audit log has every step.
+fn is_notable(event: &AuditEvent) -> bool {
+    match event.event {
+        What::State(state) => state == State::Promoted,
+        What::Other(occasion) => occasion != Occasion::Request || event.message.is_some(),
     }
 }
 
@@ -155,13 +167,20 @@ fn summary_text(status: &SystemStatus) -> String {
         "p99 us",
     ]);
     for model in &status.models {
-        let generations = model
+        let waiting = model.parked.iter().map(|one| (one, "parked"));
+        let warm = model.standbys.iter().map(|one| (one, "standby"));
+        let present: Vec<(&GenerationStatus, &str)> =
+            warm.chain(waiting).chain([(&model.live, "live")]).collect();
+        let is_present = |number| present.iter().any(|(one, _)| one.generation == number);
+        let earlier = model
             .earlier
             .iter()
-            .chain(&model.standbys)
-            .chain(&model.parked);
-        for one in generations.chain([&model.live]) {
-            table.add_row(cells(&model.name, one));
+            .filter(|one| !is_present(one.generation));
+        for (one, role) in earlier
+            .map(|one| (one, "ended"))
+            .chain(present.iter().copied())
+        {
+            table.add_row(cells(&model.name, one, role));
         }
     }
     format!(
@@ -170,18 +189,17 @@ fn summary_text(status: &SystemStatus) -> String {
     )
 }
 
-fn cells(name: &str, one: &GenerationStatus) -> [String; 9] {
+fn cells(name: &str, one: &GenerationStatus, role: &str) -> [String; 9] {
     let metrics = &one.metrics;
     let us = |seconds: Option<f64>| {
         seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", seconds * 1e6))
     };
-    let state = serde_json::to_string(&one.state).unwrap_or_default();
     [
         name.to_owned(),
         one.generation.to_string(),
         one.version.clone(),
         one.tier.to_string(),
-        state.trim_matches('"').to_owned(),
+        role.to_owned(),
         metrics.calls_total.to_string(),
         metrics.failures().to_string(),
         us(metrics.latency_p50_seconds),

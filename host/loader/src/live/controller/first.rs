@@ -100,11 +100,30 @@ pub(crate) fn start_model(
             rejection,
         }),
         None => Err(StartError::Nothing {
-            hint: "install a package, or let a refused one in again with `plugin reload`"
-                .to_owned(),
+            hint: hint(&lock().kept_out(&name)),
             name,
         }),
     }
+}
+
+/// What to do where nothing is left to try.
+fn hint(kept_out: &[KeptOut]) -> String {
+    if kept_out.is_empty() {
+        return "install a package of it in one of the plugin directories".to_owned();
+    }
+    let refused: Vec<String> = kept_out
+        .iter()
+        .map(|one| {
+            format!(
+                "{} was refused before ({}: {})",
+                one.version, one.reason, one.message
+            )
+        })
+        .collect();
+    format!(
+        "{}; install another version, or let it in again with `fusebox plugin reload NAME`",
+        refused.join("; ")
+    )
 }
 
 fn drive_first(reload: &mut Reload, clock: &dyn Clock) -> Outcome {
@@ -156,6 +175,14 @@ impl Controller {
             live: None,
         };
         choose(catalog, &wanted)
+    }
+
+    /// What is kept out of a model.
+    fn kept_out(&self, name: &str) -> Vec<KeptOut> {
+        let memory = self.memories.get(name);
+        memory
+            .map(|memory| memory.kept_out.clone())
+            .unwrap_or_default()
     }
 
     fn remember_refusal(&mut self, name: &str, refused: KeptOut) {

@@ -11,8 +11,8 @@ mod running;
 mod slot;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use first::StartError;
 pub(crate) use first::start_model;
