@@ -18,6 +18,7 @@ pub mod ext;
 pub mod frame;
 mod frozen;
 pub mod import;
+mod lending;
 pub mod model;
 pub mod params;
 pub mod schema;

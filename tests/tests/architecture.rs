@@ -84,6 +84,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "proxies from the author's traits to the C tables",
     ),
     ("plugin-api/src/import/model.rs", "the proxy of a model"),
+    (
+        "plugin-api/src/lending.rs",
+        "text, bytes and errors on their way across the C line",
+    ),
     ("plugins/gbm/src/lightgbm/ffi.rs", "the LightGBM C API"),
     (
         "tests/benches/fusebox/c_table.rs",

@@ -10,16 +10,10 @@ use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::type_layout::TypeLayout;
 use fusebox_tests::fixtures::project_root;
 
-/// What `abi.rs` knows of its crate.
-mod error {
-    pub(crate) use fusebox_plugin_api::error::{PluginError, Status};
-}
-
 #[path = "../../plugin-api/src/abi.rs"]
 #[expect(
     dead_code,
     unreachable_pub,
-    clippy::wrong_self_convention,
     reason = "only the shapes are of interest here, which a private module sees as unused"
 )]
 mod abi;

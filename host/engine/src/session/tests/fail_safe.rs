@@ -194,9 +194,10 @@ fn flatten_closes_at_the_next_open_and_does_not_wait_for_the_holding_time() {
     // The failure is in the journal before the order that follows from it.
     let place = |is: fn(&Event) -> bool| run.entries.iter().position(|entry| is(&entry.event));
     let failed = place(|event| matches!(event, Event::PredictionFailed { .. }));
-    let closed = place(
-        |event| matches!(event, Event::OrderApproved(order) if order.reason == OrderReason::FailSafe),
-    );
+    let closed = place(|event| match event {
+        Event::OrderApproved(order) => order.reason == OrderReason::FailSafe,
+        _ => false,
+    });
     assert!(failed.unwrap() < closed.unwrap());
 }
 
