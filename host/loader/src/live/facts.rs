@@ -145,8 +145,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Why it cannot stand in for a model of this kind: one sentence for every difference in what it takes and
-    /// answers.
+    /// Why it cannot stand in for a model of this kind: one sentence for every difference in what
+    /// it takes and answers.
     #[must_use]
     pub fn differences(&self, old: &ModelInfo) -> Vec<String> {
         let new = self.model.known_info();

@@ -12,7 +12,8 @@
 //! }
 //! ```
 //!
-//! `config` and `artifact` (the path of a file in the package) may be absent: the model's own are used then.
+//! `config` and `artifact` (the path of a file in the package) may be absent: the model's own are
+//! used then.
 //! A value is a decimal number or the bit pattern of an `f32`. The frames go to one fresh instance,
 //! in order; every answer may differ by as many units in the last place as the manifest allows.
 

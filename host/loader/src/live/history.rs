@@ -328,7 +328,8 @@ mod tests {
             let mut next = 0_u32;
             for (rows, [frame_time, row_times, symbols]) in frames {
                 // Windows that overlap, in a matrix that is wider than the model.
-                let input: Vec<f32> = (0..(rows + 1) * 3).map(|n| (next as usize + n) as f32).collect();
+                let values = 0..(rows + 1) * 3;
+                let input: Vec<f32> = values.map(|n| (next as usize + n) as f32).collect();
                 let times: Vec<i64> = (0..rows as i64).map(|n| i64::from(next) + n).collect();
                 let names: Vec<u32> = (0..rows as u32).map(|n| next + n).collect();
                 let mut output = vec![0.0; rows];

@@ -13,7 +13,7 @@
 //! | `reload` | one reload, step by step |
 //! | `origin`, `golden`, `candidate`, `shadow` | what a generation has to go through |
 //! | `history`, `tap`, `link` | what passes between the two sides |
-//! | `catalog`, `choose`, `watch`, `files` | what lies in the directories, and which of it is wanted |
+//! | `catalog`, `choose`, `watch`, `files` | what lies there, and which of it is wanted |
 //! | `model_package` | weights, apart from code |
 //! | `control`, `audit`, `status` | what an operator says, reads and sees |
 //! | `leaks` | what stays mapped |

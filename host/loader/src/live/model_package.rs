@@ -526,7 +526,7 @@ mod tests {
         let path = write_model_package(root.path(), &spec("1.0.0", b"numbers")).unwrap();
         let read = read_model(&path).unwrap();
         assert_eq!(read.artifact, b"numbers");
-        assert_eq!(read.params.get::<f64>("alpha").unwrap(), 0.5);
+        assert_eq!(read.params.value("alpha").unwrap().as_f64(), Some(0.5));
         assert!(read.manifest.takes_plugin("1.9.9") && !read.manifest.takes_plugin("2.0.0"));
         assert_eq!(
             write_model_package(root.path(), &spec("1.0.0", b"numbers")).unwrap(),

@@ -790,8 +790,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// Carries the operations out, then lets everything come to its end and looks at who is live.
-fn run(mut bench: Bench, ops: Vec<Op>, may_crash: bool) {
+/// Carries the operations out. Gives the requests that were made, and the pin that is left.
+fn carry_out(bench: &mut Bench, ops: Vec<Op>, may_crash: bool) -> (Vec<u64>, Option<String>) {
     let (mut requests, target) = (Vec::new(), Bench::target);
     let mut pin = None;
     for op in ops {
@@ -816,6 +816,12 @@ fn run(mut bench: Bench, ops: Vec<Op>, may_crash: bool) {
             Op::Crash => {}
         }
     }
+    (requests, pin)
+}
+
+/// Carries the operations out, then lets everything come to its end and looks at who is live.
+fn run(mut bench: Bench, ops: Vec<Op>, may_crash: bool) {
+    let (requests, pin) = carry_out(&mut bench, ops, may_crash);
     bench.settle();
     for request in requests {
         assert!(
