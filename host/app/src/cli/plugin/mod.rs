@@ -1,11 +1,13 @@
 //! `fusebox plugin`: one file per command.
 
 mod audit;
+mod check;
 mod control;
 mod install;
 mod keygen;
 mod keys;
 mod list;
+mod new;
 mod pack;
 mod remove;
 mod serve;
@@ -21,9 +23,12 @@ use super::Context;
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
 
-/// Plugins: list, pack, sign, verify, install, remove, trust, serve, reload, pin, rollback, audit
+/// Plugins: new, check, list, pack, sign, verify, install, remove, trust, serve, reload, pin,
+/// rollback, audit
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    New(new::NewArgs),
+    Check(check::CheckArgs),
     List(list::ListArgs),
     Keygen(keygen::KeygenArgs),
     Pack(pack::PackArgs),
@@ -43,6 +48,8 @@ pub(super) enum PluginCommand {
 
 pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failure> {
     match command {
+        PluginCommand::New(args) => new::run(&args, context),
+        PluginCommand::Check(args) => check::run(&args, context),
         PluginCommand::List(args) => list::run(&args, context),
         PluginCommand::Keygen(args) => keygen::run(&args, context),
         PluginCommand::Pack(args) => pack::run(&args, context),
