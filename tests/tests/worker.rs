@@ -3,7 +3,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests fail the test that calls them"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail the test that calls them; one test measures time"
 )]
 
 use std::path::Path;
@@ -854,4 +856,38 @@ fn the_binary_itself_is_a_worker() {
     let words = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success());
     assert!(words.contains("a worker is started by a host"), "{words}");
+}
+
+#[test]
+fn round_trips_are_measured() {
+    for (name, spin_us) in [("spinning", 1_000), ("sleeping", 0)] {
+        let options = WorkerOptions {
+            spin_us,
+            hot_spare: false,
+            ..worker_options()
+        };
+        let plugin = plugin_with(hostile::hostile_dir(), HOSTILE, options);
+        let mut model = plugin.create_model(&Config::new(), &[]).unwrap();
+        let mut times: Vec<Duration> = (0..5_000)
+            .map(|call| {
+                let mut input = [0.5; 64];
+                input[0] = call as f32;
+                let mut output = [0.0];
+                let mut frame =
+                    Frame::new(&input, &mut output, FrameShape::dense(1, 64, 1)).unwrap();
+                let start = std::time::Instant::now();
+                model.predict(&mut frame).unwrap();
+                let took = start.elapsed();
+                assert_eq!(output, [call as f32]);
+                took
+            })
+            .collect();
+        times.sort();
+        println!("{name}: p50 {:?}, p99 {:?}", times[2_500], times[4_950]);
+        assert!(
+            times[2_500] < Duration::from_millis(5),
+            "{name}: {:?}",
+            times[2_500]
+        );
+    }
 }

@@ -1,5 +1,5 @@
-//! kill -9 of workers under load, and what is left of them afterwards. Alone in its process, because
-//! it counts this process's descriptors, threads and children.
+//! kill -9 of workers under load, and what is left of them afterwards. Alone in its process,
+//! because it counts this process's descriptors, threads and children.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

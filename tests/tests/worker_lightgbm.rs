@@ -1,5 +1,5 @@
-//! The LightGBM plugin in a worker process: a native library with OpenMP threads, mapped at run time
-//! from a path in the configuration, behind the jail.
+//! The LightGBM plugin in a worker process: a native library with OpenMP threads, mapped at run
+//! time from a path in the configuration, behind the jail.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

@@ -15,6 +15,7 @@ mod plugin_call;
 mod reload;
 mod session;
 mod walk_forward;
+mod worker;
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ use criterion::Criterion;
 use serde_json::Value;
 
 /// One line of the table: the benchmark, its name for people, and what its elements are.
-const LINES: [(&str, &str, &str); 12] = [
+const LINES: [(&str, &str, &str); 14] = [
     ("features", "feature extraction", "rows/s"),
     ("session/null", "session step, no journal", "bars/s"),
     (
@@ -62,6 +63,12 @@ const LINES: [(&str, &str, &str); 12] = [
         "same in C: deadline, breaker, counts, canaries",
         "ns",
     ),
+    ("worker/spin", "predict one row in a worker, spinning", "ns"),
+    (
+        "worker/futex",
+        "predict one row in a worker, sleeping",
+        "ns",
+    ),
     (
         "walk_forward",
         "walk-forward run of the shipped pipeline",
@@ -77,6 +84,7 @@ fn main() {
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
+    worker::worker(&mut criterion);
     let walk = wants("walk_forward")
         .then(walk_forward::walk_forward)
         .flatten();

@@ -10,7 +10,8 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(
     hide = true,
-    after_help = "Examples:\n  fusebox run pipeline.toml   (it starts workers where a plugin needs them)"
+    after_help = "Examples:
+  fusebox worker   (started by a host, not by hand)"
 )]
 pub(super) struct WorkerArgs {}
 

@@ -325,22 +325,33 @@ impl Slot<'_> {
 pub(crate) struct Patience {
     most_ns: u64,
     now_ns: u64,
+    /// How long one holds the core before one gives it away; nothing where the partner seems to
+    /// need the same core.
+    hold_ns: u64,
+    looks: u32,
 }
 
 /// Looking stays this long whatever happened, so that a quick partner is noticed again.
 const LEAST_PATIENCE_NS: u64 = 1_000;
 
-/// From here on every look gives the core away, because the partner may need it.
-const BUSY_NS: u64 = 3_000;
+/// A partner on a core of its own has answered by then, mostly.
+const HOLD_NS: u64 = 3_000;
+
+/// Every so often the core is held whatever happened before, to learn where the partner is now.
+const LEARN_EVERY: u32 = 64;
 
 /// Looks between two glances at the clock.
-const LOOKS: u32 = 32;
+const LOOKS: u32 = 8;
 
 impl Patience {
     pub(crate) fn new(spin_us: u64) -> Self {
         let most_ns = spin_us.saturating_mul(1_000);
-        let now_ns = most_ns;
-        Self { most_ns, now_ns }
+        Self {
+            most_ns,
+            now_ns: most_ns,
+            hold_ns: HOLD_NS,
+            looks: 0,
+        }
     }
 
     /// Looks until `is_there`, for as long as patience lasts.
@@ -351,22 +362,31 @@ impl Patience {
         if self.most_ns == 0 {
             return false;
         }
+        self.looks = self.looks.wrapping_add(1);
+        let learns = self.looks.is_multiple_of(LEARN_EVERY);
+        let hold_ns = if learns { HOLD_NS } else { self.hold_ns };
         let start = SystemClock.now_ns();
+        let mut gave_away = false;
         loop {
-            for _ in 0..LOOKS {
-                std::hint::spin_loop();
-                if is_there() {
-                    self.now_ns = (2 * self.now_ns + LEAST_PATIENCE_NS).min(self.most_ns);
-                    return true;
-                }
-            }
             let spent = SystemClock.now_ns().saturating_sub(start);
             if spent >= self.now_ns {
                 self.now_ns = (self.now_ns / 2).max(LEAST_PATIENCE_NS.min(self.most_ns));
                 return false;
             }
-            if spent >= BUSY_NS {
+            let is_found = if spent >= hold_ns {
+                gave_away = true;
                 std::thread::yield_now();
+                is_there()
+            } else {
+                (0..LOOKS).any(|_| {
+                    std::hint::spin_loop();
+                    is_there()
+                })
+            };
+            if is_found {
+                self.now_ns = (2 * self.now_ns + LEAST_PATIENCE_NS).min(self.most_ns);
+                self.hold_ns = if gave_away { self.hold_ns / 2 } else { HOLD_NS };
+                return true;
             }
         }
     }

@@ -61,6 +61,20 @@ impl From<CallError> for PluginError {
 
 pub(super) type CallResult<T> = Result<T, CallError>;
 
+/// What an answer carries: a value, and the blobs behind it.
+pub(super) type Answer = (Value, Vec<Vec<u8>>);
+
+/// A question to a worker.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    /// What it is, for messages.
+    pub(super) doing: &'a str,
+    pub(super) ask: &'a Ask,
+    pub(super) blobs: &'a [Blob<'a>],
+    /// How long the answer may take, milliseconds.
+    pub(super) limit_ms: Option<u64>,
+}
+
 /// What the host does while a worker works on a question.
 pub(super) trait Listener {
     /// Whether the worker should stop, looked at every few milliseconds.
@@ -148,10 +162,12 @@ impl Worker {
         });
         let opened: Opened = worker
             .converse(
-                "the opening of its library",
-                &ask,
-                &[],
-                Some(options.control_timeout_ms),
+                &Question {
+                    doing: "the opening of its library",
+                    ask: &ask,
+                    blobs: &[],
+                    limit_ms: Some(options.control_timeout_ms),
+                },
                 &mut Deaf,
             )
             .and_then(|(value, _)| worker.parse(value))?;
@@ -172,26 +188,29 @@ impl Worker {
         ask: &Ask,
         blobs: &[Blob<'_>],
     ) -> CallResult<(T, Vec<Vec<u8>>)> {
-        let limit = Some(self.control_timeout_ms);
-        let (value, blobs) = self.call(doing, ask, blobs, limit, &mut Deaf)?;
+        let question = Question {
+            doing,
+            ask,
+            blobs,
+            limit_ms: Some(self.control_timeout_ms),
+        };
+        let (value, blobs) = self.call(&question, &mut Deaf)?;
         Ok((self.parse(value)?, blobs))
     }
 
     /// Asks a question and listens until it is answered, at most `limit_ms`.
     pub(super) fn call(
         &mut self,
-        doing: &str,
-        ask: &Ask,
-        blobs: &[Blob<'_>],
-        limit_ms: Option<u64>,
+        question: &Question<'_>,
         listener: &mut dyn Listener,
-    ) -> CallResult<(Value, Vec<Vec<u8>>)> {
+    ) -> CallResult<Answer> {
+        let (doing, ask) = (question.doing, question.ask);
         self.process
             .ring
             .word(CANCELLED)
             .store(0, Ordering::Release);
-        let sequence = self.submit_control(doing, limit_ms)?;
-        let answer = self.converse(doing, ask, blobs, limit_ms, listener);
+        let sequence = self.submit_control(doing, question.limit_ms)?;
+        let answer = self.converse(question, listener);
         if !matches!(answer, Err(CallError::Dead(_))) {
             // The answer is on the socket; its number follows at once.
             let now = SystemClock.now_ns();
@@ -278,39 +297,35 @@ impl Worker {
     /// Sends a question and answers those of the worker until its own answer comes.
     fn converse(
         &mut self,
-        doing: &str,
-        ask: &Ask,
-        blobs: &[Blob<'_>],
-        limit_ms: Option<u64>,
+        question: &Question<'_>,
         listener: &mut dyn Listener,
-    ) -> CallResult<(Value, Vec<Vec<u8>>)> {
-        if let Some(limit) = limit_ms {
+    ) -> CallResult<Answer> {
+        if let Some(limit) = question.limit_ms {
             let now = SystemClock.now_ns();
             self.process
                 .arm(now.saturating_add(limit.saturating_mul(1_000_000)));
         }
-        let outcome = self.talk(ask, blobs, listener);
+        let outcome = self.talk(question, listener);
         match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(CallError::Refused(error)),
-            Err(error) => Err(self.lost(doing, &error)),
+            Err(error) => Err(self.lost(question.doing, &error)),
         }
     }
 
     fn talk(
         &self,
-        ask: &Ask,
-        blobs: &[Blob<'_>],
+        question: &Question<'_>,
         listener: &mut dyn Listener,
-    ) -> io::Result<Result<(Value, Vec<Vec<u8>>), PluginError>> {
+    ) -> io::Result<Result<Answer, PluginError>> {
         self.look_at(listener);
         send(
             &mut Sliced {
                 worker: self,
                 listener,
             },
-            ask,
-            blobs,
+            question.ask,
+            question.blobs,
         )?;
         loop {
             let (say, blobs) = receive(
@@ -378,7 +393,13 @@ impl Drop for Worker {
             let is_idle = self.has_answered(self.submitted);
             if is_idle {
                 // The process ends in any case.
-                let _ = self.call("destroy", &Ask::Destroy, &[], Some(DESTROY_MS), &mut Deaf);
+                let question = Question {
+                    doing: "`destroy`",
+                    ask: &Ask::Destroy,
+                    blobs: &[],
+                    limit_ms: Some(DESTROY_MS),
+                };
+                let _ = self.call(&question, &mut Deaf);
             }
         }
         self.process.kill("its host no longer needs it");

@@ -309,7 +309,9 @@ mod tests {
         /// Against a plain list: what is replayed is what came after the snapshot, as far as it is
         /// kept, without refused and dropped frames.
         #[test]
-        fn it_replays_what_a_list_would(steps in proptest::collection::vec((0_u8..5, 1_usize..6), 1..60)) {
+        fn it_replays_what_a_list_would(
+            steps in proptest::collection::vec((0_u8..5, 1_usize..6), 1..60),
+        ) {
             const ROWS: usize = 8;
             let mut history = History::new(ROWS);
             let mut model: VecDeque<(f32, u64, bool)> = VecDeque::new();

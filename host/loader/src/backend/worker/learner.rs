@@ -9,7 +9,7 @@ use fusebox_plugin_api::error::{PluginError, Result, Status};
 use fusebox_plugin_api::model::{FitRequest, Learner, LearnerInfo, Metric, Model, Progress};
 use serde_json::Value;
 
-use super::handle::{CallError, Listener};
+use super::handle::{CallError, Listener, Question};
 use super::model::WorkerModel;
 use super::plugin::Desk;
 use super::recipe::{Facts, Recipe};
@@ -59,8 +59,14 @@ impl Learner for WorkerLearner {
         let plugin = self.desk.id();
         let mut listener = FitListener::new(plugin, request.progress, request.environment);
         let ask = Ask::Fit(Box::new(head));
+        let question = Question {
+            doing: "`fit`",
+            ask: &ask,
+            blobs: &blobs,
+            limit_ms: None,
+        };
         let answer = worker
-            .call("`fit`", &ask, &blobs, None, &mut listener)
+            .call(&question, &mut listener)
             .and_then(|(value, blobs)| Ok((worker.parse::<Made>(value)?, blobs)));
         let (made, blobs) = answer?;
         let mut facts = Facts::read(made, blobs)?;

@@ -12,7 +12,7 @@ use fusebox_plugin_api::schema::Dataset;
 use serde_json::Value;
 
 use super::frames::Passage;
-use super::handle::{CallError, CallResult, Worker};
+use super::handle::{CallError, CallResult, Deaf, Question, Worker};
 use super::keeper::Keeper;
 use super::learner::FitListener;
 use super::options::WorkerOptions;
@@ -305,7 +305,13 @@ impl Model for WorkerModel {
         };
         let ask = Ask::Quiesce { deadline_ns };
         let doing = "`quiesce`";
-        let outcome = worker.call(doing, &ask, &[], Some(limit), &mut super::handle::Deaf);
+        let question = Question {
+            doing,
+            ask: &ask,
+            blobs: &[],
+            limit_ms: Some(limit),
+        };
+        let outcome = worker.call(&question, &mut Deaf);
         if let Err(CallError::Dead(error)) = &outcome {
             seat.lose(doing, Some(error));
         }
@@ -362,9 +368,13 @@ impl Incremental for WorkerModel {
         let rows = DatasetHead::new(rows, &mut blobs);
         let mut listener = FitListener::new(&self.plugin, progress, None);
         let doing = "`update`";
-        seat.with_worker(doing, |worker| {
-            worker.call(doing, &Ask::Update { rows }, &blobs, None, &mut listener)
-        })?;
+        let question = Question {
+            doing,
+            ask: &Ask::Update { rows },
+            blobs: &blobs,
+            limit_ms: None,
+        };
+        seat.with_worker(doing, |worker| worker.call(&question, &mut listener))?;
         // A successor must know what was learned now.
         let saved = seat.with_worker("`save`", |worker| {
             worker.ask::<Value>("`save`", &Ask::Save, &[])
