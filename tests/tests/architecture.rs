@@ -59,6 +59,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "host/loader/src/worker/ring.rs",
         "maps memory that host and worker share",
+    ),
     (
         "host/loader/src/check/memory.rs",
         "maps pages that nobody may touch around what a plugin is lent",
@@ -66,7 +67,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "host/loader/src/check/raw.rs",
         "calls a plugin through its bare tables, in odd ways on purpose",
-    ),
     ),
     ("plugin-api/src/abi.rs", "the C shapes"),
     ("plugin-api/src/arrow/export.rs", "Arrow C data, outgoing"),

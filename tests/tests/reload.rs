@@ -16,7 +16,6 @@ use fusebox_loader::live::{
     AuditEvent, LiveModel, ModelSource, ModelSpec, Occasion, Reason, State, VersionPolicy,
 };
 use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
-use fusebox_plugin_api::config::Config;
 use fusebox_tests::live::{
     EMA, Machine, Reference, alpha, answer, commit, ema, inputs, known, spec, value, version,
     weights,
