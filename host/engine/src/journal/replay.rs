@@ -426,7 +426,7 @@ mod tests {
         };
         // The later event comes first here, because each goes before the one inserted last.
         let found = replayed(&with([failed(0), added(0)]), None).unwrap();
-        assert_eq!(found.models, [info.clone()]);
+        assert_eq!(found.models, std::slice::from_ref(&info));
         let text = problems(&with([added(0), failed(0)]));
         assert!(text.contains("names model 0, unknown"), "{text}");
         let text = problems(&with([failed(0), added(1)]));
