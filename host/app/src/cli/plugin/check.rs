@@ -45,7 +45,8 @@ pub(crate) struct CheckArgs {
     #[arg(required_unless_present = "list")]
     path: Option<PathBuf>,
     /// Highest level to try, 1 to 10
-    #[arg(long, default_value_t = LISTING_LEVEL, value_parser = clap::value_parser!(u8).range(LEVELS))]
+    #[arg(long, default_value_t = LISTING_LEVEL)]
+    #[arg(value_parser = clap::value_parser!(u8).range(LEVELS))]
     level: u8,
     /// Configuration that the model accepts, as a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
