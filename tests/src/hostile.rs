@@ -91,7 +91,7 @@ pub fn constructor(root: &Path, how: &str) -> PathBuf {
 }
 
 /// Packages [`NULL_TABLE`] into `root`: `what` is `entry`, `factory`, `table`, `create`, `info`,
-/// `predict`, `destroy`, `instance`, `id`, `version`, or `optional`, which is sound.
+/// `predict`, `destroy`, `levels`, `instance`, `id`, `version`, or `optional`, which is sound.
 ///
 /// # Panics
 /// Where it does not build.

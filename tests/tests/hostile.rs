@@ -192,6 +192,12 @@ fn what_is_null_is_named() {
             "{what} names no plugin: {error}"
         );
     }
+    hostile::null_table(root.path(), "levels");
+    let plugin = load_from(root.path(), NULL_TABLE).unwrap();
+    let error = plugin.create_model(&Config::new(), &[]).err().unwrap();
+    let words = "com.example.null-table: this plugin does not support fb.quantiles/1";
+    assert_eq!(error.message(), words);
+
     hostile::null_table(root.path(), "instance");
     let plugin = load_from(root.path(), NULL_TABLE).unwrap();
     let error = plugin.create_model(&Config::new(), &[]).err().unwrap();

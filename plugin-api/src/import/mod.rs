@@ -207,10 +207,7 @@ impl ImportedPlugin {
     /// # Errors
     /// What the plugin says, with its id put before.
     pub fn create_model(&self, config: &Config, artifact: &[u8]) -> Result<ImportedModel> {
-        let create = self
-            .model
-            .create
-            .ok_or_else(|| PluginError::unsupported("models"))?;
+        let create = self.model.create.ok_or_else(|| self.lacks("models"))?;
         let config = config.to_json();
         let mut instance: *mut fb_instance = ptr::null_mut();
         let mut error = fb_error::new();
@@ -244,6 +241,11 @@ impl ImportedPlugin {
             FB_OK => Ok(()),
             code => Err(error.to_error(code).at(&self.facts.id)),
         }
+    }
+
+    /// The error of asking for `what`, which this plugin does not offer.
+    fn lacks(&self, what: &str) -> PluginError {
+        PluginError::unsupported(what).at(&self.facts.id)
     }
 
     /// Asks a slot that writes into a sink, and returns what it wrote, `most` bytes or less.
@@ -291,7 +293,7 @@ impl Learner for ImportedLearner {
         let describe = self
             .table
             .describe
-            .ok_or_else(|| PluginError::unsupported("describe"))?;
+            .ok_or_else(|| self.plugin.lacks("describe"))?;
         let host = self.plugin.host.as_ptr();
         let json = self.plugin.collect(MAX_JSON_BYTES, |sink, error| {
             // SAFETY: [any-thread] slot; sink and buffer are lent for the call.
@@ -304,10 +306,7 @@ impl Learner for ImportedLearner {
     }
 
     fn fit(&self, request: FitRequest<'_>) -> Result<Box<dyn Model>> {
-        let fit = self
-            .table
-            .fit
-            .ok_or_else(|| PluginError::unsupported("fit"))?;
+        let fit = self.table.fit.ok_or_else(|| self.plugin.lacks("fit"))?;
         let task = serde_json::to_vec(request.task)?;
         let config = request.config.to_json();
         let mut train = OutgoingStream::new(request.train.clone());

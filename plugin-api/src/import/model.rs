@@ -62,7 +62,7 @@ impl ImportedModel {
         instance: NonNull<fb_instance>,
     ) -> Result<Self> {
         let Some(predict) = plugin.model.predict else {
-            return Err(PluginError::unsupported("predictions"));
+            return Err(plugin.lacks("predictions"));
         };
         let error = Box::new(fb_error::new());
         let mut model = Self {
@@ -116,7 +116,7 @@ impl ImportedModel {
     fn read_levels(&self, table: fb_quantiles_vt) -> Result<Vec<f64>> {
         let slot = table
             .levels
-            .ok_or_else(|| PluginError::unsupported(QUANTILES_ID))?;
+            .ok_or_else(|| self.plugin.lacks(QUANTILES_ID))?;
         let (mut error, mut count) = (fb_error::new(), 0);
         let mut levels: Vec<f64> = Vec::new();
         let refuse = |what: String| Err(PluginError::data(what).at(self.plugin.id()));
@@ -211,7 +211,7 @@ impl Model for ImportedModel {
             .plugin
             .model
             .info
-            .ok_or_else(|| PluginError::unsupported("info"))?;
+            .ok_or_else(|| self.plugin.lacks("info"))?;
         serde_json::from_slice(&self.json_of(slot)?).map_err(|error| {
             PluginError::data(format!("its model describes itself wrongly: {error}"))
                 .at(self.plugin.id())
@@ -315,7 +315,7 @@ impl Explain for ImportedModel {
             .explain
             .as_ref()
             .and_then(|(table, _)| table.importance);
-        let slot = slot.ok_or_else(|| PluginError::unsupported("importances"))?;
+        let slot = slot.ok_or_else(|| self.plugin.lacks("importances"))?;
         let info = self.info()?;
         let features = info.columns.unwrap_or(info.features.len());
         if features > MAX_FEATURES {
@@ -345,7 +345,7 @@ impl Explain for ImportedModel {
             .explain
             .as_ref()
             .and_then(|(table, _)| table.contributions);
-        let slot = slot.ok_or_else(|| PluginError::unsupported("contributions"))?;
+        let slot = slot.ok_or_else(|| self.plugin.lacks("contributions"))?;
         let lent = frame_to_lend(frame);
         let mut error = fb_error::new();
         // SAFETY: [infer] slot; the type is not `Sync`, and the frame lives for the call.
@@ -357,7 +357,7 @@ impl Explain for ImportedModel {
 impl Incremental for ImportedModel {
     fn update(&mut self, rows: &Dataset, progress: &mut dyn Progress) -> Result<()> {
         let slot = self.incremental.and_then(|table| table.update);
-        let slot = slot.ok_or_else(|| PluginError::unsupported(INCREMENTAL_ID))?;
+        let slot = slot.ok_or_else(|| self.plugin.lacks(INCREMENTAL_ID))?;
         let mut rows = OutgoingStream::new(rows.clone());
         let mut listener = progress;
         let lent = lend_progress(&mut listener);
@@ -377,7 +377,7 @@ impl Quantiles for ImportedModel {
 impl OnnxExport for ImportedModel {
     fn to_onnx(&self, opset: u32) -> Result<Vec<u8>> {
         let slot = self.onnx_export.and_then(|table| table.write_onnx);
-        let slot = slot.ok_or_else(|| PluginError::unsupported(ONNX_EXPORT_ID))?;
+        let slot = slot.ok_or_else(|| self.plugin.lacks(ONNX_EXPORT_ID))?;
         self.plugin.collect(MAX_BINARY_BYTES, |sink, error| {
             // SAFETY: [control] slot; the instance is live, sink and buffer lent for the call.
             unsafe { slot(self.instance.as_ptr(), opset, sink, error) }
