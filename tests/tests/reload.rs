@@ -2,7 +2,6 @@
 //! packages are committed to watched directories, and the model goes on answering.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of tests fail the test that calls them"
 )]
 
