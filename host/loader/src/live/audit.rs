@@ -26,7 +26,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 const KEPT_FILES: u32 = 3;
 
 /// Events kept in memory.
-const RECENT: usize = 4_096;
+const RECENT: usize = 1_024;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Being told that packages were committed, instead of looking all the time.
 //!
 //! Only a commit marker, a signature, a new folder or something that went away is news; what
-//! writers leave around while they write is not. What a watcher misses, or where there is none, the slow
-//! look of the controller finds.
+//! writers leave around while they write is not. What a watcher misses, or where there is none, the
+//! slow look of the controller finds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
