@@ -12,6 +12,8 @@ PLUGINS := .fusebox/plugins
 KEYS := .fusebox/keys
 FUSEBOX := target/release/fusebox
 
+# Reloads of `make soak`.
+SOAK_RELOADS ?= 10000
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 300
 FUZZ_VERSION := 0.13.2
@@ -24,7 +26,7 @@ else
 DATA_FLAGS := --set data.source=simulated
 endif
 
-.PHONY: help demo test bench fuzz check setup build reference clean need-cargo need-python need-cc
+.PHONY: help demo test bench fuzz soak check setup build reference clean need-cargo need-python need-cc
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -50,6 +52,9 @@ fuzz: need-cargo need-cc ## Feed what comes from outside with noise; FUZZ_SECOND
 	        tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=4096; \
 	done
+
+soak: need-cargo need-cc ## Many reloads under load; SOAK_RELOADS of them (10000)
+	FUSEBOX_SOAK_RELOADS=$(SOAK_RELOADS) $(CARGO) test -p fusebox-tests --test reload_soak -- --nocapture
 
 check: ## Format, lints, licences (cargo-deny where it is installed)
 	$(CARGO) fmt --all --check

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError};
 use super::{Controller, version_of};
 use crate::clock::Clock;
 use crate::live::catalog::Catalog;
-use crate::live::choose::{Target, Wanted, choose};
-use crate::live::control::{KeptOut, LastGood};
+use crate::live::choose::{Live, Target, Wanted, choose};
+use crate::live::control::{KeptOut, LastGood, Memory};
 use crate::live::facts::{Generation, Instance};
 use crate::live::link::Link;
 use crate::live::owner::LiveModel;
@@ -16,6 +16,7 @@ use crate::live::policy::ModelSpec;
 use crate::live::reaper::label;
 use crate::live::reload::{Outcome, Progress, Reload};
 use crate::live::state::{Rejection, State};
+use crate::trust::{FileVersionStore, HighestVersions};
 
 use super::slot::Slot;
 
@@ -100,16 +101,29 @@ pub(crate) fn start_model(
             rejection,
         }),
         None => Err(StartError::Nothing {
-            hint: hint(&lock().kept_out(&name)),
+            hint: hint(lock().memories.get(&name)),
             name,
         }),
     }
 }
 
 /// What to do where nothing is left to try.
-fn hint(kept_out: &[KeptOut]) -> String {
+fn hint(memory: Option<&Memory>) -> String {
+    let kept_out = memory.map_or(&[][..], |memory| &memory.kept_out);
+    let before = memory.and_then(|memory| memory.last_good.as_ref());
     if kept_out.is_empty() {
-        return "install a package of it in one of the plugin directories".to_owned();
+        let mut hint = "install a package of it in one of the plugin directories".to_owned();
+        if let Some(before) = before {
+            let version = before
+                .model_version
+                .as_ref()
+                .unwrap_or(&before.plugin_version);
+            hint.push_str(&format!(
+                "; {version} was live before, and a lower version goes live only where it is \
+                 pinned (`fusebox plugin pin`)"
+            ));
+        }
+        return hint;
     }
     let refused: Vec<String> = kept_out
         .iter()
@@ -152,7 +166,15 @@ impl Controller {
                 catalog.keep_only(&good.fingerprint);
                 self.choose_in(&catalog, spec, &memory.kept_out)
             })
-            .or_else(|| self.choose_for(spec, &memory.kept_out, None))?;
+            .or_else(|| {
+                // What was live before a restart is what versions must not fall below.
+                let floor = memory.last_good.as_ref().map(|good| Live {
+                    plugin: &good.plugin_version,
+                    model: good.model_version.as_deref(),
+                    fingerprint: "",
+                });
+                self.choose_for(spec, &memory.kept_out, floor)
+            })?;
         let (plan, start) = self.plan(spec, &target, None, None);
         let reload = Reload::new(Arc::clone(&self.env), plan, start, None);
         Some((reload, version_of(&target)))
@@ -175,14 +197,6 @@ impl Controller {
             live: None,
         };
         choose(catalog, &wanted)
-    }
-
-    /// What is kept out of a model.
-    fn kept_out(&self, name: &str) -> Vec<KeptOut> {
-        let memory = self.memories.get(name);
-        memory
-            .map(|memory| memory.kept_out.clone())
-            .unwrap_or_default()
     }
 
     fn remember_refusal(&mut self, name: &str, refused: KeptOut) {
@@ -232,5 +246,18 @@ impl Controller {
             memory.kept_out.clone_from(&slot.kept_out);
         }
         self.is_memory_new = true;
+        self.remember_version(generation);
+    }
+
+    /// Tells those who install packages which version was good last.
+    fn remember_version(&self, generation: &Generation) {
+        let Some(dir) = &self.state_dir else {
+            return;
+        };
+        let versions = HighestVersions::new(FileVersionStore::new(&dir.path));
+        let (plugin, version) = (generation.plugin(), generation.version());
+        if let Err(error) = versions.force(plugin, version) {
+            tracing::warn!(plugin, version, "the version cannot be recorded: {error}");
+        }
     }
 }
