@@ -84,7 +84,9 @@ fn main() {
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
-    worker::worker(&mut criterion);
+    if wants("worker") {
+        worker::worker(&mut criterion);
+    }
     let walk = wants("walk_forward")
         .then(walk_forward::walk_forward)
         .flatten();
