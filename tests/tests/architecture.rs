@@ -76,6 +76,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "host/loader/src/check/raw.rs",
         "calls a plugin through its bare tables, in odd ways on purpose",
     ),
+    (
+        "host/loader/src/check/trap.rs",
+        "sets breakpoints in the C library and handles their signals",
+    ),
     ("plugin-api/src/abi.rs", "the C shapes"),
     ("plugin-api/src/arrow/export.rs", "Arrow C data, outgoing"),
     ("plugin-api/src/arrow/import.rs", "Arrow C data, incoming"),
