@@ -65,10 +65,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "what the kit lends to a plugin, with pieces missing on purpose",
     ),
     (
-        "host/loader/src/check/trap.rs",
-        "counts a plugin's allocations and traps its system calls",
-    ),
-    (
         "host/loader/src/check/memory.rs",
         "maps pages that nobody may touch around what a plugin is lent",
     ),

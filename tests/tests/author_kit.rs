@@ -322,7 +322,11 @@ fn every_broken_promise_is_named_by_the_right_case() {
     let dir = tempfile::tempdir().unwrap();
     for (fault, name, words) in FAULTS {
         let library = broken(dir.path(), fault, &[]);
-        let timeout_s = if fault == "HANGS_IN_QUIESCE" { "3" } else { "100" };
+        let timeout_s = if fault == "HANGS_IN_QUIESCE" {
+            "3"
+        } else {
+            "100"
+        };
         let ran = check(&library, &["--case", name, "--timeout-s", timeout_s]);
         let report = ran.json();
         let found = case(&report, name)["found"].as_str().unwrap_or_default();

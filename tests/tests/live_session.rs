@@ -151,6 +151,48 @@ impl SignalSource for Scripted<'_> {
     }
 }
 
+/// What a journal tells.
+struct Told {
+    added: Vec<ModelInfo>,
+    predicted: usize,
+    failed: usize,
+    orders: Vec<(OrderReason, Option<String>)>,
+}
+
+/// Reads a journal; only the third version may fail.
+fn tell(entries: &[JournalEntry]) -> Told {
+    let mut added: Vec<ModelInfo> = Vec::new();
+    let (mut predicted, mut failed) = (0, 0);
+    let mut orders = Vec::new();
+    for entry in entries {
+        match &entry.event {
+            Event::SessionStarted { models, .. } => added.extend(models.clone()),
+            Event::ModelAdded { model, info } => {
+                assert_eq!(model.index(), added.len());
+                added.push(info.clone());
+            }
+            Event::Predicted { .. } => predicted += 1,
+            Event::PredictionFailed { model, .. } => {
+                failed += 1;
+                assert_eq!(added[model.index()].version, "1.2.0");
+            }
+            Event::OrderApproved(order) => {
+                let version = order
+                    .model
+                    .map(|model| added[model.index()].version.clone());
+                orders.push((order.reason, version));
+            }
+            _ => {}
+        }
+    }
+    Told {
+        added,
+        predicted,
+        failed,
+        orders,
+    }
+}
+
 #[test]
 fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
     let machine = Machine::new();
@@ -188,30 +230,12 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
         .collect::<Result<_, _>>()
         .unwrap();
 
-    let mut added = Vec::new();
-    let (mut predicted, mut failed) = (0, 0);
-    let mut orders = Vec::new();
-    for entry in &entries {
-        match &entry.event {
-            Event::SessionStarted { models, .. } => added.extend(models.clone()),
-            Event::ModelAdded { model, info } => {
-                assert_eq!(model.index(), added.len());
-                added.push(info.clone());
-            }
-            Event::Predicted { .. } => predicted += 1,
-            Event::PredictionFailed { model, .. } => {
-                failed += 1;
-                assert_eq!(added[model.index()].version, "1.2.0");
-            }
-            Event::OrderApproved(order) => {
-                let version = order
-                    .model
-                    .map(|model| added[model.index()].version.clone());
-                orders.push((order.reason, version));
-            }
-            _ => {}
-        }
-    }
+    let Told {
+        added,
+        predicted,
+        failed,
+        orders,
+    } = tell(&entries);
     assert_eq!(
         (predicted, failed),
         (STEPS - FAILS.len(), FAILS.len()),

@@ -63,7 +63,7 @@ impl Pace {
     /// A sentence where the rate is none.
     pub(crate) fn new(bars_per_second: f64, steps: Option<u64>) -> Result<Self, String> {
         let step = match bars_per_second {
-            rate if rate == 0.0 => Duration::ZERO,
+            0.0 => Duration::ZERO,
             rate if (1e-4..=1e6).contains(&rate) => Duration::from_secs_f64(1.0 / rate),
             rate => {
                 return Err(format!(
