@@ -27,7 +27,7 @@ use crate::config::{ConfigError, Loaded, Problem};
 use crate::failure::Failure;
 
 pub(crate) use libraries::libraries;
-pub(crate) use plugins::{PluginState, State, plugins};
+pub(crate) use plugins::{PluginState, State, load_options, plugins};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
 /// What a run needs to know of the machine.

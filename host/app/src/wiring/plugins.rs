@@ -144,7 +144,7 @@ pub(super) fn load_chosen(
 }
 
 /// How plugins are loaded on this machine.
-pub(super) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Failure> {
+pub(crate) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Failure> {
     let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);
     options.worker = settings.worker.clone();
     // A worker may read the libraries that a plugin asks for, and little else.

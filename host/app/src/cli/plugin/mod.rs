@@ -3,10 +3,12 @@
 mod audit;
 mod check;
 mod control;
+mod golden;
 mod install;
 mod keygen;
 mod keys;
 mod list;
+mod model;
 mod new;
 mod pack;
 mod remove;
@@ -33,6 +35,8 @@ pub(super) enum PluginCommand {
     Keygen(keygen::KeygenArgs),
     Pack(pack::PackArgs),
     Sign(sign::SignArgs),
+    Golden(golden::GoldenArgs),
+    Model(model::ModelArgs),
     Verify(verify::VerifyArgs),
     Install(install::InstallArgs),
     Remove(remove::RemoveArgs),
@@ -54,6 +58,8 @@ pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failu
         PluginCommand::Keygen(args) => keygen::run(&args, context),
         PluginCommand::Pack(args) => pack::run(&args, context),
         PluginCommand::Sign(args) => sign::run(&args, context),
+        PluginCommand::Golden(args) => golden::run(&args, context),
+        PluginCommand::Model(args) => model::run(&args, context),
         PluginCommand::Verify(args) => verify::run(&args, context),
         PluginCommand::Install(args) => install::run(&args, context),
         PluginCommand::Remove(args) => remove::run(&args, context),

@@ -22,7 +22,7 @@ nothing.
 
 Examples:
   fusebox plugin pack target/release/libema.so
-  fusebox plugin pack libema.so --out dist --golden golden.arrow --key acme.key
+  fusebox plugin pack libema.so --out dist --golden golden.json --key acme.key
   fusebox plugin pack libema.so --kind fb.model/1 --kind fb.learner/1 --replace \\
       --file weights.bin=models/weights.bin --isolation worker --budget-p99-us 20")]
 pub(crate) struct PackArgs {
