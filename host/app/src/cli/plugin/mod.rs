@@ -25,8 +25,7 @@ use super::Context;
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
 
-/// Plugins: new, check, list, pack, sign, verify, install, remove, trust, serve, reload, pin,
-/// rollback, audit
+/// Plugins: make, check, sign, install, keep live
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     New(new::NewArgs),
