@@ -7,18 +7,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_loader::live::control::{self, Command, RequestOutcome};
 use fusebox_loader::live::golden::{self, GoldenInput};
 use fusebox_loader::live::{
     AuditEvent, LiveModel, ModelSource, ModelSpec, Occasion, Reason, State, VersionPolicy,
+    WorkerProber,
 };
 use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
 use fusebox_tests::live::{
     EMA, Machine, Reference, alpha, answer, commit, ema, inputs, known, spec, value, version,
     weights,
 };
+use fusebox_tests::workers::worker_options;
 
 #[test]
 fn a_package_that_is_dropped_in_goes_live_and_keeps_the_state_bit_by_bit() {
@@ -458,7 +461,13 @@ fn a_standby_takes_over_without_being_loaded() {
 
 #[test]
 fn weights_are_replaced_without_touching_the_library() {
-    let machine = Machine::new();
+    // Tried in a child first, which must get the configuration of the model package.
+    let machine = Machine::with(|options| {
+        let options_of_workers = worker_options();
+        options.prober = Some(Arc::new(WorkerProber {
+            options: options_of_workers,
+        }));
+    });
     commit(&machine.plugins(), &[]);
     weights(&machine, "1.0.0", 0.5, false);
     let mut spec = ModelSpec::of_packages("ema");

@@ -242,6 +242,9 @@ impl Origin for FileOrigin {
             }
             golden.extend(read.golden);
             (found.config, found.artifact) = (read.params, read.artifact.into());
+            // The trial in a child makes the instance that is going to be made here.
+            self.config.clone_from(&found.config);
+            self.artifact = Arc::clone(&found.artifact);
             found.weights = Some(WeightsFacts {
                 version: read.manifest.version,
                 sha256: read.sha256,
