@@ -58,6 +58,8 @@ pub struct Leaks {
     retired: Mutex<BTreeSet<PathBuf>>,
     leaked_kib: AtomicU64,
     refreshed_ns: AtomicU64,
+    /// Whether code was retired or taken up again since the last reading.
+    is_reading_due: AtomicBool,
     is_warned: AtomicBool,
 }
 
@@ -84,11 +86,13 @@ impl Leaks {
     /// Counts the private copy of a library that no instance uses any more.
     pub(crate) fn count_retired(&self, copy: &Path) {
         lock(&self.retired).insert(copy.to_owned());
+        self.is_reading_due.store(true, Ordering::Release);
     }
 
     /// A library that was retired is in use again.
     pub(crate) fn count_revived(&self, copy: &Path) {
         lock(&self.retired).remove(copy);
+        self.is_reading_due.store(true, Ordering::Release);
     }
 
     /// Whether no more code may be loaded into this process.
@@ -97,8 +101,12 @@ impl Leaks {
         self.leaked_kib.load(Ordering::Relaxed) > self.limits.hard_kib
     }
 
-    /// Reads the kernel's account where the last reading is old, and gives a warning once.
+    /// Reads the kernel's account where something changed and the last reading is old, and gives a
+    /// warning once. To be called again and again: a change soon after a reading is read later.
     pub(crate) fn refresh(&self, clock: &dyn Clock) -> Option<String> {
+        if !self.is_reading_due.load(Ordering::Acquire) {
+            return None;
+        }
         let (now_ns, last_ns) = (clock.now_ns(), self.refreshed_ns.load(Ordering::Relaxed));
         if last_ns != 0 && now_ns.saturating_sub(last_ns) < REFRESH_NS {
             return None;
@@ -120,6 +128,7 @@ impl Leaks {
 
     /// Reads the kernel's account.
     pub fn read_now(&self) {
+        self.is_reading_due.store(false, Ordering::Release);
         let retired = lock(&self.retired).clone();
         if retired.is_empty() {
             self.leaked_kib.store(0, Ordering::Relaxed);
@@ -183,27 +192,51 @@ VmFlags: rd mr mw
         assert_eq!(dirty_kib(SMAPS, &files), 12);
     }
 
-    #[test]
-    fn a_warning_is_given_once_and_readings_are_rare() {
-        let leaks = Leaks::new(LeakLimits {
-            soft_kib: 0,
-            hard_kib: 0,
-            overflow_to_worker: false,
-        });
-        // Any file that is mapped and written to by this process stands in for a library.
+    /// Any file that is mapped and written to by this process stands in for a library.
+    fn stand_ins() -> Vec<PathBuf> {
         let own = fs::read_to_string("/proc/self/maps").unwrap();
         let paths = own
             .lines()
-            .filter_map(|line| line.find('/').map(|at| &line[at..]));
-        for path in paths {
-            leaks.count_retired(Path::new(path));
+            .filter_map(|line| Some(&line[line.find('/')?..]));
+        paths.map(PathBuf::from).collect()
+    }
+
+    fn limitless() -> Leaks {
+        Leaks::new(LeakLimits {
+            soft_kib: 0,
+            hard_kib: 0,
+            overflow_to_worker: false,
+        })
+    }
+
+    #[test]
+    fn a_warning_is_given_once_and_readings_are_rare() {
+        let (leaks, clock) = (limitless(), ManualClock::default());
+        for path in stand_ins() {
+            leaks.count_retired(&path);
         }
-        let clock = ManualClock::default();
         clock.advance_ns(1);
         assert!(leaks.refresh(&clock).is_some());
         assert!(leaks.is_over());
         assert_eq!(leaks.refresh(&clock), None);
         clock.advance_ns(REFRESH_NS);
+        leaks.count_retired(Path::new("/cache/c-2.so"));
         assert_eq!(leaks.refresh(&clock), None, "it was said already");
+    }
+
+    #[test]
+    fn what_retires_soon_after_a_reading_is_read_later_though_nothing_retires_then() {
+        let (leaks, clock) = (limitless(), ManualClock::default());
+        clock.advance_ns(1);
+        leaks.count_retired(Path::new("/cache/c-2.so"));
+        assert_eq!(leaks.refresh(&clock), None);
+        for path in stand_ins() {
+            leaks.count_retired(&path);
+        }
+        assert_eq!(leaks.refresh(&clock), None, "too soon");
+        assert!(!leaks.is_over());
+        clock.advance_ns(REFRESH_NS);
+        assert!(leaks.refresh(&clock).is_some());
+        assert!(leaks.is_over());
     }
 }

@@ -5,6 +5,7 @@
 //! between them are the real ones, driven step by step in an order that proptest chooses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fusebox_plugin_api::config::Config;
@@ -19,23 +20,23 @@ use super::catalog::{Catalog, Found, FoundModel};
 use super::choose::Target;
 use super::control::Command;
 use super::controller::{Controller, Drive, Parts, start_model};
-use super::facts::WeightsFacts;
+use super::facts::{Generation, Instance, Made, WeightsFacts};
 use super::files::Stamp;
 use super::golden::{Golden, GoldenInput, GoldenSet, record};
 use super::leaks::Leaks;
-use super::link::lock;
+use super::link::{Link, Signal, lock};
 use super::model_package::ModelManifest;
 use super::origin::{Origin, Step, Verification};
 use super::owner::LiveModel;
-use super::policy::ModelSpec;
-use super::reload::{ReloadEnv, SettlePolicy};
+use super::policy::{ModelSpec, SwapPolicy};
+use super::reload::{Outcome, Plan, Progress, Reload, ReloadEnv, SettlePolicy, Start};
 use super::state::{Reason, Rejection, State};
 use super::store::{Order, Store};
 use crate::backend::{Backend, OpenPlugin};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::error::LoadError;
 use crate::generation::next_generation;
-use crate::guard::FailureKind;
+use crate::guard::{FailureKind, GuardPolicy};
 use crate::load::{LoadOptions, LoadedPlugin, open_with};
 use crate::manifest::{Isolation, version_numbers};
 
@@ -93,6 +94,8 @@ struct World {
     weights: BTreeMap<[u64; 3], (u64, Flaw)>,
     /// The process of the next frame dies.
     crashes: bool,
+    /// The next frame takes so long that this is raised meanwhile.
+    given_up: Option<Arc<AtomicBool>>,
 }
 
 fn text([a, b, c]: [u64; 3]) -> String {
@@ -144,6 +147,9 @@ impl Model for FakeModel {
         // A golden check is a frame without a time.
         if frame.is_replay() || frame.event_ns().is_none() {
             return Ok(());
+        }
+        if let Some(flag) = lock(&self.world).given_up.take() {
+            flag.store(true, Ordering::Relaxed);
         }
         if std::mem::take(&mut lock(&self.world).crashes) {
             return Err(PluginError::new(Status::Crashed, "the process died"));
@@ -675,6 +681,71 @@ fn a_process_that_dies_in_probation_sends_its_generation_back() {
     bench.settle();
     assert_eq!(bench.outcome(request), Some(None));
     assert_eq!(bench.live().0, "1.0.2", "an operator may try it again");
+}
+
+/// An instance of a sound generation, outside of any controller.
+fn instance(world: &Arc<Mutex<World>>, version: &str, clock: &Arc<dyn Clock>) -> Instance {
+    let generation = Arc::new(Generation::new(Made {
+        number: next_generation(),
+        loaded: opened(world, version, Flaw::None),
+        config: Config::new(),
+        artifact: Arc::from(*b"1.0.0"),
+        weights: None,
+        fingerprint: version.to_owned(),
+        guard: GuardPolicy::default(),
+    }));
+    generation.instance(clock).unwrap()
+}
+
+#[test]
+fn a_reload_that_was_given_up_in_its_last_step_of_shadow_never_takes_over() {
+    let world = Arc::new(Mutex::new(World::default()));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let env = Arc::new(ReloadEnv {
+        clock: Arc::clone(&clock),
+        audit: Arc::new(AuditLog::in_memory(Arc::clone(&clock))),
+        leaks: Arc::default(),
+        settle: SettlePolicy::default(),
+    });
+    let swap = SwapPolicy {
+        shadow_rows: 1,
+        ..SwapPolicy::default()
+    };
+    let first = instance(&world, "1.0.0", &clock);
+    let link = Link::new(&first, &Arc::new(Signal::default()));
+    let mut live = LiveModel::new(first, swap, Arc::clone(&clock), Arc::clone(&link));
+    let predict = |live: &mut LiveModel| {
+        let (input, mut output) = ([1.0], [0.0]);
+        let frame = Frame::new(&input, &mut output, FrameShape::dense(1, 1, 1)).unwrap();
+        live.predict(&mut frame.with_event_ns(1)).unwrap();
+    };
+    predict(&mut live);
+    let plan = Plan {
+        model: MODEL.to_owned(),
+        fingerprint: "1.0.1".to_owned(),
+        plugin: PLUGIN.to_owned(),
+        version: "1.0.1".to_owned(),
+        swap,
+        guard: GuardPolicy::default(),
+        request: None,
+    };
+    let start = Start::Standby(Box::new(instance(&world, "1.0.1", &clock)));
+    let mut reload = Reload::new(env, plan, start, Some(link));
+    // Until it waits for a row in shadow: then there is one, and it takes too long over it.
+    for _ in 0..20 {
+        reload.advance();
+        live.poll();
+    }
+    predict(&mut live);
+    lock(&world).given_up = Some(reload.cancel_flag());
+    assert_eq!(reload.advance(), Progress::Done);
+    assert!(lock(&world).given_up.is_none(), "it was shown the row");
+    live.poll();
+    assert_eq!(live.generation().version(), "1.0.0");
+    let Some(Outcome::Rejected(rejection)) = reload.finish() else {
+        panic!("it ended without a refusal");
+    };
+    assert_eq!(rejection.reason, Reason::Superseded);
 }
 
 #[test]

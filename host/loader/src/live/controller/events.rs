@@ -24,11 +24,11 @@ impl Controller {
                 // The plugin does not come back. Its thread is left to it; should it come back
                 // after all, it finds that it was called off.
                 running.cancel();
-                self.abandoned += 1;
+                let abandoned = self.abandoned.len() + 1;
                 let message = format!(
-                    "a step took longer than {} ms and was abandoned; {} of at most \
+                    "a step took longer than {} ms and was abandoned; {abandoned} of at most \
                      {MAX_ABANDONED} such reloads",
-                    self.step_timeout_ms, self.abandoned
+                    self.step_timeout_ms
                 );
                 let rejection = Rejection::new(Reason::Timeout, message);
                 let event = AuditEvent {
@@ -39,6 +39,7 @@ impl Controller {
                 };
                 let words = rejection.message.clone();
                 self.env.audit.write(event.because(rejection.reason, words));
+                self.abandoned.push(running.left_alone());
                 outcomes.push((name.clone(), Some(Outcome::Rejected(rejection))));
                 continue;
             }
@@ -47,6 +48,7 @@ impl Controller {
                 (outcome, _) => outcomes.push((name.clone(), outcome)),
             }
         }
+        self.abandoned.retain(|one| !one.has_ended());
         outcomes
     }
 
@@ -271,11 +273,7 @@ impl Controller {
 
     /// Counts code that no instance uses any more.
     pub(super) fn account_for_ended(&mut self) {
-        let ended = self.reaper.ended();
-        if ended.is_empty() {
-            return;
-        }
-        for generation in ended {
+        for generation in self.reaper.ended() {
             let Some(copy) = generation.loaded.private_copy() else {
                 continue;
             };

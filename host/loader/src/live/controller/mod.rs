@@ -31,13 +31,13 @@ use super::state::{Reason, Rejection};
 use super::status::{ModelStatus, SystemStatus};
 use super::store::{Order, Store};
 use crate::manifest::Isolation;
-use running::{About, Running};
+use running::{Abandoned, About, Running};
 use slot::Slot;
 
 /// Reloads that may run at once.
 const MAX_RUNNING: usize = 4;
 
-/// Reloads whose plugin never came back, beyond which no new one is started.
+/// Reloads whose plugin has not come back, beyond which no new one is started.
 const MAX_ABANDONED: usize = 8;
 
 /// What a controller is made of.
@@ -74,7 +74,7 @@ pub(crate) struct Controller {
     open_requests: BTreeMap<u64, usize>,
     memories: Memories,
     is_memory_new: bool,
-    abandoned: usize,
+    abandoned: Vec<Abandoned>,
 }
 
 impl Controller {
@@ -111,7 +111,7 @@ impl Controller {
             open_requests: BTreeMap::new(),
             memories,
             is_memory_new: false,
-            abandoned: 0,
+            abandoned: Vec::new(),
         })
     }
 
@@ -345,8 +345,8 @@ impl Controller {
             let message = format!("{running} reloads run already; ask again when one has ended");
             return Err(Rejection::new(Reason::Timeout, message));
         }
-        if self.abandoned >= MAX_ABANDONED {
-            let message = "too many reloads never came back; restart the program";
+        if self.abandoned.len() >= MAX_ABANDONED {
+            let message = "too many reloads have not come back; restart the program";
             return Err(Rejection::new(Reason::Timeout, message));
         }
         let Some(slot) = self.slots.get_mut(name) else {
@@ -381,7 +381,7 @@ impl Controller {
         SystemStatus {
             models: self.slots.values().map(model_status).collect(),
             leaks: self.env.leaks.figures(),
-            abandoned_reloads: self.abandoned,
+            abandoned_reloads: self.abandoned.len(),
         }
     }
 }

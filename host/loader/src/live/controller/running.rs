@@ -47,6 +47,18 @@ enum Driver {
     Thread(Arc<Shared>),
 }
 
+/// A reload that nobody waits for any more, because its plugin does not come back.
+#[derive(Debug)]
+pub(super) struct Abandoned(Option<Arc<Shared>>);
+
+impl Abandoned {
+    /// Whether the plugin did come back, and its thread is free again.
+    pub(super) fn has_ended(&self) -> bool {
+        let shared = self.0.as_ref();
+        shared.is_none_or(|shared| lock(&shared.outcome).is_some())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     outcome: Mutex<Option<Outcome>>,
@@ -99,6 +111,14 @@ impl Running {
 
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// What is left of it for one who does not wait for its end.
+    pub(super) fn left_alone(&self) -> Abandoned {
+        match &self.driver {
+            Driver::Inline(_) => Abandoned(None),
+            Driver::Thread(shared) => Abandoned(Some(Arc::clone(shared))),
+        }
     }
 
     /// Takes a step where it is driven here. Gives the outcome once it has ended, and whether

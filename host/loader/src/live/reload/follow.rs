@@ -248,6 +248,10 @@ impl Reload {
         let Some(link) = &self.link else {
             return Err(Rejection::new(Reason::CatchUp, "there is no live model"));
         };
+        // The plugin may have held up the very step that ends here, and have been given up.
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Rejection::new(Reason::Superseded, "it was called off"));
+        }
         let port = Port::new(&self.signal);
         let generation = Arc::clone(&candidate.instance.generation);
         link.send(Command::Promote(Box::new(Handover {
