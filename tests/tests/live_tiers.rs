@@ -2,6 +2,7 @@
 //! written by a process that is killed while it writes.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "tests that measure how long an answer took, and fail by panicking"
 )]
