@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use fusebox_loader::backend::{Backend, Prepared, WorkerBackend};
 use fusebox_loader::generation::{next_generation, private_copy, sha256_hex};
 use fusebox_loader::live::golden::{Golden, GoldenInput, record};
@@ -19,8 +20,8 @@ use crate::wiring::load_options;
 /// Write down what a library answers, as the known answers of its package
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The library runs in a worker process. The inputs are drawn from the seed; the answers are kept bit by
-bit, and every machine checks them before the plugin goes live there.
+The library runs in a worker process. The inputs are drawn from the seed; the answers are kept bit
+by bit, and every machine checks them before the plugin goes live there.
 
 Examples:
   fusebox plugin golden libema.so --config '{\"alpha\": 0.1}' --out golden.json
@@ -32,10 +33,10 @@ pub(crate) struct GoldenArgs {
     #[arg(long, value_name = "JSON", default_value = "{}")]
     config: String,
     /// Rows to ask for, in frames of one row
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = count())]
     rows: u16,
     /// Columns where the model takes any number
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = count())]
     columns: u16,
     /// Seed of the inputs
     #[arg(long, default_value_t = 42)]
@@ -45,6 +46,10 @@ pub(crate) struct GoldenArgs {
     out: PathBuf,
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+fn count() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=4096)
 }
 
 pub(crate) fn run(args: &GoldenArgs, context: &Context) -> Result<(), Failure> {
