@@ -17,6 +17,7 @@ use fusebox_loader::live::{
     WorkerProber,
 };
 use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
+use fusebox_plugin_api::config::Config;
 use fusebox_tests::live::{
     EMA, Machine, Reference, alpha, answer, commit, ema, inputs, known, spec, value, version,
     weights,
@@ -457,6 +458,30 @@ fn a_standby_takes_over_without_being_loaded() {
     assert_eq!(model.generation().version(), "1.0.0");
     run(&mut model);
     assert_eq!(machine.supervisor.status().leaks.generations_mapped, mapped);
+}
+
+#[test]
+fn a_first_start_that_is_refused_is_not_held_against_the_next_one() {
+    let machine = Machine::new();
+    commit(&machine.plugins(), &[]);
+    let mut wrong = spec();
+    wrong.source = ModelSource::Plugin {
+        id: EMA.to_owned(),
+        versions: VersionPolicy::Latest,
+        config: Config::new(),
+        artifact: Vec::new(),
+    };
+    let error = machine.supervisor.add(wrong).unwrap_err().to_string();
+    assert!(error.contains("key `alpha` is missing"), "{error}");
+    let mut model = machine.add(spec());
+    assert_eq!(value(&mut model, 1.0).to_bits(), 0.5_f32.to_bits());
+    let mut unknown = ModelSpec::of_plugin("other", "com.example.ema-d", alpha());
+    unknown.swap.probation.rows = 4;
+    let error = machine.supervisor.add(unknown).unwrap_err().to_string();
+    assert!(
+        error.contains("did you mean `com.example.ema-c`?"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -221,9 +221,13 @@ fn versions(text: &str) -> Result<VersionPolicy, String> {
 }
 
 fn params(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<Config> {
+    let own = &loaded.raw.model;
+    // The pipeline's parameters are those of the pipeline's plugin.
+    let is_own = plan.plugin.is_none() || plan.plugin == own.plugin;
     let text = match &plan.params {
         Some(text) => text.clone(),
-        None => serde_json::to_string(&loaded.raw.model.params).unwrap_or_default(),
+        None if is_own => serde_json::to_string(&own.params).unwrap_or_default(),
+        None => "{}".to_owned(),
     };
     match Config::from_json(text.as_bytes()) {
         Ok(config) => Some(config),

@@ -153,6 +153,25 @@ impl Reason {
         self >= Self::SkippedMapped
     }
 
+    /// Whether it tells of how a generation behaved, or of an operator's will. Other refusals may
+    /// be due to the configuration, the keyring or the machine of that moment.
+    #[must_use]
+    pub fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Self::ErrorRate
+                | Self::NanRate
+                | Self::DeadlineRate
+                | Self::Panic
+                | Self::OutOfBounds
+                | Self::Crash
+                | Self::Breaker
+                | Self::Shadow
+                | Self::Golden
+                | Self::Operator
+        )
+    }
+
     /// The name in audit events, such as `nan-rate`.
     #[must_use]
     pub fn name(self) -> String {

@@ -87,17 +87,22 @@ fn cells(event: &AuditEvent) -> [String; 8] {
             event.model.clone()
         },
         event_name(event),
-        if event.version.is_empty() {
-            dash()
-        } else {
-            event.version.clone()
-        },
+        version(event),
         event
             .generation
             .map_or_else(dash, |number| number.to_string()),
         format!("{:.1}", event.duration_us as f64 / 1e3),
         reason,
     ]
+}
+
+/// The version of the weights with that of the code, or of the code alone.
+fn version(event: &AuditEvent) -> String {
+    match &event.weights {
+        Some(weights) => format!("{weights} (code {})", event.version),
+        None if event.version.is_empty() => "-".to_owned(),
+        None => event.version.clone(),
+    }
 }
 
 /// A sentence as far as a table has room for it; `--json` has all of it.

@@ -19,7 +19,9 @@ use crate::wiring::live::{self, Pace, ServePlan};
 Bars close one after the other, from the pipeline's data or from the simulated market, and the model
 answers each. A newer version that is installed meanwhile goes live by itself; `fusebox plugin
 reload|pin|unpin|rollback` steer it from another terminal, `fusebox plugin audit` tells what
-happened. It ends with the bars, or at an interrupt.
+happened. It ends with the bars, or at an interrupt. Features need some bars before the first
+answer. With --json there is one document per line: answers, failures, events, and a summary at the
+end.
 
 Examples:
   fusebox plugin serve --plugin com.example.ema --params '{\"alpha\": 0.1}'

@@ -52,12 +52,18 @@ impl Show {
                 .map_or("?", String::as_str);
             let values = served.answers(position);
             let (generation, version) = (served.generation.number, served.generation.version());
+            let weights = served
+                .generation
+                .weights
+                .as_ref()
+                .map(|one| one.version.as_str());
             let mut document = json!({
                 "type": "answer",
                 "closed_at": served.closed_at.to_string(),
                 "symbol": symbol,
                 "generation": generation,
                 "version": version,
+                "weights": weights,
                 "latency_us": served.latency_ns as f64 / 1e3,
             });
             match &served.result {
@@ -79,6 +85,7 @@ impl Show {
                         format!("FAILED {}: {}", error.kind.name(), error.source.message())
                     }
                 };
+                let version = named(version, weights);
                 format!(
                     "{}  {symbol:<10} {said}  [{version}, generation {generation}, {:.1} us]",
                     served.closed_at,
@@ -99,12 +106,11 @@ impl Show {
 
     /// What the audit log has got since the last call.
     pub(super) fn events(&mut self, audit: &AuditLog) -> Result<(), Failure> {
-        let next = audit.next_seq();
-        let from = self.next_event.replace(next);
-        if from == Some(next) {
+        if self.next_event == Some(audit.next_seq()) {
             return Ok(());
         }
-        for event in audit.since(from.unwrap_or(0)) {
+        for event in audit.since(self.next_event.unwrap_or(0)) {
+            self.next_event = Some(event.seq + 1);
             let mut document = json!(event);
             document["type"] = json!("event");
             if self.output.is_json() || is_notable(&event) {
@@ -130,10 +136,19 @@ fn is_notable(event: &AuditEvent) -> bool {
     }
 }
 
+/// A version of the weights with that of the code, or of the code alone.
+fn named(version: &str, weights: Option<&str>) -> String {
+    match weights {
+        Some(weights) => format!("{weights} (code {version})"),
+        None => version.to_owned(),
+    }
+}
+
 fn event_text(event: &AuditEvent) -> String {
     let word = serde_json::to_string(&event.event).unwrap_or_default();
     let mut text = format!("-- {}", word.trim_matches('"'));
-    for part in [&event.model, &event.version] {
+    let version = named(&event.version, event.weights.as_deref());
+    for part in [&event.model, &version] {
         if !part.is_empty() {
             text.push(' ');
             text.push_str(part);
@@ -197,7 +212,7 @@ fn cells(name: &str, one: &GenerationStatus, role: &str) -> [String; 9] {
     [
         name.to_owned(),
         one.generation.to_string(),
-        one.version.clone(),
+        named(&one.version, one.weights.as_deref()),
         one.tier.to_string(),
         role.to_owned(),
         metrics.calls_total.to_string(),

@@ -247,6 +247,7 @@ impl Controller {
         if let Some(copy) = rolled_back.to.loaded.private_copy() {
             self.env.leaks.count_revived(copy);
         }
+        self.is_good(name, &rolled_back.to);
         self.retire(name, rolled_back.bad);
         if let Some(request) = request {
             self.answer(request, name, None);

@@ -4,15 +4,17 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use fusebox_plugin_api::config::nearest;
+
 use super::{Controller, version_of};
 use crate::clock::Clock;
 use crate::live::catalog::Catalog;
 use crate::live::choose::{Live, Target, Wanted, choose};
-use crate::live::control::{KeptOut, LastGood, Memory};
+use crate::live::control::{KeptOut, LastGood};
 use crate::live::facts::{Generation, Instance};
 use crate::live::link::Link;
 use crate::live::owner::LiveModel;
-use crate::live::policy::ModelSpec;
+use crate::live::policy::{ModelSource, ModelSpec};
 use crate::live::reaper::label;
 use crate::live::reload::{Outcome, Progress, Reload};
 use crate::live::state::{Rejection, State};
@@ -72,22 +74,24 @@ pub(crate) fn start_model(
     if lock().slots.contains_key(&spec.name) {
         return Err(StartError::Taken(spec.name));
     }
-    let mut first_refusal = None;
-    for attempt in 0..MAX_FIRST_TRIES {
-        let Some((mut reload, version)) = lock().first_reload(&spec, attempt) else {
+    lock().forget_circumstances(&spec.name);
+    let (mut first_refusal, mut refused_now) = (None, Vec::new());
+    for _ in 0..MAX_FIRST_TRIES {
+        let Some((mut reload, version)) = lock().first_reload(&spec, &refused_now) else {
             break;
         };
         let outcome = drive_first(&mut reload, &*lock().env.clock.clone());
         match outcome {
-            Outcome::Ready(instance) => return Ok(lock().adopt_first(spec, *instance)),
+            Outcome::Ready(instance) => {
+                return Ok(lock().adopt_first(spec, *instance, refused_now));
+            }
             Outcome::Rejected(rejection) => {
-                let refused = KeptOut {
+                refused_now.push(KeptOut {
                     fingerprint: reload.fingerprint().to_owned(),
                     version: version.clone(),
                     reason: rejection.reason,
                     message: rejection.message.clone(),
-                };
-                lock().remember_refusal(&spec.name, refused);
+                });
                 first_refusal.get_or_insert((version, rejection));
             }
             Outcome::Promoted(_) => {}
@@ -101,43 +105,10 @@ pub(crate) fn start_model(
             rejection,
         }),
         None => Err(StartError::Nothing {
-            hint: hint(lock().memories.get(&name)),
+            hint: lock().hint(&name, &spec.source),
             name,
         }),
     }
-}
-
-/// What to do where nothing is left to try.
-fn hint(memory: Option<&Memory>) -> String {
-    let kept_out = memory.map_or(&[][..], |memory| &memory.kept_out);
-    let before = memory.and_then(|memory| memory.last_good.as_ref());
-    if kept_out.is_empty() {
-        let mut hint = "install a package of it in one of the plugin directories".to_owned();
-        if let Some(before) = before {
-            let version = before
-                .model_version
-                .as_ref()
-                .unwrap_or(&before.plugin_version);
-            hint.push_str(&format!(
-                "; {version} was live before, and a lower version goes live only where it is \
-                 pinned (`fusebox plugin pin`)"
-            ));
-        }
-        return hint;
-    }
-    let refused: Vec<String> = kept_out
-        .iter()
-        .map(|one| {
-            format!(
-                "{} was refused before ({}: {})",
-                one.version, one.reason, one.message
-            )
-        })
-        .collect();
-    format!(
-        "{}; install another version, or let it in again with `fusebox plugin reload NAME`",
-        refused.join("; ")
-    )
 }
 
 fn drive_first(reload: &mut Reload, clock: &dyn Clock) -> Outcome {
@@ -156,10 +127,26 @@ fn drive_first(reload: &mut Reload, clock: &dyn Clock) -> Outcome {
 impl Controller {
     /// The reload that could give a first generation: of what the policy says, then, where that was
     /// refused, of the last good one, then of what is left.
-    fn first_reload(&mut self, spec: &ModelSpec, attempt: usize) -> Option<(Reload, String)> {
+    fn first_reload(
+        &mut self,
+        spec: &ModelSpec,
+        refused_now: &[KeptOut],
+    ) -> Option<(Reload, String)> {
         self.catalog = self.store.catalog();
-        let memory = self.memories.entry(spec.name.clone()).or_default().clone();
-        let last_good = memory.last_good.as_ref().filter(|_| attempt > 0);
+        let mut memory = self.memories.entry(spec.name.clone()).or_default().clone();
+        let is_out = |good: &LastGood| {
+            memory
+                .kept_out
+                .iter()
+                .any(|one| one.holds(&good.fingerprint))
+        };
+        // What an operator went away from is no floor.
+        let floor = memory.last_good.clone().filter(|good| !is_out(good));
+        memory.kept_out.extend_from_slice(refused_now);
+        let last_good = memory
+            .last_good
+            .as_ref()
+            .filter(|_| !refused_now.is_empty());
         let target = last_good
             .and_then(|good| {
                 let mut catalog = self.catalog.clone();
@@ -168,7 +155,7 @@ impl Controller {
             })
             .or_else(|| {
                 // What was live before a restart is what versions must not fall below.
-                let floor = memory.last_good.as_ref().map(|good| Live {
+                let floor = floor.as_ref().map(|good| Live {
                     plugin: &good.plugin_version,
                     model: good.model_version.as_deref(),
                     fingerprint: "",
@@ -199,17 +186,87 @@ impl Controller {
         choose(catalog, &wanted)
     }
 
-    fn remember_refusal(&mut self, name: &str, refused: KeptOut) {
-        let memory = self.memories.entry(name.to_owned()).or_default();
-        memory
-            .kept_out
-            .retain(|one| one.fingerprint != refused.fingerprint);
-        memory.kept_out.push(refused);
-        self.is_memory_new = true;
-        self.save_memories();
+    /// Lets in again what was refused for reasons of the moment.
+    fn forget_circumstances(&mut self, name: &str) {
+        if let Some(memory) = self.memories.get_mut(name) {
+            memory.kept_out.retain(|one| one.reason.is_lasting());
+        }
     }
 
-    fn adopt_first(&mut self, spec: ModelSpec, instance: Instance) -> LiveModel {
+    /// What to do where nothing is left to try.
+    fn hint(&self, name: &str, source: &ModelSource) -> String {
+        let memory = self.memories.get(name);
+        let refused: Vec<String> = memory
+            .map_or(&[][..], |memory| &memory.kept_out)
+            .iter()
+            .map(|one| {
+                let (version, reason, message) = (&one.version, one.reason, &one.message);
+                format!("{version} was refused before ({reason}: {message})")
+            })
+            .collect();
+        if !refused.is_empty() {
+            return format!(
+                "{}; install another version, or let it in again with `fusebox plugin reload \
+                 {name}`",
+                refused.join("; ")
+            );
+        }
+        let (what, wanted, known) = match source {
+            ModelSource::Plugin { id, .. } => ("plugin", id.as_str(), &self.catalog.plugins),
+            ModelSource::Packages { .. } => {
+                return self.hint_of_package(name, memory.and_then(|one| one.last_good.as_ref()));
+            }
+        };
+        let mut known: Vec<&str> = known.iter().map(|found| found.name.as_str()).collect();
+        known.dedup();
+        if known.contains(&wanted) {
+            let before = memory.and_then(|memory| memory.last_good.as_ref());
+            return match before {
+                Some(before) => format!(
+                    "{} of {what} {wanted} was live before, and a lower version goes live only \
+                     where it is pinned (`fusebox plugin pin`)",
+                    before.plugin_version
+                ),
+                None => format!("no version of {what} {wanted} that is installed is wanted"),
+            };
+        }
+        let near = nearest(wanted, &known).map(|near| format!("; did you mean `{near}`?"));
+        format!(
+            "{what} {wanted} is not installed{}",
+            near.unwrap_or_else(|| "; `fusebox plugin list` shows what is".to_owned())
+        )
+    }
+
+    fn hint_of_package(&self, name: &str, before: Option<&LastGood>) -> String {
+        let known: Vec<&str> = self
+            .catalog
+            .models
+            .iter()
+            .map(|one| one.found.name.as_str())
+            .collect();
+        if !known.contains(&name) {
+            let near = nearest(name, &known).map(|near| format!("; did you mean `{near}`?"));
+            return format!(
+                "there is no model package `{name}`{}",
+                near.unwrap_or_default()
+            );
+        }
+        match before.and_then(|before| before.model_version.as_ref()) {
+            Some(version) => format!(
+                "{version} was live before, and a lower version goes live only where it is pinned"
+            ),
+            None => "its model package needs a plugin that is not installed, or another version \
+                     of it"
+                .to_owned(),
+        }
+    }
+
+    fn adopt_first(
+        &mut self,
+        spec: ModelSpec,
+        instance: Instance,
+        refused_now: Vec<KeptOut>,
+    ) -> LiveModel {
         let link = Link::new(&instance, &self.signal);
         let generation = Arc::clone(&instance.generation);
         let promoted = label(State::Promoted, &spec.name, &generation);
@@ -225,7 +282,9 @@ impl Controller {
             Arc::clone(&link),
         );
         let name = spec.name.clone();
-        let slot = Slot::new(spec, link, kept_out.unwrap_or_default());
+        let mut kept_out = kept_out.unwrap_or_default();
+        kept_out.extend(refused_now);
+        let slot = Slot::new(spec, link, kept_out);
         self.slots.insert(name.clone(), slot);
         self.is_scan_due.store(true, Ordering::Release);
         self.is_good(&name, &generation);
