@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fusebox_loader::guard::FailureKind;
 use fusebox_loader::live::control::{self, Command, RequestOutcome};
 use fusebox_loader::live::golden::{self, GoldenInput};
 use fusebox_loader::live::{
@@ -18,6 +19,7 @@ use fusebox_loader::live::{
 };
 use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
 use fusebox_plugin_api::config::Config;
+use fusebox_tests::fixtures::plugin_dir;
 use fusebox_tests::live::{
     EMA, Machine, Reference, alpha, answer, commit, ema, inputs, known, spec, value, version,
     weights,
@@ -458,6 +460,39 @@ fn a_standby_takes_over_without_being_loaded() {
     assert_eq!(model.generation().version(), "1.0.0");
     run(&mut model);
     assert_eq!(machine.supervisor.status().leaks.generations_mapped, mapped);
+}
+
+#[test]
+fn a_model_that_breaks_with_none_behind_it_says_so_and_a_reload_makes_a_new_one() {
+    let machine = Machine::with(|options| options.plugin_dirs = vec![plugin_dir().to_owned()]);
+    let config = Config::new().with("place", "predict");
+    let mut spec = ModelSpec::of_plugin("panics", "com.example.panics", config);
+    spec.swap.probation.rows = 4;
+    let mut model = machine.add(spec);
+    let first = model.generation().number;
+    for _ in 0..3 {
+        answer(&mut model, 1.0).unwrap_err();
+    }
+    let down = |event: &AuditEvent| event.is(Occasion::Down);
+    let event = machine.await_event(&mut model, down);
+    assert_eq!(event.reason, Some(Reason::Panic));
+    let words = event.message.unwrap_or_default();
+    assert!(words.contains("`plugin reload`"), "{words}");
+    assert_eq!(
+        machine.events().into_iter().filter(down).count(),
+        1,
+        "said once"
+    );
+    let target = "panics".to_owned();
+    let outcome = machine.request(&mut model, Command::Reload { target });
+    assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
+    assert!(model.generation().number > first);
+    let error = answer(&mut model, 1.0).unwrap_err();
+    assert_eq!(
+        error.kind,
+        FailureKind::Panic,
+        "it was asked again: {error}"
+    );
 }
 
 #[test]

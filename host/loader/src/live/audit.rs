@@ -54,6 +54,8 @@ pub enum Occasion {
     Removed,
     /// A retired instance did not end its threads in time.
     QuiesceFailed,
+    /// The live generation broke its contract and answers nothing more, and none can step in.
+    Down,
     /// More code of retired generations is mapped than the operator likes.
     LeakWarning,
     /// A request of the operator is done, or refused where there is a reason or a message.

@@ -108,10 +108,16 @@ impl Candidate {
         };
         self.renew_if_used(clock)?;
         let from = history.seen().saturating_sub(replay_rows as u64);
-        let replayed = history
-            .replay(&mut self.instance.model, from)
-            .map_err(|error| Rejection::of_plugin(Reason::State, &error))?;
+        let replayed = history.replay(&mut self.instance.model, from);
         self.advance_to(synced.row);
+        if self.instance.model.is_poisoned() {
+            // A row that breaks every instance must not keep the model down for good.
+            self.renew_if_used(clock)?;
+            self.row = synced.row;
+            let note = format!("{why}; it broke in the replay and starts without a state");
+            return Ok(InStep::Yes { replayed: 0, note });
+        }
+        let replayed = replayed.map_err(|error| Rejection::of_plugin(Reason::State, &error))?;
         Ok(InStep::Yes {
             replayed: replayed.rows,
             note: format!("{why}; {} rows were replayed", replayed.rows),

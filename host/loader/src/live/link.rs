@@ -158,6 +158,8 @@ pub(crate) enum Notice {
     RolledBack(RolledBack),
     /// The generation is bad, but the one before cannot take over.
     RollbackFailed(Arc<Generation>, Rejection),
+    /// The generation broke for good, and none can step in for it.
+    Down(Arc<Generation>, Rejection),
     /// Nobody predicts any more.
     Closed,
 }

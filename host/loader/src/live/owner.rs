@@ -56,6 +56,8 @@ pub struct LiveModel {
     active: Instance,
     parked: Option<Parked>,
     probation: Option<Probation>,
+    /// The generation whose end was told already.
+    told_down: Option<u64>,
     history: Option<History>,
     tap: Option<Tap>,
 }
@@ -83,6 +85,7 @@ impl LiveModel {
             active,
             parked: None,
             probation: None,
+            told_down: None,
             history: None,
             tap: None,
         }
@@ -136,6 +139,11 @@ impl LiveModel {
                 }
             }
         }
+        if let Err(error) = &result
+            && self.active.model.is_poisoned()
+        {
+            self.tell_down(error);
+        }
         let generation = self.active.generation.number;
         let kind = self.active.model.last_failure();
         if kind != Some(FailureKind::Shape) {
@@ -152,6 +160,27 @@ impl LiveModel {
                 source,
             }),
         }
+    }
+
+    /// Says once that the live generation answers nothing more.
+    #[cold]
+    fn tell_down(&mut self, error: &PluginError) {
+        let generation = &self.active.generation;
+        if self.told_down == Some(generation.number) {
+            return;
+        }
+        self.told_down = Some(generation.number);
+        let reason = match self.active.model.last_failure() {
+            Some(FailureKind::OutOfBounds) => Reason::OutOfBounds,
+            _ => Reason::Panic,
+        };
+        let message = format!(
+            "{error}; it answers nothing more: `plugin reload` makes a new instance, another \
+             version takes its place"
+        );
+        let rejection = Rejection::new(reason, message);
+        self.link
+            .notify(Notice::Down(Arc::clone(generation), rejection));
     }
 
     /// Carries out what the preparing side asks for. `predict` does so too; a loop that has no

@@ -176,6 +176,12 @@ impl Controller {
                     .audit
                     .write(event.because(rejection.reason, rejection.message));
             }
+            Notice::Down(generation, rejection) => {
+                let event = label(Occasion::Down, name, &generation);
+                self.env
+                    .audit
+                    .write(event.because(rejection.reason, rejection.message));
+            }
             Notice::Closed => self.close(name),
         }
     }
