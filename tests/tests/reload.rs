@@ -7,12 +7,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fusebox_loader::guard::FailureKind;
 use fusebox_loader::live::control::{self, Command, RequestOutcome};
 use fusebox_loader::live::golden::{self, GoldenInput};
+use fusebox_loader::live::store::TrustSource;
 use fusebox_loader::live::{
     AuditEvent, LiveModel, ModelSource, ModelSpec, Occasion, Reason, State, VersionPolicy,
     WorkerProber,
@@ -493,6 +494,40 @@ fn a_model_that_breaks_with_none_behind_it_says_so_and_a_reload_makes_a_new_one(
         FailureKind::Panic,
         "it was asked again: {error}"
     );
+}
+
+/// A trust policy that an operator changes while models are live.
+#[derive(Debug, Default)]
+struct Changing(Mutex<Option<TrustPolicy>>);
+
+impl TrustSource for Changing {
+    fn policy(&self) -> Result<TrustPolicy, String> {
+        let policy = self.0.lock().unwrap().clone();
+        policy.ok_or_else(|| "the keyring is damaged".to_owned())
+    }
+}
+
+#[test]
+fn a_change_of_trust_counts_for_the_next_package_without_a_restart() {
+    let trust = Arc::new(Changing(Mutex::new(Some(TrustPolicy::trusting()))));
+    let source = Arc::clone(&trust);
+    let machine = Machine::with(|options| options.trust = Some(source));
+    commit(&machine.plugins(), &[]);
+    let mut model = machine.add(spec());
+    for (policy, number) in [(Some(TrustPolicy::default()), "1.1.0"), (None, "1.2.0")] {
+        *trust.0.lock().unwrap() = policy;
+        commit(&machine.plugins(), &[&version(number)]);
+        let refused = machine.await_event(&mut model, |event| {
+            event.is(Occasion::Rejected) && event.version == number
+        });
+        assert_eq!(refused.reason, Some(Reason::Untrusted));
+    }
+    assert_eq!(model.generation().version(), "1.0.0");
+    *trust.0.lock().unwrap() = Some(TrustPolicy::trusting());
+    let target = "ema".to_owned();
+    let outcome = machine.request(&mut model, Command::Reload { target });
+    assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
+    assert_eq!(model.generation().version(), "1.2.0");
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn options(settings: &EngineSettings) -> Result<SupervisorOptions, Failure> {
     );
     options.plugin_dirs.clone_from(&settings.plugin_dirs);
     options.model_dirs.clone_from(&settings.model_dirs);
+    options.trust = Some(Arc::new(settings.trust.clone()));
     options.prober = Some(Arc::new(WorkerProber {
         options: options.load.worker.clone(),
     }));

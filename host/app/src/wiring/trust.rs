@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fusebox_loader::live::audit::read_events;
 use fusebox_loader::live::control::is_running;
+use fusebox_loader::live::store::TrustSource;
 use fusebox_loader::live::{AuditEvent, Occasion, State, What};
 use fusebox_loader::trust::{Keyring, Revocations, TrustFileError};
 use fusebox_loader::{Clock, Isolation, SystemClock, TrustPolicy};
@@ -68,6 +69,12 @@ impl TrustSettings {
             floors: self.floors.clone(),
             max_package_mb: self.max_package_mb,
         })
+    }
+}
+
+impl TrustSource for TrustSettings {
+    fn policy(&self) -> Result<TrustPolicy, String> {
+        Self::policy(self).map_err(|failure| failure.message())
     }
 }
 

@@ -12,6 +12,7 @@ use super::files::Stamp;
 use super::origin::{FileOrigin, Library, Origin, Prober};
 use crate::load::{LoadOptions, LoadedPlugin};
 use crate::manifest::Isolation;
+use crate::trust::TrustPolicy;
 
 /// What an origin is asked for.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ pub trait Store: fmt::Debug + Send {
     fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin>;
 }
 
+/// Where the operator's trust policy is read, anew for every package, so that a key that is added
+/// or revoked counts without a restart.
+pub trait TrustSource: fmt::Debug + Send + Sync {
+    /// The policy as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words; nobody is trusted then.
+    fn policy(&self) -> Result<TrustPolicy, String>;
+}
+
 /// Directories.
 #[derive(Debug)]
 pub struct DirStore {
@@ -51,6 +62,21 @@ pub struct DirStore {
     pub load: LoadOptions,
     /// How libraries are tried first.
     pub prober: Option<Arc<dyn Prober>>,
+    /// Where the trust policy is read; `None` keeps that of `load`.
+    pub trust: Option<Arc<dyn TrustSource>>,
+}
+
+impl DirStore {
+    fn trust_now(&self) -> TrustPolicy {
+        match self.trust.as_ref().map(|source| source.policy()) {
+            None => self.load.trust.clone(),
+            Some(Ok(policy)) => policy,
+            Some(Err(words)) => {
+                tracing::warn!("nobody is trusted, because the policy cannot be read: {words}");
+                TrustPolicy::default()
+            }
+        }
+    }
 }
 
 impl Store for DirStore {
@@ -67,7 +93,7 @@ impl Store for DirStore {
     }
 
     fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin> {
-        let mut load = self.load.clone();
+        let mut load = self.load.clone().with_trust(self.trust_now());
         load.trust.floor = load.trust.floor.max(order.floor);
         let library = match order.mapped {
             Some(loaded) => Library::Mapped(Box::new(loaded)),

@@ -17,7 +17,7 @@ use super::owner::LiveModel;
 use super::policy::ModelSpec;
 use super::reload::{ReloadEnv, SettlePolicy};
 use super::status::SystemStatus;
-use super::store::DirStore;
+use super::store::{DirStore, TrustSource};
 use super::watch::Watch;
 use crate::clock::{Clock, SystemClock};
 use crate::load::LoadOptions;
@@ -41,6 +41,8 @@ pub struct SupervisorOptions {
     pub state_dir: PathBuf,
     /// How libraries are loaded.
     pub load: LoadOptions,
+    /// Where the trust policy is read for every package; `None` keeps that of `load`.
+    pub trust: Option<Arc<dyn TrustSource>>,
     /// How libraries are tried first; `None` tries none.
     pub prober: Option<Arc<dyn Prober>>,
     /// Limits on what stays mapped.
@@ -64,6 +66,7 @@ impl SupervisorOptions {
             model_dirs: Vec::new(),
             state_dir,
             load,
+            trust: None,
             prober: None,
             leaks: LeakLimits::default(),
             settle: SettlePolicy::default(),
@@ -121,6 +124,7 @@ impl Supervisor {
                 model_dirs: options.model_dirs,
                 load: options.load,
                 prober: options.prober,
+                trust: options.trust,
             }),
             state_dir: Some(state_dir),
             drive: Drive::Threads,
