@@ -1,5 +1,5 @@
-//! `fusebox plugin serve` as an operator runs it: answers go on while a version is installed, rolled
-//! back and pinned from another process, and an interrupt ends it with a summary.
+//! `fusebox plugin serve` as an operator runs it: answers go on while a version is installed,
+//! rolled back and pinned from another process, and an interrupt ends it with a summary.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
