@@ -5,9 +5,12 @@
 //! comes back empty. Where no empty one is left, the tap breaks off at once; the other side sees
 //! where, and asks for a new one that begins with the present state.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use fusebox_plugin_api::frame::Frame;
+
+use crate::guard::ModelMetrics;
 
 use super::history::{History, RowShape};
 
@@ -38,6 +41,7 @@ pub(crate) struct Parcel {
 pub(crate) struct Tap {
     full: SyncSender<Box<Parcel>>,
     empty: Receiver<Box<Parcel>>,
+    metrics: Arc<ModelMetrics>,
 }
 
 /// The shadow side.
@@ -45,6 +49,7 @@ pub(crate) struct Tap {
 pub(crate) struct TapReader {
     full: Receiver<Box<Parcel>>,
     empty: SyncSender<Box<Parcel>>,
+    metrics: Arc<ModelMetrics>,
 }
 
 /// What the shadow side finds.
@@ -58,9 +63,10 @@ pub(crate) enum Tapped {
     Broken,
 }
 
-/// Makes a tap for rows of this shape, with room for at most `rows` rows of single-row frames.
+/// Makes a tap for rows of this shape, with room for at most `rows` rows of single-row frames. What
+/// waits in it is counted as the queue of the generation that is going to answer.
 #[must_use]
-pub(crate) fn tap(shape: RowShape, rows: u64) -> (Tap, TapReader) {
+pub(crate) fn tap(shape: RowShape, rows: u64, metrics: &Arc<ModelMetrics>) -> (Tap, TapReader) {
     let parcel_bytes = PARCEL_ROWS * ((shape.width() + 2 * shape.outputs) * 4 + 32);
     let wanted = usize::try_from(rows)
         .unwrap_or(MAX_PARCELS)
@@ -81,8 +87,15 @@ pub(crate) fn tap(shape: RowShape, rows: u64) -> (Tap, TapReader) {
     let reader = TapReader {
         full: full_reader,
         empty: empty_writer,
+        metrics: Arc::clone(metrics),
     };
-    (Tap { full, empty }, reader)
+    let metrics = Arc::clone(metrics);
+    let tap = Tap {
+        full,
+        empty,
+        metrics,
+    };
+    (tap, reader)
 }
 
 impl Tap {
@@ -96,7 +109,10 @@ impl Tap {
                 return false;
             };
             parcel.fill(frame, row..row + rows, answered);
+            // Counted before it can be taken out on the other side.
+            self.metrics.queue_entered();
             if self.full.try_send(parcel).is_err() {
+                self.metrics.queue_left();
                 return false;
             }
             row += rows;
@@ -105,11 +121,22 @@ impl Tap {
     }
 }
 
+impl Drop for TapReader {
+    fn drop(&mut self) {
+        while self.full.try_recv().is_ok() {
+            self.metrics.queue_left();
+        }
+    }
+}
+
 impl TapReader {
     /// The next rows.
     pub(crate) fn next(&self) -> Tapped {
         match self.full.try_recv() {
-            Ok(parcel) => Tapped::Parcel(parcel),
+            Ok(parcel) => {
+                self.metrics.queue_left();
+                Tapped::Parcel(parcel)
+            }
             Err(TryRecvError::Empty) => Tapped::Nothing,
             Err(TryRecvError::Disconnected) => Tapped::Broken,
         }
@@ -156,7 +183,8 @@ mod tests {
 
     #[test]
     fn rows_arrive_in_order_with_their_answers() {
-        let (tap, reader) = tap(SHAPE, 64);
+        let metrics = Arc::default();
+        let (tap, reader) = tap(SHAPE, 64, &metrics);
         let values: Vec<f32> = (0..20_u8).map(f32::from).collect();
         assert!(push(&tap, &values));
         let mut answers = Vec::new();
@@ -166,15 +194,20 @@ mod tests {
         }
         let expected: Vec<f32> = values.iter().map(|value| value * 10.0).collect();
         assert_eq!(answers, expected);
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.queue_depth, 0);
+        assert!(snapshot.queue_depth_max > 0);
     }
 
     #[test]
     fn a_full_tap_breaks_off_and_what_came_before_can_be_read() {
-        let (tap, reader) = tap(SHAPE, 0);
+        let metrics: Arc<ModelMetrics> = Arc::default();
+        let (tap, reader) = tap(SHAPE, 0, &metrics);
         let pushed = (0..100_u8)
             .take_while(|n| push(&tap, &[f32::from(*n)]))
             .count();
         assert_eq!(pushed, 16);
+        assert_eq!(metrics.snapshot().queue_depth, 16);
         drop(tap);
         let mut read = 0;
         while let Tapped::Parcel(_) = reader.next() {

@@ -122,7 +122,8 @@ impl Reload {
             return Ok((Stage::Checked(candidate), Progress::Waiting(Some(until))));
         };
         candidate.instance.generation.set_state(State::Shadow);
-        let (tap, reader) = tap(shape, self.plan.swap.shadow_rows);
+        let metrics = Arc::clone(&candidate.instance.generation.metrics);
+        let (tap, reader) = tap(shape, self.plan.swap.shadow_rows, &metrics);
         let port = self.request_sync(&link, Some(tap));
         let shadowing = Shadowing {
             candidate,
@@ -182,7 +183,8 @@ impl Reload {
             .swap
             .shadow_rows
             .saturating_sub(shadowing.comparison.rows());
-        let (tap, reader) = tap(shape, left);
+        let metrics = Arc::clone(&shadowing.candidate.instance.generation.metrics);
+        let (tap, reader) = tap(shape, left, &metrics);
         let port = self.request_sync(&link, Some(tap));
         shadowing.reader = Some(reader);
         Ok((Stage::ShadowSync(shadowing, port), Progress::Moved))
