@@ -464,6 +464,48 @@ fn a_standby_takes_over_without_being_loaded() {
 }
 
 #[test]
+fn the_newest_versions_are_loaded_at_the_start_and_wait_warm() {
+    let machine = Machine::new();
+    for number in ["1.0.0", "1.1.0", "1.2.0", "1.3.0"] {
+        commit(&machine.plugins(), &[&version(number)]);
+    }
+    let mut spec = spec();
+    spec.source = ModelSource::Plugin {
+        id: EMA.to_owned(),
+        versions: VersionPolicy::LatestN(3),
+        config: alpha(),
+        artifact: Vec::new(),
+    };
+    let mut model = machine.add(spec);
+    assert_eq!(model.generation().version(), "1.3.0");
+    let status = machine.supervisor.status();
+    let waiting = status.models[0].standbys.iter();
+    let waiting: Vec<&str> = waiting.map(|one| one.version.as_str()).collect();
+    assert_eq!(waiting, ["1.1.0", "1.2.0"], "the newest last, and no more");
+    let mapped = status.leaks.generations_mapped;
+    assert_eq!(mapped, 3);
+    let (mut reference, mut inputs) = (Reference(0.0), inputs());
+    for expected in ["1.3.0", "1.2.0", "1.1.0"] {
+        assert_eq!(model.generation().version(), expected);
+        for input in inputs.by_ref().take(20) {
+            let found = value(&mut model, input);
+            assert_eq!(found.to_bits(), reference.step(input).to_bits());
+        }
+        let command = Command::Rollback {
+            target: "ema".to_owned(),
+        };
+        let outcome = machine.request(&mut model, command);
+        assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
+    }
+    // The last one was no standby: it was loaded when it was asked for.
+    assert_eq!(model.generation().version(), "1.0.0");
+    assert_eq!(
+        machine.supervisor.status().leaks.generations_mapped,
+        mapped + 1
+    );
+}
+
+#[test]
 fn a_model_that_breaks_with_none_behind_it_says_so_and_a_reload_makes_a_new_one() {
     let machine = Machine::with(|options| options.plugin_dirs = vec![plugin_dir().to_owned()]);
     let config = Config::new().with("place", "predict");

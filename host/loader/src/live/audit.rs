@@ -50,6 +50,8 @@ pub enum Occasion {
     RollbackFailed,
     /// A promoted generation passed its probation.
     Proven,
+    /// A lower version was loaded and waits, warm, behind the live one.
+    Standby,
     /// The directory of a package is gone. What is live stays live.
     Removed,
     /// A retired instance did not end its threads in time.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::slot::Slot;
 use super::{Controller, KeptOut, MAX_ABANDONED, known_version};
 use crate::live::audit::{AuditEvent, Occasion};
-use crate::live::facts::Instance;
+use crate::live::facts::{Generation, Instance};
 use crate::live::link::{Notice, RolledBack};
 use crate::live::reaper::{Retired, label};
 use crate::live::reload::Outcome;
@@ -126,7 +127,7 @@ impl Controller {
         self.keep_out(name, refused);
     }
 
-    fn keep_out(&mut self, name: &str, refused: KeptOut) {
+    pub(super) fn keep_out(&mut self, name: &str, refused: KeptOut) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
@@ -135,6 +136,27 @@ impl Controller {
         let memory = self.memories.entry(name.to_owned()).or_default();
         memory.kept_out.clone_from(&slot.kept_out);
         self.is_memory_new = true;
+        // It may have been retired, and wait, before it was known that nobody wants it back.
+        self.end_standbys(name, |slot, generation| slot.is_kept_out(generation));
+    }
+
+    /// Ends the standbys that are not wanted.
+    pub(super) fn end_standbys(
+        &mut self,
+        name: &str,
+        is_unwanted: impl Fn(&Slot, &Generation) -> bool,
+    ) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let (ended, kept): (Vec<Instance>, Vec<Instance>) = std::mem::take(&mut slot.standbys)
+            .into_iter()
+            .partition(|one| is_unwanted(slot, &one.generation));
+        slot.standbys = kept;
+        let quiesce_ms = slot.spec.swap.quiesce_ms;
+        for instance in ended {
+            self.end(name, instance, quiesce_ms);
+        }
     }
 
     pub(super) fn hear_notices(&mut self) -> bool {
@@ -193,11 +215,7 @@ impl Controller {
         let Some(slot) = self.slots.get_mut(name) else {
             return self.end(name, instance, 0);
         };
-        let fingerprint = &instance.generation.fingerprint;
-        let is_out = slot
-            .kept_out
-            .iter()
-            .any(|one| one.fingerprint == *fingerprint);
+        let is_out = slot.is_kept_out(&instance.generation);
         let quiesce_ms = slot.spec.swap.quiesce_ms;
         let surplus = if is_out || slot.wanted_standbys() == 0 {
             Some(instance)
@@ -211,7 +229,7 @@ impl Controller {
         }
     }
 
-    fn end(&mut self, name: &str, instance: Instance, quiesce_ms: u64) {
+    pub(super) fn end(&mut self, name: &str, instance: Instance, quiesce_ms: u64) {
         self.reaper.end(Retired {
             model: name.to_owned(),
             instance,

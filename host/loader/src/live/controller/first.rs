@@ -8,8 +8,9 @@ use fusebox_plugin_api::config::nearest;
 
 use super::{Controller, version_of};
 use crate::clock::Clock;
+use crate::live::audit::Occasion;
 use crate::live::catalog::Catalog;
-use crate::live::choose::{Live, Target, Wanted, choose};
+use crate::live::choose::{Live, Target, Wanted, choose, code_of};
 use crate::live::control::{KeptOut, LastGood};
 use crate::live::facts::{Generation, Instance};
 use crate::live::link::Link;
@@ -83,7 +84,9 @@ pub(crate) fn start_model(
         let outcome = drive_first(&mut reload, &*lock().env.clock.clone());
         match outcome {
             Outcome::Ready(instance) => {
-                return Ok(lock().adopt_first(spec, *instance, refused_now));
+                let model = lock().adopt_first(spec.clone(), *instance, refused_now);
+                load_standbys(controller, &spec);
+                return Ok(model);
             }
             Outcome::Rejected(rejection) => {
                 refused_now.push(KeptOut {
@@ -108,6 +111,31 @@ pub(crate) fn start_model(
             hint: lock().hint(&name, &spec.source),
             name,
         }),
+    }
+}
+
+/// Loads what waits behind the first generation, where the policy keeps the newest versions warm. A
+/// version that is refused is kept out, and the next lower one takes its place.
+fn load_standbys(controller: &std::sync::Mutex<Controller>, spec: &ModelSpec) {
+    let lock = || controller.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..MAX_FIRST_TRIES {
+        let Some((mut reload, version)) = lock().standby_reload(spec) else {
+            return;
+        };
+        let outcome = drive_first(&mut reload, &*lock().env.clock.clone());
+        match outcome {
+            Outcome::Ready(instance) => lock().adopt_standby(&spec.name, *instance),
+            Outcome::Rejected(rejection) => {
+                let refused = KeptOut {
+                    fingerprint: reload.fingerprint().to_owned(),
+                    version,
+                    reason: rejection.reason,
+                    message: rejection.message,
+                };
+                lock().keep_out(&spec.name, refused);
+            }
+            Outcome::Promoted(_) => {}
+        }
     }
 }
 
@@ -165,6 +193,35 @@ impl Controller {
         let (plan, start) = self.plan(spec, &target, None, None);
         let reload = Reload::new(Arc::clone(&self.env), plan, start, None);
         Some((reload, version_of(&target)))
+    }
+
+    /// The reload that could give the next standby: of the newest version below those that are
+    /// loaded. A pinned model has none, because it goes nowhere.
+    fn standby_reload(&mut self, spec: &ModelSpec) -> Option<(Reload, String)> {
+        let slot = self.slots.get(&spec.name)?;
+        let pins = [spec.name.as_str(), slot.live.plugin()];
+        let is_pinned = pins.iter().any(|key| self.desired.pins.contains_key(*key));
+        if is_pinned || slot.standbys.len() >= slot.wanted_standbys() {
+            return None;
+        }
+        let lowest = slot.standbys.first().map(|one| &one.generation);
+        let lower = self.catalog.below(lowest.unwrap_or(&slot.live));
+        let target = self.choose_in(&lower, spec, &slot.kept_out)?;
+        let is_same_code = code_of(&target.fingerprint()) == code_of(&slot.live.fingerprint);
+        let mapped = is_same_code.then(|| slot.live.loaded.clone());
+        let (plan, start) = self.plan(spec, &target, mapped, None);
+        let reload = Reload::new(Arc::clone(&self.env), plan, start, None);
+        Some((reload, version_of(&target)))
+    }
+
+    fn adopt_standby(&mut self, name: &str, instance: Instance) {
+        let waits = label(Occasion::Standby, name, &instance.generation);
+        self.env.audit.write(waits);
+        match self.slots.get_mut(name) {
+            // They come from the newest to the oldest, which is the first to leave.
+            Some(slot) => slot.standbys.insert(0, instance),
+            None => self.end(name, instance, 0),
+        }
     }
 
     /// The newest of what lies in `catalog`, whatever is live or pinned.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::running::About;
+use super::slot::Slot;
 use super::{Controller, at_once, version_of};
 use crate::live::audit::{AuditEvent, Occasion};
 use crate::live::control::{Command, Request, read_desired};
@@ -207,6 +208,11 @@ impl Controller {
     /// still there, or a package with a lower version.
     fn go_back(&mut self, name: &str, request: u64) -> Result<Carried, Rejection> {
         let goes_from = self.live_kept_out(name, Reason::Operator);
+        // The same content again would be no way back, and what was left before is not wanted.
+        let is_no_way = |slot: &Slot, one: &Generation| {
+            one.fingerprint == slot.live.fingerprint || slot.is_kept_out(one)
+        };
+        self.end_standbys(name, is_no_way);
         let Some(slot) = self.slots.get_mut(name) else {
             return Ok(Carried::Done);
         };
@@ -229,10 +235,8 @@ impl Controller {
             goes_from,
             ..About::default()
         };
-        // The same content again would be no way back.
-        let is_other = |one: &Generation| one.fingerprint != slot.live.fingerprint;
-        slot.standbys.retain(|one| is_other(&one.generation));
-        slot.before.retain(|one| is_other(one));
+        let before = std::mem::take(&mut slot.before).into_iter();
+        slot.before = before.filter(|one| !is_no_way(slot, one)).collect();
         let start = if let Some(instance) = slot.standbys.pop() {
             slot.before
                 .retain(|one| one.number != instance.generation.number);

@@ -73,6 +73,12 @@ impl Slot {
         self.kept_out.push(refused);
     }
 
+    /// Whether nobody wants this generation back.
+    pub(super) fn is_kept_out(&self, generation: &Generation) -> bool {
+        let mut refused = self.kept_out.iter();
+        refused.any(|one| one.holds(&generation.fingerprint))
+    }
+
     /// Lets everything of this version in again; everything at all without a version.
     pub(super) fn let_in(&mut self, version: Option<&str>) {
         let is_meant = |one: &KeptOut| version.is_none_or(|version| one.version == version);
