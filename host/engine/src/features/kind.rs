@@ -273,6 +273,10 @@ impl FeatureKind {
 #[derive(Debug, Clone)]
 struct Never;
 
+crate::state! {
+    Never {}
+}
+
 impl Operator for Never {
     fn update(&mut self, _bar: &crate::types::Bar) -> Option<f64> {
         None

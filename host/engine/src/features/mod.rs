@@ -31,6 +31,7 @@ mod lane;
 mod momentum;
 mod returns;
 mod set;
+mod state;
 mod trend;
 mod volatility;
 mod volume;
@@ -46,12 +47,14 @@ pub use extract::{
 };
 pub use kind::{Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter};
 pub use set::{Feature, FeatureContext, FeatureProblem, FeatureSet, FeatureSetError, SymbolInputs};
+pub use state::{State, StateError, StateReader, StateWriter};
 
 /// The state of one feature of one symbol.
 ///
 /// `update` is called once per closed bar, in order, and costs amortised constant time (the few
-/// kinds that need their whole window say so in their formula).
-pub trait Operator: Debug + Send + Sync + CloneOperator {
+/// kinds that need their whole window say so in their formula). What changes with the bars is
+/// declared with [`state!`](crate::state).
+pub trait Operator: Debug + Send + Sync + State + CloneOperator {
     /// Takes in the bar that has just closed and gives the feature's value at its close; `None`
     /// until the warm-up is complete.
     fn update(&mut self, bar: &Bar) -> Option<f64>;

@@ -311,3 +311,14 @@ impl Operator for MomentumDifference {
         Some(pace(fast?, self.bars[0]) - pace(slow, self.bars[1]))
     }
 }
+
+crate::state! {
+    Rsi { previous_close, gain, loss }
+    Range { highest, lowest }
+    StochasticK { range, mean }
+    StochasticD { line, mean }
+    Cci { typical }
+    Roc { closes }
+    WilliamsR { range }
+    MomentumDifference { fast, slow }
+}

@@ -2,6 +2,7 @@
 
 use super::Operator;
 use super::kind::{Arguments, Family, FeatureKind, Input, Parameter};
+use super::state::{State, StateError, StateReader, StateWriter};
 use super::window::{Ring, RollingExtreme, RollingMoments};
 use crate::types::Bar;
 
@@ -234,6 +235,19 @@ impl Rank {
     }
 }
 
+impl State for Rank {
+    fn save(&self, to: &mut StateWriter) {
+        self.closes.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.closes.load(from)?;
+        self.sorted = self.closes.iter().collect();
+        self.sorted.sort_by(f64::total_cmp);
+        Ok(())
+    }
+}
+
 impl Operator for Rank {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         if let Some(removed) = self.closes.push(bar.close) {
@@ -272,4 +286,13 @@ impl Operator for Drawdown {
         let peak = self.peak.push(bar.close)?;
         Some(bar.close / peak.value - 1.0)
     }
+}
+
+crate::state! {
+    PerBar {}
+    LogReturn { closes }
+    Gap { previous_close }
+    ZScore { closes }
+    DistanceToExtreme { extreme }
+    Drawdown { peak }
 }

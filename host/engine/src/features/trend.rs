@@ -446,3 +446,17 @@ impl Operator for LinearR2 {
         Some(line.r_squared(self.count, moments?))
     }
 }
+
+crate::state! {
+    SmaRatio { mean }
+    EmaRatio { mean }
+    DemaRatio { first, second }
+    Macd { skipped, fast, slow, signal }
+    DirectionalMovement { previous, plus, minus, range }
+    Adx { movement, mean, latest }
+    DiDifference { movement }
+    AroonOscillator { highest, lowest }
+    Trix { stages, previous }
+    LinearSlope { line }
+    LinearR2 { line, moments }
+}

@@ -357,3 +357,14 @@ impl Operator for ReturnSkew {
         Some(third / deviation.powi(3))
     }
 }
+
+crate::state! {
+    Returns { previous_close }
+    RealizedVolatility { returns, squares }
+    RootMean { mean }
+    AverageTrueRange { previous_close, mean }
+    PercentB { closes }
+    BandWidth { closes }
+    VolatilityRatio { returns, short, long }
+    ReturnSkew { returns, moments, squares, cubes }
+}

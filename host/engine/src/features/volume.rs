@@ -318,3 +318,13 @@ impl Operator for Amihud {
         Some(if bars > 0.0 { impact? / bars } else { 0.0 })
     }
 }
+
+crate::state! {
+    ZScoreOf { moments }
+    RelativeVolume { mean }
+    ObvSlope { previous_close, balance, line, volume }
+    MoneyFlowIndex { previous, positive, negative }
+    VolumeWeighted { weighted, volume }
+    TakerBuyImbalance { bought, traded }
+    Amihud { returns, impact, traded_bars }
+}

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::state::{State, StateError, StateReader, StateWriter};
+
 /// The last `capacity` values.
 #[derive(Debug, Clone)]
 pub(super) struct Ring {
@@ -51,6 +53,26 @@ impl Ring {
         let split = if self.is_full() { self.next } else { 0 };
         let (newer, older) = self.values.split_at(split);
         older.iter().chain(newer).copied()
+    }
+}
+
+impl State for Ring {
+    fn save(&self, to: &mut StateWriter) {
+        self.values.save(to);
+        self.next.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.values.load(from)?;
+        self.next.load(from)?;
+        let is_sound = if self.values.len() < self.capacity {
+            self.next == self.values.len()
+        } else {
+            self.values.len() == self.capacity && self.next < self.capacity
+        };
+        is_sound
+            .then_some(())
+            .ok_or(StateError::Damaged("a window of another length"))
     }
 }
 
@@ -461,6 +483,18 @@ impl Line {
             0.0
         }
     }
+}
+
+crate::state! {
+    CompensatedSum { rounded, dropped }
+    RollingSum { window, total, nonzero }
+    RollingMean { sum }
+    RollingMoments { window, anchor, sum, sum_of_squares }
+    RollingExtreme { seen, candidates }
+    Ema { seen, value }
+    WilderMean { seen, value }
+    WilderSum { seen, value }
+    RollingLine { window, anchor, sum, weighted }
 }
 
 #[cfg(test)]
