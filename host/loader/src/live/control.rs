@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEvent, Occasion, read_events};
 use super::choose::{code_of, weights_of};
-use super::files::put;
 use super::state::Reason;
+use crate::disk::replace_file;
 use crate::manifest::version_numbers;
 
 /// Name of the file with what is wanted.
@@ -376,7 +376,7 @@ fn read_json<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> io::Result<
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    put(path, &serde_json::to_vec_pretty(value)?)
+    replace_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
 #[cfg(test)]

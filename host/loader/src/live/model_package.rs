@@ -34,10 +34,10 @@ use std::path::{Path, PathBuf};
 use fusebox_plugin_api::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::files::put;
 use super::golden::{Golden, GoldenSet, MAX_GOLDEN_BYTES};
 use super::policy::is_valid_name;
 use super::state::{Reason, Rejection};
+use crate::disk::replace_file;
 use crate::generation::sha256_hex;
 use crate::manifest::{is_valid_id, version_numbers};
 
@@ -213,7 +213,7 @@ pub fn write_model_package(
         Ok(_) | Err(_) => {}
     }
     let write = |path: &Path, bytes: &[u8]| {
-        put(path, bytes).map_err(|source| ModelPackageError::Io {
+        replace_file(path, bytes).map_err(|source| ModelPackageError::Io {
             doing: "write",
             path: path.to_owned(),
             source,
@@ -565,7 +565,7 @@ mod tests {
         let package = root.path().join("other/1.0.0");
         let text = "model = 2\nname = \"btc\"\nversion = \"1.0\"\nplugin = \"ema\"\n\
                     plugin_version = \"~1\"\n[artifact]\npath = \"../x\"\nsha256 = \"00\"\n";
-        put(&package.join(MODEL_FILE), text.as_bytes()).unwrap();
+        replace_file(&package.join(MODEL_FILE), text.as_bytes()).unwrap();
         let error = ModelManifest::read(&package).unwrap_err().to_string();
         for words in [
             "`model` is 2",
