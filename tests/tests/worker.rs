@@ -495,6 +495,12 @@ fn whatever_a_plugin_does_to_its_process_costs_that_process_only() {
         ..stubborn()
     };
     let hostile = plugin_with(hostile::hostile_dir(), HOSTILE, options.clone());
+    // Filling the memory that it may have takes its time on a busy machine.
+    let patient_options = WorkerOptions {
+        predict_timeout_ms: 60_000,
+        ..options.clone()
+    };
+    let patient = plugin_with(hostile::hostile_dir(), HOSTILE, patient_options);
     let throws = plugin_with(hostile::hostile_dir(), THROWS, options);
     let timeout = "was killed because it did not come back in time";
     let cases = [
@@ -509,7 +515,11 @@ fn whatever_a_plugin_does_to_its_process_costs_that_process_only() {
         ("throw", "was ended by signal 6 (SIGABRT, abort)"),
     ];
     for (what, how) in cases {
-        let culprit = if what == "throw" { &throws } else { &hostile };
+        let culprit = match what {
+            "throw" => &throws,
+            "alloc-10gb" => &patient,
+            _ => &hostile,
+        };
         let config = fault(what, "predict").with("after", 1);
         let mut model = culprit.create_model(&config, &[]).unwrap();
         if what != "throw" {
