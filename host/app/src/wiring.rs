@@ -3,6 +3,7 @@
 //! Configuration comes in, a run is put together and started here. What the values mean together is
 //! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
 
+mod installed;
 mod libraries;
 pub(crate) mod live;
 mod plugins;
@@ -26,8 +27,9 @@ use crate::config::raw::RawSource;
 use crate::config::{ConfigError, Loaded, Problem};
 use crate::failure::Failure;
 
+pub(crate) use installed::{Installed, Standing};
 pub(crate) use libraries::libraries;
-pub(crate) use plugins::{PluginState, State, load_options, plugins};
+pub(crate) use plugins::{PluginState, State, load_options, plugins, plugins_now};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
 /// What a run needs to know of the machine.

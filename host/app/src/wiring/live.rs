@@ -173,7 +173,7 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
                 artifact(loaded, plan, problems),
             );
             let id = id?;
-            let name = short_name(&id);
+            let name = short_name(&id).to_owned();
             let source = ModelSource::Plugin {
                 id,
                 versions: versions?,
@@ -196,8 +196,8 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
 }
 
 /// The last word of an id, which names its model.
-fn short_name(id: &str) -> String {
-    id.rsplit('.').next().unwrap_or(id).to_owned()
+pub(super) fn short_name(id: &str) -> &str {
+    id.rsplit('.').next().unwrap_or(id)
 }
 
 /// Reads `latest`, `latest-2` or `1.4.2`.

@@ -80,6 +80,20 @@ impl Catalog {
         lower
     }
 
+    /// What is below the code of a live generation: plugins with a lower version, and the model
+    /// packages that it could take over with.
+    #[must_use]
+    pub fn below_code(&self, live: &Generation) -> Self {
+        let mut lower = self.clone();
+        let plugin = version_numbers(live.version());
+        lower.plugins.retain(|one| Some(one.numbers) < plugin);
+        if let Some(weights) = &live.weights {
+            let model = version_numbers(&weights.version);
+            lower.models.retain(|one| Some(one.found.numbers) <= model);
+        }
+        lower
+    }
+
     /// Keeps what this fingerprint is made of.
     pub fn keep_only(&mut self, fingerprint: &str) {
         let (plugin, model) = (code_of(fingerprint), weights_of(fingerprint));
