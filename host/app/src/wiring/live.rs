@@ -150,6 +150,14 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
             None
         }
     };
+    for (key, given) in [("--plugin", &plan.plugin), ("--model", &plan.model)] {
+        if given.as_ref().is_some_and(|given| given.trim().is_empty()) {
+            let words = "is empty; name one such as com.example.ema, `fusebox plugin list` shows \
+                         what is installed";
+            problems.push(loaded.problem(key, words));
+            return None;
+        }
+    }
     let (name, source) = match &plan.model {
         Some(name) => {
             let plugin_versions = VersionPolicy::Latest;

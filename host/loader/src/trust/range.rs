@@ -69,7 +69,9 @@ impl fmt::Display for VersionRange {
         }
         for (position, (comparison, [major, minor, patch])) in self.0.iter().enumerate() {
             let between = if position > 0 { ", " } else { "" };
-            let sign = Comparison::SIGNS.iter().find(|(_, one)| one == comparison);
+            // A bare version is that one alone.
+            let mut signs = Comparison::SIGNS.iter();
+            let sign = signs.find(|(_, one)| one == comparison && *one != Comparison::Equal);
             let sign = sign.map_or("", |(sign, _)| *sign);
             write!(f, "{between}{sign}{major}.{minor}.{patch}")?;
         }

@@ -126,6 +126,9 @@ impl Controller {
             told = std::mem::take(&mut open.told);
         }
         self.open_requests.remove(&request);
+        // Who asked hears of it by the event, and may look at once what is loaded now.
+        self.note_loaded();
+        self.save_memories();
         let mut event = AuditEvent {
             request: Some(request),
             ..AuditEvent::new(Occasion::Request, model)
