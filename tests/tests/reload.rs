@@ -745,6 +745,60 @@ fn a_pin_and_the_policy_hold_a_revoked_version_and_the_event_says_so() {
 }
 
 #[test]
+fn a_revoked_version_stays_live_where_the_policy_says_so() {
+    let (trust, machine) = changing();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 0;
+    spec.swap.leave_revoked = false;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    *trust.0.lock().unwrap() = revoking(&[versions("1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    let words = told.message.unwrap();
+    assert!(words.contains("`fusebox plugin rollback ema`"), "{words}");
+    assert_eq!(model.generation().version(), "1.1.0");
+    let target = "ema".to_owned();
+    let outcome = machine.request(&mut model, Command::Rollback { target });
+    let RequestOutcome::Done(event) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let words = event.message.unwrap();
+    assert!(words.contains("ema: 1.1.0 -> 1.0.0, generation"), "{words}");
+    assert_eq!(model.generation().version(), "1.0.0");
+}
+
+#[test]
+fn revoked_code_is_left_with_whatever_weights_it_runs() {
+    let (trust, machine) = changing();
+    for number in ["1.0.0", "1.1.0"] {
+        commit(&machine.plugins(), &[&version(number)]);
+        weights(&machine, number, 0.5, false);
+    }
+    let mut spec = ModelSpec::of_packages("ema");
+    spec.swap.probation.rows = 0;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    assert_eq!(model.generation().version(), "1.1.0");
+    *trust.0.lock().unwrap() = revoking(&[versions("1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    let words = told.message.unwrap();
+    assert!(
+        words.contains("goes back to 1.1.0 with code 1.0.0"),
+        "{words}"
+    );
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted) && event.version == "1.0.0"
+    });
+    // New weights go live with the code that is allowed, not with what is mapped and revoked.
+    weights(&machine, "1.2.0", 1.0, false);
+    machine.await_promotion(&mut model, "1.2.0");
+    assert_eq!(model.generation().version(), "1.0.0");
+}
+
+#[test]
 fn a_first_start_that_is_refused_is_not_held_against_the_next_one() {
     let machine = Machine::new();
     commit(&machine.plugins(), &[]);

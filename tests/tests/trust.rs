@@ -230,12 +230,25 @@ fn what_is_revoked_does_not_run() {
         Subject::digest(&sha256_hex(shop.manifest().as_bytes())).unwrap(),
         Subject::key(&shop.signer.key_id().to_string()).unwrap(),
     ];
+    let loaded = shop.load(&shop.first_party()).unwrap();
     for subject in subjects {
         let mut policy = shop.first_party();
         let reason = "it was stolen".to_owned();
         policy.revocations.add(Revocation { subject, reason });
         contains(&shop.refusal(&policy), "is revoked: it was stolen");
+        let hits = policy.revocations.against(&loaded);
+        assert_eq!(hits.len(), 1, "what was loaded before is hit as well");
     }
+    let mut others = Revocations::default();
+    for subject in [
+        Subject::plugin(ID, ">1.0.0").unwrap(),
+        Subject::digest(&sha256_hex(b"another")).unwrap(),
+        Subject::key(&new_signer().key_id().to_string()).unwrap(),
+    ] {
+        let reason = "it was stolen".to_owned();
+        others.add(Revocation { subject, reason });
+    }
+    assert!(others.against(&loaded).is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Becomes the program of its arguments on a kernel that offers neither Landlock nor seccomp, as far
-//! as that program can tell: a filter that is put on first answers those system calls with ENOSYS.
+//! Becomes the program of its arguments on a kernel that offers neither Landlock nor seccomp, as
+//! far as that program can tell: a filter that is put on first answers those system calls with
+//! ENOSYS.
 #![expect(
     clippy::print_stderr,
     reason = "the test that runs it shows its standard error"

@@ -1,5 +1,5 @@
-//! Version ranges, such as `>=1.2.0, <1.4.3`: which versions of a plugin a revocation hits, and which
-//! a model package takes.
+//! Version ranges, such as `>=1.2.0, <1.4.3`: which versions of a plugin a revocation hits, and
+//! which a model package takes.
 
 use std::fmt;
 

@@ -122,8 +122,8 @@ pub enum SigningError {
     PublicKey(String),
     /// The key is a secret one.
     #[error(
-        "it is a SECRET key, which belongs to its owner alone; give the public one, the `.pub` file \
-         that was made with it"
+        "it is a SECRET key, which belongs to its owner alone; give the public one, the `.pub` \
+         file that was made with it"
     )]
     IsSecret,
     /// The machine has no randomness, or not enough memory.

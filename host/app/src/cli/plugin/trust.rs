@@ -84,7 +84,9 @@ pub(crate) struct RemoveArgs {
 /// Revoke versions of a plugin, a digest, or a key
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A digest is the SHA-256 of a plugin.toml or of any file of a package.
+A digest is the SHA-256 of a plugin.toml or of any file of a package. What is live is held to the
+list as well: it goes back to an allowed version by itself (`engine.live.leave_revoked`), or stays
+live where there is none, and `fusebox plugin audit` says which.
 
 Examples:
   fusebox plugin trust revoke --plugin com.example.ema --versions '>=1.2.0, <1.4.3' \\

@@ -1,8 +1,8 @@
-//! Generations that are revoked while they are loaded: told once, kept out, and left where something
-//! allowed can take their place.
+//! Generations that are revoked while they are loaded: told once, kept out, and left where
+//! something allowed can take their place.
 //!
-//! Only revocations are heeded here. A key that is taken out of the keyring, or a policy that cannot
-//! be read, counts for what is loaded next.
+//! Only revocations are heeded here. A key that is taken out of the keyring, or a policy that
+//! cannot be read, counts for what is loaded next.
 
 use std::sync::Arc;
 
@@ -187,12 +187,12 @@ impl Controller {
         }
         if !slot.spec.swap.leave_revoked {
             return WayOut::Stays(format!(
-                "`engine.live.leave_revoked` is off; go back with `fusebox plugin rollback {name}`, \
-                 or install an allowed version"
+                "`engine.live.leave_revoked` is off; go back with `fusebox plugin rollback \
+                 {name}`, or install an allowed version"
             ));
         }
         if let Some(target) = self.wanted_by(name) {
-            return WayOut::Forward(version_of(&target));
+            return WayOut::Forward(name_of_target(&target));
         }
         let Some(slot) = self.slots.get(name) else {
             return WayOut::Busy;
@@ -214,11 +214,11 @@ impl Controller {
         let before = slot.before.iter().rfind(is_way);
         let known = slot.parked().filter(is_way).or(standby).or(before);
         let lower = match known {
-            Some(generation) => return WayOut::Back(known_version(generation)),
+            Some(generation) => return WayOut::Back(name_of(generation)),
             None => self.allowed_below(name),
         };
         match lower {
-            Some(target) => WayOut::Back(version_of(&target)),
+            Some(target) => WayOut::Back(name_of_target(&target)),
             None => WayOut::Stays(format!(
                 "no other version that is installed may take its place; install an allowed one, \
                  or stop the program that serves {name}"
@@ -247,6 +247,24 @@ impl Controller {
             }
         }
         None
+    }
+}
+
+/// A version, with that of the code where the two are not one.
+fn name_of(generation: &Generation) -> String {
+    match &generation.weights {
+        Some(weights) => format!("{} with code {}", weights.version, generation.version()),
+        None => generation.version().to_owned(),
+    }
+}
+
+fn name_of_target(target: &Target) -> String {
+    match &target.model {
+        Some(model) => format!(
+            "{} with code {}",
+            model.found.version, target.plugin.version
+        ),
+        None => target.plugin.version.clone(),
     }
 }
 
