@@ -126,6 +126,11 @@ fn a_served_model_is_replaced_rolled_back_and_pinned_without_losing_a_bar() {
     for what in ["promoted", "rolled-back", "probation", "request"] {
         assert!(happened(what), "{what} is not in the audit log");
     }
+    ends_in_order(serve);
+}
+
+/// Interrupts it: it ends with a summary, and no bar was lost or doubled.
+fn ends_in_order(mut serve: Serve) {
     let id = serve.child.id().to_string();
     let killed = Command::new("kill").args(["-INT", &id]).status().unwrap();
     assert!(killed.success());

@@ -713,7 +713,7 @@ fn a_list_of_revocations_from_elsewhere_needs_a_signature() {
 }
 
 #[test]
-fn what_is_no_package_no_key_and_no_golden_file_is_told_in_one_sentence() {
+fn what_is_no_package_and_no_key_is_told_in_one_sentence() {
     let operator = Operator::new();
     operator.ok(&["plugin", "keygen", "--name", "own"]);
     let library = library().to_string_lossy().into_owned();
@@ -752,7 +752,14 @@ fn what_is_no_package_no_key_and_no_golden_file_is_told_in_one_sentence() {
     contains(&told, "it is a SECRET key");
     contains(&told, "give the public one");
     assert!(!operator.path("keyring.toml").exists());
+}
 
+#[test]
+fn a_bad_golden_file_is_not_packed_and_a_model_without_its_plugin_is_told() {
+    let operator = Operator::new();
+    operator.ok(&["plugin", "keygen", "--name", "own"]);
+    let library = library().to_string_lossy().into_owned();
+    let package = operator.pack("1.2.0", &["--key", "own.key"]);
     let pack = |golden: &str| {
         operator.fails(
             2,
