@@ -488,20 +488,16 @@ fn whatever_a_plugin_does_to_its_process_costs_that_process_only() {
         .create_model(&alpha(), &[])
         .unwrap();
     let mut average = 0.0_f32;
-    let options = WorkerOptions {
-        predict_timeout_ms: 2_000,
+    let options = |predict_timeout_ms| WorkerOptions {
+        predict_timeout_ms,
         memory_mb: 512,
         control_timeout_ms: 20_000,
         ..stubborn()
     };
-    let hostile = plugin_with(hostile::hostile_dir(), HOSTILE, options.clone());
+    let hostile = plugin_with(hostile::hostile_dir(), HOSTILE, options(2_000));
     // Filling the memory that it may have takes its time on a busy machine.
-    let patient_options = WorkerOptions {
-        predict_timeout_ms: 60_000,
-        ..options.clone()
-    };
-    let patient = plugin_with(hostile::hostile_dir(), HOSTILE, patient_options);
-    let throws = plugin_with(hostile::hostile_dir(), THROWS, options);
+    let patient = plugin_with(hostile::hostile_dir(), HOSTILE, options(60_000));
+    let throws = plugin_with(hostile::hostile_dir(), THROWS, options(2_000));
     let timeout = "was killed because it did not come back in time";
     let cases = [
         ("segfault", "was ended by signal 11 (SIGSEGV"),

@@ -1,4 +1,4 @@
-//! What the files of a package look like from outside, to see whether somebody still writes to them.
+//! What the files of a package look like from outside, to see whether somebody writes to them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

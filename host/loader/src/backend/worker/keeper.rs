@@ -324,8 +324,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Brings a spare to the model's state and offers it. Rows that come in meanwhile are replayed in
-    /// further rounds, until none is left while the state is locked.
+    /// Brings a spare to the model's state and offers it. Rows that come in meanwhile are replayed
+    /// in further rounds, until none is left while the state is locked.
     fn take_over(&self, mut worker: Worker) {
         let mut outcome = self.rebuild(&mut worker);
         loop {
