@@ -1,7 +1,7 @@
 //! How good the out-of-sample predictions are: pooled, and fold by fold.
 
 use fusebox_engine::dataset::{Fold, Samples};
-use fusebox_engine::eval::bootstrap::{Interval, interval};
+use fusebox_engine::eval::bootstrap::{Interval, automatic_interval};
 use fusebox_engine::eval::classification::{
     ClassScores, ReliabilityBin, reliability_bins, reliability_error,
 };
@@ -202,8 +202,7 @@ fn accuracy_interval(
         moment[1] += 1.0;
     }
     let steps: Vec<[f64; 2]> = moments.into_values().collect();
-    let bootstrap = options.bootstrap(steps.len());
-    interval(&steps, &bootstrap, random, |[right, count], _| {
+    automatic_interval(&steps, &options.bootstrap(), random, |[right, count], _| {
         (count > 0.0).then(|| right / count)
     })
 }

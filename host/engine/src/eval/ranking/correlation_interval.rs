@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_core::Rng;
 
 use super::mid_ranks;
-use crate::eval::bootstrap::{BootstrapOptions, Interval, interval};
+use crate::eval::bootstrap::{Interval, automatic_interval};
 use crate::eval::prediction::{EvaluationOptions, Outcome, score};
 use crate::eval::varies;
 use crate::types::Timestamp;
@@ -65,8 +65,8 @@ fn of_pairs(
         }
     }
     let steps: Vec<[f64; 6]> = moments.into_values().collect();
-    let bootstrap: BootstrapOptions = options.bootstrap(steps.len());
-    interval(&steps, &bootstrap, rng, |[count, x, y, xx, yy, xy], _| {
+    let bootstrap = options.bootstrap();
+    automatic_interval(&steps, &bootstrap, rng, |[count, x, y, xx, yy, xy], _| {
         let spread = ((xx - x * x / count) * (yy - y * y / count)).sqrt();
         (spread > 0.0).then(|| (xy - x * y / count) / spread)
     })

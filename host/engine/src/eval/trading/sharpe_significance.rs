@@ -44,17 +44,25 @@ impl SharpeEvidence {
             kurtosis: excess + 3.0,
         })
     }
+
+    /// Variance of the estimate times the returns less one, `1 - g3 SR + (g4 - 1) / 4 SR^2`;
+    /// `None` where the moments leave none.
+    pub(crate) fn sharpe_variance(&self) -> Option<f64> {
+        let tails = (self.kurtosis - 1.0) / 4.0 * self.sharpe * self.sharpe;
+        let variance = 1.0 - self.skewness * self.sharpe + tails;
+        (variance > 0.0).then_some(variance)
+    }
 }
 
 /// Probability that the true Sharpe ratio is above `threshold`; `None` where the moments leave no
 /// variance to the estimate.
 #[must_use]
 pub fn probabilistic_sharpe(evidence: &SharpeEvidence, threshold: f64) -> Option<f64> {
-    let sharpe = evidence.sharpe;
-    let tails = (evidence.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
-    let variance = 1.0 - evidence.skewness * sharpe + tails;
     let root = (evidence.observations.checked_sub(1)? as f64).sqrt();
-    (variance > 0.0).then(|| normal::probability((sharpe - threshold) * root / variance.sqrt()))
+    let error = evidence.sharpe_variance()?.sqrt();
+    Some(normal::probability(
+        (evidence.sharpe - threshold) * root / error,
+    ))
 }
 
 /// The best Sharpe ratio that `trials` worthless strategies would show, whose Sharpe ratios vary
