@@ -1,6 +1,13 @@
 //! Directional accuracy.
 
+use std::collections::BTreeMap;
+
+use rand_core::Rng;
+
 use super::{RankMetric, RankScores};
+use crate::eval::bootstrap::{Interval, automatic_interval};
+use crate::eval::prediction::{EvaluationOptions, Outcome, score};
+use crate::types::Timestamp;
 
 /// Share of samples whose score has the sign of the return that followed. Samples without a
 /// direction, where either is zero or not a number, do not count.
@@ -22,12 +29,35 @@ impl RankMetric for DirectionalAccuracy {
 }
 
 /// Whether each sample's direction was right; `None` for a sample without a direction.
-pub fn directional_hits(scores: RankScores<'_>) -> impl Iterator<Item = Option<bool>> + '_ {
+fn directional_hits(scores: RankScores<'_>) -> impl Iterator<Item = Option<bool>> + '_ {
     let pairs = scores.scores.iter().zip(scores.returns);
-    pairs.map(|(score, change)| {
-        let product = score.signum() * change.signum();
-        let has_direction = score.abs() > 0.0 && change.abs() > 0.0;
-        has_direction.then_some(product > 0.0)
+    pairs.map(|(score, change)| hit(*score, *change))
+}
+
+fn hit(score: f64, change: f64) -> Option<bool> {
+    let has_direction = score.abs() > 0.0 && change.abs() > 0.0;
+    has_direction.then_some((score > 0.0) == (change > 0.0))
+}
+
+/// Block-bootstrap interval of the directional accuracy, all symbols of a moment together; `None`
+/// where it is not defined.
+#[must_use]
+pub fn directional_accuracy_interval(
+    outcomes: &[Outcome],
+    options: &EvaluationOptions,
+    rng: &mut impl Rng,
+) -> Option<Interval> {
+    let mut moments: BTreeMap<Timestamp, [f64; 2]> = BTreeMap::new();
+    for one in outcomes {
+        let moment = moments.entry(one.closed_at).or_default();
+        if let Some(right) = hit(score(&one.probabilities), one.forward_return) {
+            moment[0] += f64::from(u8::from(right));
+            moment[1] += 1.0;
+        }
+    }
+    let steps: Vec<[f64; 2]> = moments.into_values().collect();
+    automatic_interval(&steps, &options.bootstrap(), rng, |[right, count], _| {
+        (count > 0.0).then(|| right / count)
     })
 }
 

@@ -12,7 +12,9 @@ use super::varies;
 pub use correlation_interval::{
     information_coefficient_interval, rank_information_coefficient_interval,
 };
-pub use directional_accuracy::{DirectionalAccuracy, best_constant_direction, directional_hits};
+pub use directional_accuracy::{
+    DirectionalAccuracy, best_constant_direction, directional_accuracy_interval,
+};
 pub use information_coefficient::InformationCoefficient;
 pub use information_ratio::{
     Coefficient, CoefficientSummary, block_coefficients, cross_sectional_coefficients,
