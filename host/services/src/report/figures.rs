@@ -208,7 +208,7 @@ pub(super) fn figure_rows(data: &ReportData) -> Vec<FigureRow> {
     ));
     rows.push(strategy_only(
         "Probabilistic Sharpe ratio",
-        "probability that the true Sharpe ratio is above 0",
+        "probability that the true Sharpe ratio is above 0, bar returns taken for independent",
         cell(&plain(trading.probabilistic_sharpe_ratio), probability),
     ));
     rows.push(strategy_only(

@@ -55,18 +55,25 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
     let halves: Vec<u32> = halves
         .filter(|half| half.count_ones() as usize == blocks / 2)
         .collect();
-    let (mut logits, mut in_sample, mut out_of_sample) = (Vec::new(), Vec::new(), Vec::new());
-    let mut chosen_ratios = vec![0.0; table.strategies()];
-    let mut other_ratios = vec![0.0; table.strategies()];
+    let splits = halves.len();
+    let empty = vec![0.0; splits];
+    let (mut logits, mut in_sample, mut out_of_sample) = (empty.clone(), empty.clone(), empty);
+    let mut ratios = [vec![0.0; table.strategies()], vec![0.0; table.strategies()]];
     let all = (1_u32 << blocks) - 1;
-    for half in halves {
-        sums.sharpe_ratios(half, &mut chosen_ratios)?;
-        sums.sharpe_ratios(all ^ half, &mut other_ratios)?;
-        let best = first_largest(&chosen_ratios);
-        let share = mean_rank(&other_ratios, best) / (table.strategies() as f64 + 1.0);
-        logits.push((share / (1.0 - share)).ln());
-        in_sample.push(chosen_ratios[best]);
-        out_of_sample.push(other_ratios[best]);
+    // In ascending order a half stands as far from the start as its complement from the end.
+    for (position, half) in halves.iter().enumerate().take(splits / 2) {
+        sums.sharpe_ratios(*half, &mut ratios[0])?;
+        sums.sharpe_ratios(all ^ half, &mut ratios[1])?;
+        for (split, chosen, other) in [
+            (position, &ratios[0], &ratios[1]),
+            (splits - 1 - position, &ratios[1], &ratios[0]),
+        ] {
+            let best = first_largest(chosen);
+            let share = mean_rank(other, best) / (table.strategies() as f64 + 1.0);
+            logits[split] = (share / (1.0 - share)).ln();
+            in_sample[split] = chosen[best];
+            out_of_sample[split] = other[best];
+        }
     }
     let share_below_zero = |values: &[f64]| {
         let below = values.iter().filter(|value| **value < 0.0).count();

@@ -103,6 +103,30 @@ mod tests {
     }
 
     #[test]
+    fn permuted_scores_have_no_coefficient() {
+        let mut rng = ChaCha8Rng::seed_from_u64(21);
+        let mut within = [0; 2];
+        for _ in 0..200 {
+            let returns: Vec<f64> = (0..400).map(|_| rng.random::<f64>() - 0.5).collect();
+            // The true labels, dealt out anew.
+            let mut scores = returns.clone();
+            for at in (1..scores.len()).rev() {
+                scores.swap(at, rng.random_range(0..=at));
+            }
+            let linear = correlation(&scores, &returns).unwrap();
+            let ranked = correlation(&mid_ranks(&scores), &mid_ranks(&returns)).unwrap();
+            for (within, found) in within.iter_mut().zip([linear, ranked]) {
+                *within += u32::from(found.abs() < 2.0 / 400_f64.sqrt());
+            }
+        }
+        // Within two standard errors of zero 95.4 % of the time.
+        assert!(
+            within.iter().all(|count| (180..=200).contains(count)),
+            "{within:?}"
+        );
+    }
+
+    #[test]
     fn the_interval_surrounds_the_correlation_of_the_whole_history() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let outcomes: Vec<Outcome> = (0..4000)
