@@ -250,7 +250,7 @@ fn superior_ability_of_own_histories_agrees_with_arch() {
             ("upper", found.upper),
         ] {
             let expected = case.plain_of_20000[what];
-            // Four standard errors of the difference of two shares, one of 10,000 and one of 20,000.
+            // Four standard errors of the difference of shares of 10,000 and of 20,000.
             let error = (expected * (1.0 - expected) * (1.0 / 10_000.0 + 1.0 / 20_000.0)).sqrt();
             assert!(
                 (got - expected).abs() <= 4.0 * error + 1e-3,

@@ -51,9 +51,10 @@ pub fn crps_of_gaussian(forecasts: &[(f64, f64)], outcomes: &[f64]) -> Option<f6
 }
 
 /// Mean score of forecasts that are quantiles, one row per sample with an entry for each of the
-/// ascending `levels`: twice the pinball loss, integrated over the levels by trapezoids, the loss at
-/// the outer levels standing for that of the tails beyond. Approximates the score better the closer
-/// the levels lie. `None` where levels do not ascend within 0 to 1, or a row has another length.
+/// ascending `levels`: twice the pinball loss, integrated over the levels by trapezoids, the loss
+/// at the outer levels standing for that of the tails beyond. Approximates the score better the
+/// closer the levels lie. `None` where levels do not ascend within 0 to 1, or a row has another
+/// length.
 #[must_use]
 pub fn crps_of_quantiles(rows: &[Vec<f64>], levels: &[f64], outcomes: &[f64]) -> Option<f64> {
     let ascend = levels.windows(2).all(|pair| pair[0] < pair[1]);
