@@ -4,6 +4,7 @@
 //! Time is cut into blocks. Every half of the blocks serves once as the sample in which the
 //! strategy with the best Sharpe ratio is chosen, the other half shows what it was worth. A Sharpe
 //! ratio needs sums of returns and of squares only, so each half costs a few additions a strategy.
+//! Blocks are not purged at their borders: what a step returned is known when it ends.
 
 use serde::Serialize;
 
