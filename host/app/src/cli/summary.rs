@@ -1,7 +1,9 @@
 //! What `fusebox run` says at the end: the verdicts, the figures beside their baselines, the
 //! digests, the files.
 
-use fusebox_services::report::{Estimate, Performance, Trading, model_verdict, strategy_verdict};
+use fusebox_services::report::{
+    Estimate, LabelReport, PathRow, Performance, Trading, model_verdict, strategy_verdict,
+};
 use fusebox_services::training::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunSummary};
 use serde_json::{Value, json};
 
@@ -27,6 +29,8 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "models": models,
         "files": summary.manifest.files,
         "folds": report.folds.len(),
+        "labels": report.labels,
+        "paths": report.paths,
         "predictions": quality.predictions,
         "scored_predictions": quality.scored_predictions,
         "accuracy": quality.accuracy,
@@ -52,7 +56,9 @@ pub(super) fn text(summary: &RunSummary) -> String {
     let report = &summary.report;
     let (model, strategy) = (model_verdict(report), strategy_verdict(report));
     format!(
-        "{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
+        "{}\n{}\n\n{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
+        report.labels.description,
+        labels(&report.labels),
         model.headline,
         model.explanation,
         quality(summary),
@@ -61,6 +67,55 @@ pub(super) fn text(summary: &RunSummary) -> String {
         performance(summary),
         files(summary),
     )
+}
+
+/// Balance, overlap and likeness of the labels; as in the report.
+fn labels(labels: &LabelReport) -> String {
+    let mut table = table(&["labels", ""]);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    let total = labels.labelled_rows.max(1) as f64;
+    let share = |rows: u64| percent(Some(rows as f64 / total));
+    row(
+        "rows with a label",
+        format!(
+            "{} of {} events; {} without",
+            grouped(labels.labelled_rows),
+            grouped(labels.event_rows),
+            grouped(labels.unlabelled_rows)
+        ),
+    );
+    let balance = labels.balance.iter();
+    let balance: Vec<String> = balance
+        .map(|class| format!("{} {}", class.name, share(class.rows)))
+        .collect();
+    row("balance", balance.join(", "));
+    row(
+        "both barriers in one bar",
+        format!(
+            "{} ({})",
+            grouped(labels.ambiguous_rows),
+            share(labels.ambiguous_rows)
+        ),
+    );
+    row("mean bars until known", number(labels.mean_horizon_bars));
+    row(
+        "overlap",
+        format!(
+            "uniqueness {}, {} labels a bar (most {}): worth {:.0} rows",
+            number(labels.mean_uniqueness),
+            number(labels.mean_concurrency),
+            grouped(labels.largest_concurrency),
+            labels.effective_rows
+        ),
+    );
+    let likeness = labels.autocorrelation.iter();
+    let likeness: Vec<String> = likeness
+        .map(|one| format!("{}: {}", one.lag_bars, signed(one.value)))
+        .collect();
+    row("correlation by bars apart", likeness.join(", "));
+    table.to_string()
 }
 
 fn quality(summary: &RunSummary) -> String {
@@ -124,7 +179,22 @@ fn performance(summary: &RunSummary) -> String {
     for (name, value) in luck(trading) {
         table.add_row([name, value, String::new()]);
     }
-    table.to_string()
+    let spread = paths(&summary.report.paths);
+    format!("{table}{spread}")
+}
+
+/// How the paths of a combinatorial split lie apart; nothing where there is one.
+fn paths(paths: &[PathRow]) -> String {
+    let mut values: Vec<f64> = paths.iter().filter_map(|one| one.sharpe_ratio).collect();
+    values.sort_by(f64::total_cmp);
+    match (values.first(), values.get(values.len() / 2), values.last()) {
+        (Some(low), Some(middle), Some(high)) => format!(
+            "\n  Sharpe ratio over {} paths: {low:.2} to {high:.2}, median {middle:.2}; the table is \
+             about the first",
+            paths.len()
+        ),
+        _ => String::new(),
+    }
 }
 
 /// How far luck explains the strategy's Sharpe ratio.
@@ -195,6 +265,10 @@ fn number(value: Option<f64>) -> String {
 
 fn decimals(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.2}"))
 }
 
 fn with_interval(estimate: Estimate, show: impl Fn(f64) -> String) -> String {

@@ -3,15 +3,15 @@
 //! Every problem of every section is reported at once, those of the layers included. Nothing here
 //! reads a file.
 
+mod learning;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use fusebox_engine::dataset::{Span, SplitConfig, SplitKind};
 use fusebox_engine::execution::ExecutionConfig;
 use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, SymbolInputs};
 use fusebox_engine::fusion::FusionConfig;
-use fusebox_engine::labels::{Ambiguity, LabelConfig, LabelKind, Weighting};
 use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
@@ -21,10 +21,7 @@ use fusebox_services::data::DataRequest;
 use fusebox_services::training::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
 use serde_json::Value;
 
-use crate::config::raw::{
-    RawAmbiguity, RawData, RawFailSafe, RawLabelKind, RawLabels, RawSource, RawSplitKind,
-    RawWeighting,
-};
+use crate::config::raw::{RawData, RawFailSafe, RawSource};
 use crate::config::{ConfigError, Loaded, Problem, RawConfig, to_toml};
 
 /// The specification of a run without what only the machine knows: its host settings and versions
@@ -67,6 +64,7 @@ pub(super) fn pipeline(
         labels,
         split,
         model: ModelSpec {
+            scaler: learning::scaler(raw.model.scaler),
             params: raw.model.params.clone().into_iter().collect(),
             host_settings: std::collections::BTreeMap::new(),
         },
@@ -251,51 +249,6 @@ impl Check<'_> {
                 self.report(key, format!("is wrong: {problem}"));
             }
         }
-    }
-
-    fn labels(&mut self, raw: &RawLabels) -> LabelConfig {
-        let labels = LabelConfig {
-            kind: match raw.kind {
-                RawLabelKind::TripleBarrier => LabelKind::TripleBarrier,
-                RawLabelKind::FixedHorizon => LabelKind::FixedHorizon,
-            },
-            horizon_bars: raw.horizon_bars,
-            upper_sigmas: raw.upper_sigmas,
-            lower_sigmas: raw.lower_sigmas,
-            volatility_span_bars: raw.volatility_span_bars,
-            ambiguous: match raw.ambiguous {
-                RawAmbiguity::Pessimistic => Ambiguity::Pessimistic,
-                RawAmbiguity::Flat => Ambiguity::Flat,
-            },
-            weights: match raw.weights {
-                RawWeighting::Uniform => Weighting::Uniform,
-                RawWeighting::Uniqueness => Weighting::Uniqueness,
-            },
-        };
-        for problem in labels.validate() {
-            self.report(&format!("labels.{}", problem.key), problem.message);
-        }
-        labels
-    }
-
-    fn split(&mut self) -> Option<SplitConfig> {
-        let raw = &self.loaded.raw.split;
-        let train: Option<Span> = self.parsed("split.train", &raw.train);
-        let valid = (!raw.valid.is_empty()).then_some(&raw.valid);
-        let valid: Option<Span> = self.parsed_if_set("split.valid", valid);
-        let test: Option<Span> = self.parsed("split.test", &raw.test);
-        let step: Option<Span> = self.parsed("split.step", &raw.step);
-        Some(SplitConfig {
-            kind: match raw.kind {
-                RawSplitKind::Rolling => SplitKind::Rolling,
-                RawSplitKind::Anchored => SplitKind::Anchored,
-            },
-            train: train?,
-            valid,
-            test: test?,
-            step: step?,
-            embargo_bars: raw.embargo_bars,
-        })
     }
 
     fn session(&mut self, raw: &RawConfig) -> Option<SessionConfig> {

@@ -7,9 +7,10 @@ use fusebox_plugin_api::schema::{
     BatchColumns, Dataset, DatasetBatch, DatasetSchema, Role, Shared,
 };
 
-use super::split::{Fold, PartCounts, Period};
+use super::split::{Fold, HeldOut, PartCounts, Period, Verdict, judge};
+use super::weights::WeightOptions;
 use crate::features::FeatureMatrix;
-use crate::labels::{CLASSES, Label, LabelSpan, Weighting, average_uniqueness};
+use crate::labels::{Label, LabelSeries, LabelTask};
 use crate::types::{SymbolId, TimeFrame, Timestamp};
 
 /// The rows of one symbol and what came after each.
@@ -18,41 +19,33 @@ pub struct SymbolSamples {
     /// Feature rows, one per bar.
     pub features: FeatureMatrix,
     /// Labels, one slot per bar.
-    pub labels: Vec<Option<Label>>,
+    pub labels: LabelSeries,
 }
 
 /// Rows and labels of every symbol, in id order.
 #[derive(Debug, Clone)]
 pub struct Samples {
     schema: Arc<DatasetSchema>,
+    task: LabelTask,
     time_frame: TimeFrame,
-    symbols: Vec<SymbolRows>,
+    pub(super) symbols: Vec<SymbolRows>,
 }
 
 #[derive(Debug, Clone)]
-struct SymbolRows {
-    samples: SymbolSamples,
+pub(super) struct SymbolRows {
+    pub(super) samples: SymbolSamples,
     /// Number of the unbroken run of valid rows that each row belongs to, `None` for other rows.
     /// Windows of a sequence model stay inside one.
     run: Vec<Option<u32>>,
 }
 
 /// How a fold's datasets are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct DatasetOptions {
     /// Weights of training samples.
-    pub weights: Weighting,
+    pub weights: WeightOptions,
     /// Rows before the period that windows of sequence models may reach into; 0 for row models.
     pub context_rows: usize,
-}
-
-impl Default for DatasetOptions {
-    fn default() -> Self {
-        Self {
-            weights: Weighting::Uniform,
-            context_rows: 0,
-        }
-    }
 }
 
 /// Consecutive rows to predict.
@@ -82,19 +75,21 @@ impl Samples {
     /// Joins the symbols of a run.
     ///
     /// # Errors
-    /// [`DatasetError::Mismatch`] where rows and labels differ in number, or columns differ between
-    /// symbols.
+    /// [`DatasetError::Mismatch`] where rows and labels differ in number, or columns or what a
+    /// learner is asked for differ between symbols.
     pub fn new(symbols: Vec<SymbolSamples>, time_frame: TimeFrame) -> Result<Self, DatasetError> {
         let mut problems = Vec::new();
         let columns = symbols
             .first()
             .map(|first| Arc::clone(&first.features.columns));
         let columns = columns.unwrap_or_default();
+        let task = symbols.first().map(|first| first.labels.task.clone());
+        let task = task.unwrap_or(LabelTask::Direction);
         if columns.is_empty() {
             problems.push("there is no feature column".to_owned());
         }
         for (position, one) in symbols.iter().enumerate() {
-            let (rows, labels) = (one.features.rows(), one.labels.len());
+            let (rows, labels) = (one.features.rows(), one.labels.bars());
             if rows != labels {
                 problems.push(format!(
                     "symbol {position} has {rows} rows and {labels} labels"
@@ -106,6 +101,11 @@ impl Samples {
                     "symbol {position} has other columns than the first one"
                 ));
             }
+            if one.labels.task != task {
+                problems.push(format!(
+                    "symbol {position} has labels of another kind than the first one"
+                ));
+            }
             if one.features.symbol.index() != position {
                 problems.push(format!("symbol {position} holds rows of another symbol"));
             }
@@ -115,11 +115,12 @@ impl Samples {
         }
         let schema = DatasetSchema {
             features: columns.to_vec(),
-            labels: vec!["direction".to_owned()],
-            classes: CLASSES.map(str::to_owned).to_vec(),
+            labels: task.columns(),
+            classes: task.classes().iter().map(|one| (*one).to_owned()).collect(),
         };
         Ok(Self {
             schema: Arc::new(schema),
+            task,
             time_frame,
             symbols: symbols.into_iter().map(SymbolRows::new).collect(),
         })
@@ -129,6 +130,12 @@ impl Samples {
     #[must_use]
     pub fn schema(&self) -> &DatasetSchema {
         &self.schema
+    }
+
+    /// What a learner is asked for.
+    #[must_use]
+    pub fn task(&self) -> &LabelTask {
+        &self.task
     }
 
     /// Length of the bars.
@@ -164,43 +171,57 @@ impl Samples {
         })
     }
 
-    /// What lies in a period whose successor begins at `next`.
-    pub(super) fn count(
-        &self,
-        period: Period,
-        next: Option<Timestamp>,
-        embargo_nanos: i64,
-    ) -> PartCounts {
-        let limits = Limits::new(next, embargo_nanos);
+    /// When the rows with every feature close, symbol by symbol.
+    pub(super) fn row_times(&self) -> impl Iterator<Item = Timestamp> {
+        self.symbols.iter().flat_map(|symbol| {
+            let times = symbol.samples.features.closed_at.iter().zip(&symbol.run);
+            times.filter_map(|(at, run)| run.map(|_| *at))
+        })
+    }
+
+    /// When the labels of the rows of a period are known.
+    pub(super) fn label_ends(&self, period: Period) -> impl Iterator<Item = Timestamp> {
+        self.symbols.iter().flat_map(move |symbol| {
+            let rows = symbol
+                .rows_in(period)
+                .filter(|row| symbol.run[*row].is_some());
+            rows.filter_map(|row| Some(symbol.samples.labels.get(row)?.end))
+        })
+    }
+
+    /// What lies in some periods.
+    pub(super) fn count(&self, periods: &[Period], held_out: &[HeldOut]) -> PartCounts {
         let mut counts = PartCounts::default();
         for symbol in &self.symbols {
-            for row in symbol.rows_in(period) {
+            for row in periods.iter().flat_map(|period| symbol.rows_in(*period)) {
                 if symbol.run[row].is_none() {
                     continue;
                 }
                 counts.rows += 1;
-                match limits.judge(symbol.samples.labels[row]) {
-                    Verdict::Sample(label) => {
+                let Some(label) = symbol.samples.labels.get(row) else {
+                    counts.unlabelled += 1;
+                    continue;
+                };
+                match judge(held_out, symbol.closed_at(row), &label) {
+                    Verdict::Sample => {
                         counts.samples += 1;
                         counts.class_counts[label.class.index()] += 1;
                     }
                     Verdict::Purged => counts.purged += 1,
                     Verdict::Embargoed => counts.embargoed += 1,
-                    Verdict::Unlabelled => counts.unlabelled += 1,
                 }
             }
         }
         counts
     }
 
-    /// The training dataset of a fold: its samples with class labels, all other valid rows of the
-    /// period as context without labels.
+    /// The training dataset of a fold: its samples with labels, all other valid rows of its
+    /// periods as context without labels.
     ///
     /// # Errors
     /// [`DatasetError::Refused`] where the contract refuses the columns.
     pub fn train(&self, fold: &Fold, options: &DatasetOptions) -> Result<Dataset, DatasetError> {
-        let limits = Limits::new(fold.after_train(), fold.embargo_nanos);
-        self.dataset(fold.train, limits, options)
+        self.dataset(&fold.train, &fold.train_held_out, options)
     }
 
     /// The validation dataset of a fold, weights uniform; empty where the plan has no validation.
@@ -208,16 +229,31 @@ impl Samples {
     /// # Errors
     /// [`DatasetError::Refused`] where the contract refuses the columns.
     pub fn valid(&self, fold: &Fold, options: &DatasetOptions) -> Result<Dataset, DatasetError> {
-        let nothing = Period {
-            from: fold.test.from,
-            to: fold.test.from,
-        };
-        let limits = Limits::new(Some(fold.test.from), fold.embargo_nanos);
         let options = DatasetOptions {
-            weights: Weighting::Uniform,
+            weights: WeightOptions::default(),
             ..*options
         };
-        self.dataset(fold.valid.unwrap_or(nothing), limits, &options)
+        self.dataset(fold.valid.as_slice(), &fold.valid_held_out, &options)
+    }
+
+    /// Standard deviation of the traded return over a fold's training samples, in volatilities of
+    /// its horizon; `None` where labels are no returns or nothing moves.
+    #[must_use]
+    pub fn traded_spread(&self, fold: &Fold) -> Option<f64> {
+        let (mut count, mut sum, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for symbol in &self.symbols {
+            let labels = &symbol.samples.labels;
+            let inside = fold.train.iter().flat_map(|period| symbol.rows_in(*period));
+            for row in inside.filter(|row| symbol.sample(*row, &fold.train_held_out).is_some()) {
+                let traded = *labels.targets.as_ref()?.row(row).first()?;
+                let value = labels.in_sigmas(row, traded)?;
+                count += 1.0;
+                sum += value;
+                squares += value * value;
+            }
+        }
+        let variance = squares / count - (sum / count).powi(2);
+        (variance > 0.0).then(|| variance.sqrt())
     }
 
     /// The rows of a fold to predict, by symbol and time.
@@ -225,7 +261,8 @@ impl Samples {
     pub fn test_blocks(&self, fold: &Fold, context_rows: usize) -> Vec<TestBlock> {
         let mut blocks = Vec::new();
         for symbol in &self.symbols {
-            for rows in symbol.runs_in(symbol.rows_in(fold.test)) {
+            let tested = fold.test.iter().map(|period| symbol.rows_in(*period));
+            for rows in tested.flat_map(|rows| symbol.runs_in(rows)) {
                 let context = symbol.context_before(&rows, context_rows);
                 let symbol = symbol.samples.features.symbol;
                 blocks.push(TestBlock {
@@ -240,18 +277,18 @@ impl Samples {
 
     fn dataset(
         &self,
-        period: Period,
-        limits: Limits,
+        periods: &[Period],
+        held_out: &[HeldOut],
         options: &DatasetOptions,
     ) -> Result<Dataset, DatasetError> {
-        let weights = self.weights(period, limits, options.weights);
+        let weights = self.weights(periods, held_out, &options.weights);
         let mut batches = Vec::new();
         for (symbol, weights) in self.symbols.iter().zip(&weights) {
-            let inside = symbol.rows_in(period);
-            for rows in symbol.runs_in(inside.clone()) {
+            let inside = periods.iter().map(|period| symbol.rows_in(*period));
+            for rows in inside.flat_map(|rows| symbol.runs_in(rows)) {
                 let context = symbol.context_before(&rows, options.context_rows);
-                let weights = &weights[rows.start - inside.start..rows.end - inside.start];
-                let columns = symbol.batch(context.start..rows.end, (rows.start, limits), weights);
+                let columns =
+                    symbol.batch(context.start..rows.end, (rows.start, held_out), weights);
                 let batch = columns.map(|columns| DatasetBatch::new(&self.schema, columns));
                 let refused =
                     |error: &dyn std::fmt::Display| DatasetError::Refused(error.to_string());
@@ -261,44 +298,6 @@ impl Samples {
         }
         Dataset::new(Arc::clone(&self.schema), batches)
             .map_err(|error| DatasetError::Refused(error.to_string()))
-    }
-
-    /// Weights per symbol and row of the period, scaled so that their mean over all samples is 1.
-    /// Overlap is counted among the samples themselves, so that no label outside the fold matters.
-    fn weights(&self, period: Period, limits: Limits, weighting: Weighting) -> Vec<Vec<f32>> {
-        let mut all: Vec<Vec<f64>> = Vec::new();
-        for symbol in &self.symbols {
-            let rows = symbol.rows_in(period);
-            let spans: Vec<LabelSpan> = rows
-                .clone()
-                .filter_map(|row| Some((row, symbol.sample(row, limits)?)))
-                .map(|(start_bar, label)| LabelSpan {
-                    start_bar,
-                    end_bar: label.end_bar,
-                })
-                .collect();
-            let values = match weighting {
-                Weighting::Uniform => vec![1.0; spans.len()],
-                Weighting::Uniqueness => average_uniqueness(&spans),
-            };
-            let mut weights = vec![0.0; rows.len()];
-            for (span, value) in spans.iter().zip(values) {
-                weights[span.start_bar - rows.start] = value;
-            }
-            all.push(weights);
-        }
-        let samples = all.iter().flatten().filter(|weight| **weight > 0.0).count();
-        let mean = all.iter().flatten().sum::<f64>() / samples.max(1) as f64;
-        let scaled = |weight: f64| {
-            if weight > 0.0 {
-                (weight / mean) as f32
-            } else {
-                0.0
-            }
-        };
-        all.into_iter()
-            .map(|one| one.into_iter().map(scaled).collect())
-            .collect()
     }
 }
 
@@ -320,8 +319,12 @@ impl SymbolRows {
         Self { samples, run }
     }
 
+    fn closed_at(&self, row: usize) -> Timestamp {
+        self.samples.features.closed_at[row]
+    }
+
     /// The rows whose bars close inside the period: after its start, at its end at the latest.
-    fn rows_in(&self, period: Period) -> Range<usize> {
+    pub(super) fn rows_in(&self, period: Period) -> Range<usize> {
         let closed_at = &self.samples.features.closed_at;
         let start = closed_at.partition_point(|at| *at <= period.from);
         let end = closed_at.partition_point(|at| *at <= period.to);
@@ -354,75 +357,57 @@ impl SymbolRows {
     }
 
     /// The label of a row that is a sample.
-    fn sample(&self, row: usize, limits: Limits) -> Option<Label> {
+    pub(super) fn sample(&self, row: usize, held_out: &[HeldOut]) -> Option<Label> {
         self.run[row]?;
-        match limits.judge(self.samples.labels[row]) {
-            Verdict::Sample(label) => Some(label),
-            _ => None,
-        }
+        let label = self.samples.labels.get(row)?;
+        (judge(held_out, self.closed_at(row), &label) == Verdict::Sample).then_some(label)
     }
 
     /// The columns of `rows`; those before `first_own` are context from before the period.
+    /// `weights` has an entry for every row of the symbol.
     fn batch(
         &self,
         rows: Range<usize>,
-        (first_own, limits): (usize, Limits),
-        own_weights: &[f32],
+        (first_own, held_out): (usize, &[HeldOut]),
+        weights: &[f32],
     ) -> Option<BatchColumns> {
         let features = &self.samples.features;
+        let labels = &self.samples.labels;
         let width = features.columns.len();
-        let label = |row: usize| self.sample(row, limits).filter(|_| row >= first_own);
-        let nanos = |row: usize| features.closed_at[row].as_nanos();
-        let context = vec![0.0; first_own - rows.start];
-        let class = |row| label(row).map_or(f32::NAN, |label| label.class.index() as f32);
-        let end = |row| label(row).map_or(nanos(row), |label| label.end.as_nanos());
-        let role = |row| label(row).map_or(Role::Context, |_| Role::Sample) as u8;
+        let count = rows.len();
         let run = self.run[rows.start]?;
         let matrix = Shared::from(Arc::clone(&features.values));
+        let label_columns = labels.task.columns().len();
+        let mut shown = Vec::with_capacity(count * label_columns);
+        let (mut weight, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut roles = Vec::with_capacity(count);
+        for row in rows.clone() {
+            match self.sample(row, held_out).filter(|_| row >= first_own) {
+                Some(label) => {
+                    labels.learner_values(row, &mut shown);
+                    weight.push(weights[row]);
+                    ends.push(label.end.as_nanos());
+                    roles.push(Role::Sample as u8);
+                }
+                None => {
+                    shown.extend(std::iter::repeat_n(f32::NAN, label_columns));
+                    weight.push(0.0);
+                    ends.push(self.closed_at(row).as_nanos());
+                    roles.push(Role::Context as u8);
+                }
+            }
+        }
+        let closed_at = features.closed_at[rows.clone()].iter();
         Some(BatchColumns {
             features: matrix.slice(rows.start * width..rows.end * width)?,
-            labels: rows.clone().map(class).collect::<Vec<_>>().into(),
-            weight: [&context, own_weights].concat().into(),
-            event_ns: rows.clone().map(nanos).collect::<Vec<_>>().into(),
-            label_end_ns: rows.clone().map(end).collect::<Vec<_>>().into(),
-            symbol: vec![features.symbol.0; rows.len()].into(),
-            segment: vec![run; rows.len()].into(),
-            role: rows.map(role).collect::<Vec<_>>().into(),
+            labels: shown.into(),
+            weight: weight.into(),
+            event_ns: closed_at.map(|at| at.as_nanos()).collect::<Vec<_>>().into(),
+            label_end_ns: ends.into(),
+            symbol: vec![features.symbol.0; count].into(),
+            segment: vec![run; count].into(),
+            role: roles.into(),
         })
-    }
-}
-
-/// How late a label may end.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    purged_after: Option<Timestamp>,
-    embargoed_after: Option<Timestamp>,
-}
-
-enum Verdict {
-    Sample(Label),
-    Purged,
-    Embargoed,
-    Unlabelled,
-}
-
-impl Limits {
-    fn new(next: Option<Timestamp>, embargo_nanos: i64) -> Self {
-        Self {
-            purged_after: next,
-            embargoed_after: next.map(|next| next.saturating_add_nanos(-embargo_nanos)),
-        }
-    }
-
-    fn judge(self, label: Option<Label>) -> Verdict {
-        let after =
-            |label: &Label, limit: Option<Timestamp>| limit.is_some_and(|at| label.end > at);
-        match label {
-            None => Verdict::Unlabelled,
-            Some(label) if after(&label, self.purged_after) => Verdict::Purged,
-            Some(label) if after(&label, self.embargoed_after) => Verdict::Embargoed,
-            Some(label) => Verdict::Sample(label),
-        }
     }
 }
 

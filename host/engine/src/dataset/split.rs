@@ -1,52 +1,46 @@
-//! Walk-forward splits: which stretch of time each fold trains on, validates on and predicts.
+//! Splits: which rows each fold learns from, watches and predicts, whatever the plan.
+//!
+//! A plan is a [`Splitter`]; [`Samples::split`] carries it out and gives [`Fold`]s and the paths
+//! that their predictions form. Every fold keeps labels apart by the same rule, [`HeldOut`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Samples, Span};
-use crate::labels::CLASSES;
+use super::groups::GroupSplit;
+use super::{Samples, Span, SplitConfig};
+use crate::labels::{CLASSES, Direction, Label, LabelTask};
+use crate::problem::Problem;
 use crate::types::Timestamp;
 
-/// Where the training period of each fold begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SplitKind {
-    /// It moves along: every fold trains on the same length.
-    Rolling,
-    /// It stays at the start: every fold trains on all that came before.
-    Anchored,
-}
-
-/// The walk-forward plan of a run.
+/// A plan of folds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SplitConfig {
-    /// Where training periods begin.
-    pub kind: SplitKind,
-    /// Length of the (first) training period.
-    pub train: Span,
-    /// Length of the validation period between training and test; `None` for no validation.
-    pub valid: Option<Span>,
-    /// Length of the test period; the last one ends with the data.
-    pub test: Span,
-    /// How far each fold moves; at least `test`, so that no row is predicted twice.
-    pub step: Span,
-    /// Bars between the last label of one period and the start of the next.
-    #[serde(default)]
-    pub embargo_bars: u32,
+#[serde(rename_all = "snake_case")]
+pub enum Splitter {
+    /// Train on the past, predict what comes next, move on.
+    WalkForward(SplitConfig),
+    /// Cut time into groups and predict each from all others, or several at once.
+    Groups(GroupSplit),
 }
 
-impl Default for SplitConfig {
-    fn default() -> Self {
-        Self {
-            kind: SplitKind::Rolling,
-            train: Span::months(18),
-            valid: Some(Span::months(2)),
-            test: Span::months(3),
-            step: Span::months(3),
-            embargo_bars: 0,
-        }
+impl From<SplitConfig> for Splitter {
+    fn from(config: SplitConfig) -> Self {
+        Self::WalkForward(config)
+    }
+}
+
+impl From<GroupSplit> for Splitter {
+    fn from(config: GroupSplit) -> Self {
+        Self::Groups(config)
+    }
+}
+
+impl Splitter {
+    /// Whether some fold learns from bars after those that it predicts. Its results estimate
+    /// skill; nobody could have traded them.
+    #[must_use]
+    pub fn trains_on_the_future(&self) -> bool {
+        matches!(self, Self::Groups(_))
     }
 }
 
@@ -60,22 +54,89 @@ pub struct Period {
     pub to: Timestamp,
 }
 
+impl Period {
+    /// Whether a bar that closes at `at` belongs to it.
+    #[must_use]
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from < at && at <= self.to
+    }
+}
+
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.from, self.to)
     }
 }
 
-/// What lies in one period of a fold, over all symbols.
+/// A period whose labels must stay apart from those of rows around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HeldOut {
+    /// When its rows are.
+    pub period: Period,
+    /// When the last label of its rows is known; no earlier than its end.
+    pub labels_end: Timestamp,
+    /// Time that a label before it must end before it begins, in nanoseconds.
+    pub before_nanos: i64,
+    /// Time after its last label in which no row is taken, in nanoseconds.
+    pub after_nanos: i64,
+}
+
+/// What becomes of a row that has a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Sample,
+    Purged,
+    Embargoed,
+}
+
+impl HeldOut {
+    /// Whether the label of a row outside this period keeps apart from it. A label covers the time
+    /// from its row's close to its end; two that touch at a moment overlap (M. Lopez de Prado,
+    /// Advances in Financial Machine Learning, 7.4.1).
+    pub(super) fn judge(&self, closed_at: Timestamp, label_end: Timestamp) -> Verdict {
+        let Period { from, to } = self.period;
+        if closed_at > to {
+            let free = self.labels_end.saturating_add_nanos(self.after_nanos);
+            return match closed_at {
+                at if at <= self.labels_end => Verdict::Purged,
+                at if at <= free => Verdict::Embargoed,
+                _ => Verdict::Sample,
+            };
+        }
+        // The first bar of the period closes after `from`, so a label may end there.
+        if closed_at > from || label_end > from {
+            Verdict::Purged
+        } else if label_end > from.saturating_add_nanos(-self.before_nanos) {
+            Verdict::Embargoed
+        } else {
+            Verdict::Sample
+        }
+    }
+}
+
+/// What all of `held_out` say together: purged where any of them says so.
+pub(super) fn judge(held_out: &[HeldOut], closed_at: Timestamp, label: &Label) -> Verdict {
+    let mut verdict = Verdict::Sample;
+    for one in held_out {
+        match one.judge(closed_at, label.end) {
+            Verdict::Purged => return Verdict::Purged,
+            Verdict::Embargoed => verdict = Verdict::Embargoed,
+            Verdict::Sample => {}
+        }
+    }
+    verdict
+}
+
+/// What lies in one part of a fold, over all symbols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct PartCounts {
     /// Rows in which every feature is there.
     pub rows: usize,
     /// Rows to learn from or to score.
     pub samples: usize,
-    /// Rows left out because their label ends after the next period has begun.
+    /// Rows left out because their label overlaps with one that is held out.
     pub purged: usize,
-    /// Rows left out because their label ends within the embargo before the next period.
+    /// Rows left out because they lie within the embargo.
     pub embargoed: usize,
     /// Rows without a label.
     pub unlabelled: usize,
@@ -83,27 +144,136 @@ pub struct PartCounts {
     pub class_counts: [usize; 3],
 }
 
-/// One step of the walk.
+/// One model's share of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fold {
     /// Number of the fold, from 0.
     pub index: usize,
-    /// What is learned from.
-    pub train: Period,
+    /// What is learned from: periods in time order, at least one.
+    pub train: Vec<Period>,
     /// What training is watched on.
     pub valid: Option<Period>,
-    /// What is predicted.
-    pub test: Period,
+    /// What is predicted: periods in time order, at least one.
+    pub test: Vec<Period>,
     /// Whether the end of the data cuts the test period short.
     pub is_shortened: bool,
-    /// Time between the last label of one period and the next period, in nanoseconds.
-    pub embargo_nanos: i64,
-    /// Rows of the training period.
+    /// What training labels keep apart from.
+    pub train_held_out: Vec<HeldOut>,
+    /// What validation labels keep apart from.
+    pub valid_held_out: Vec<HeldOut>,
+    /// Rows of the training periods.
     pub train_counts: PartCounts,
     /// Rows of the validation period.
     pub valid_counts: PartCounts,
-    /// Rows of the test period.
+    /// Rows of the test periods.
     pub test_counts: PartCounts,
+}
+
+/// From the start of the first of some periods to the end of the last.
+fn around(periods: &[Period]) -> Period {
+    let epoch = Timestamp::from_nanos(0);
+    Period {
+        from: periods.first().map_or(epoch, |period| period.from),
+        to: periods.last().map_or(epoch, |period| period.to),
+    }
+}
+
+impl Fold {
+    /// From the start of its first training period to the end of the last.
+    #[must_use]
+    pub fn train_period(&self) -> Period {
+        around(&self.train)
+    }
+
+    /// From the start of its first test period to the end of the last.
+    #[must_use]
+    pub fn test_period(&self) -> Period {
+        around(&self.test)
+    }
+
+    pub(super) fn report_problems(&self, task: &LabelTask, problems: &mut Vec<SplitProblem>) {
+        let fold = self.index;
+        let mut require = |count: usize, part, what, period| {
+            if count == 0 {
+                problems.push(SplitProblem::Empty {
+                    fold,
+                    part,
+                    what,
+                    period,
+                });
+            }
+        };
+        let period = self.train_period();
+        require(self.train_counts.samples, "training", "samples", period);
+        if let Some(valid) = self.valid {
+            require(self.valid_counts.samples, "validation", "samples", valid);
+        }
+        require(self.test_counts.rows, "test", "rows", self.test_period());
+        if self.train_counts.samples == 0 {
+            return;
+        }
+        for (class, count) in learned_classes(task, self.train_counts.class_counts) {
+            if count == 0 {
+                problems.push(SplitProblem::MissingClass {
+                    fold,
+                    class,
+                    period,
+                });
+            }
+        }
+    }
+}
+
+/// The classes that a learner must have seen, with the number of their samples.
+fn learned_classes(task: &LabelTask, counts: [usize; 3]) -> Vec<(&'static str, usize)> {
+    let names = task.classes();
+    match task {
+        LabelTask::Direction => CLASSES.into_iter().zip(counts).collect(),
+        LabelTask::Acting => {
+            let passed = counts[Direction::Flat.index()];
+            let acted = counts.iter().sum::<usize>() - passed;
+            names.iter().copied().zip([passed, acted]).collect()
+        }
+        LabelTask::Returns { .. } => Vec::new(),
+    }
+}
+
+/// One complete set of predictions: every tested row once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitPath {
+    /// Periods in time order and the position of the fold that predicts each.
+    pub parts: Vec<(Period, usize)>,
+}
+
+impl SplitPath {
+    /// The fold whose prediction for a bar that closes at `at` belongs to this path.
+    #[must_use]
+    pub fn fold_at(&self, at: Timestamp) -> Option<usize> {
+        let part = self.parts.partition_point(|(period, _)| period.to < at);
+        let (period, fold) = self.parts.get(part)?;
+        period.contains(at).then_some(*fold)
+    }
+}
+
+/// A plan carried out on the rows of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitPlan {
+    /// The folds.
+    pub folds: Vec<Fold>,
+    /// The sets of predictions that the folds make together; at least one.
+    pub paths: Vec<SplitPath>,
+}
+
+impl SplitPlan {
+    /// From the start of the first test period to the end of the last.
+    #[must_use]
+    pub fn tested(&self) -> Option<Period> {
+        let tests = || self.folds.iter().flat_map(|fold| &fold.test);
+        Some(Period {
+            from: tests().map(|period| period.from).min()?,
+            to: tests().map(|period| period.to).max()?,
+        })
+    }
 }
 
 /// One thing that keeps a plan from being carried out.
@@ -140,15 +310,26 @@ pub enum SplitProblem {
         /// The most that is allowed.
         limit: usize,
     },
+    /// A value of the plan that cannot be used.
+    #[error("`split.{}` {}", .0.key, .0.message)]
+    Invalid(Problem),
+    /// There are fewer closing times than groups.
+    #[error("{groups} groups need as many closing times with rows; there are {found}")]
+    TooFewRows {
+        /// Groups in all.
+        groups: u32,
+        /// Distinct closing times of rows.
+        found: usize,
+    },
     /// No symbol has a bar.
     #[error("there are no bars to split; take a range that has data")]
     NoBars,
-    /// A period of a fold has nothing in it.
+    /// A part of a fold has nothing in it.
     #[error("fold {} has no {what} in its {part} period, {period}", .fold + 1)]
     Empty {
         /// The fold's index, from 0; texts count folds from 1, as the report does.
         fold: usize,
-        /// Which period.
+        /// Which part.
         part: &'static str,
         /// What is missing.
         what: &'static str,
@@ -179,11 +360,7 @@ pub struct SplitError {
 
 impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} problem(s) with the walk-forward split:",
-            self.problems.len()
-        )?;
+        write!(f, "{} problem(s) with the split:", self.problems.len())?;
         for problem in &self.problems {
             write!(f, "\n  - {problem}")?;
         }
@@ -201,173 +378,30 @@ impl From<SplitProblem> for SplitError {
     }
 }
 
-/// The most folds of a plan.
-const MAX_FOLDS: usize = 10_000;
-
-impl SplitConfig {
-    /// The periods of every fold for data that covers `available`; a last test period that the data
-    /// cuts short is kept.
-    ///
-    /// # Errors
-    /// [`SplitError`] where the plan does not fit the data or the calendar.
-    pub fn periods(
-        &self,
-        available: Period,
-    ) -> Result<Vec<(Period, Option<Period>, Period)>, SplitError> {
-        let anchor = available.from;
-        let none = Span::default();
-        let at = |spans: [Span; 3]| -> Option<Timestamp> {
-            spans.into_iter().try_fold(none, Span::plus)?.after(anchor)
-        };
-        let valid_span = self.valid.unwrap_or_default();
-        let mut folds = Vec::new();
-        for index in 0.. {
-            let dates = || {
-                let moved = self.step.times(index)?;
-                let next = self.step.times(index + 1)?;
-                let before_test = self.train.plus(valid_span)?;
-                Some([
-                    moved.after(anchor)?,
-                    at([moved, self.train, none])?,
-                    at([moved, before_test, none])?,
-                    at([moved, before_test, self.test])?,
-                    at([next, before_test, none])?,
-                ])
-            };
-            let Some([train_from, train_to, test_from, test_to, next_test_from]) = dates() else {
-                return Err(SplitProblem::OutOfCalendar.into());
-            };
-            if index == 0 {
-                self.check_first(available, (test_from, test_to, next_test_from))?;
-            }
-            if test_from >= available.to {
-                return Ok(folds);
-            }
-            if folds.len() == MAX_FOLDS {
-                return Err(SplitProblem::TooManyFolds { limit: MAX_FOLDS }.into());
-            }
-            let from = match self.kind {
-                SplitKind::Rolling => train_from,
-                SplitKind::Anchored => anchor,
-            };
-            // Months of different lengths may make a period reach over its successor's start.
-            let to = test_to.min(next_test_from).min(available.to);
-            folds.push((
-                Period { from, to: train_to },
-                self.valid.map(|_| Period {
-                    from: train_to,
-                    to: test_from,
-                }),
-                Period {
-                    from: test_from,
-                    to,
-                },
-            ));
-        }
-        Ok(folds)
-    }
-
-    fn check_first(
-        &self,
-        available: Period,
-        (test_from, test_to, next_test_from): (Timestamp, Timestamp, Timestamp),
-    ) -> Result<(), SplitError> {
-        let mut problems = Vec::new();
-        if next_test_from < test_to {
-            let (step, test) = (self.step, self.test);
-            problems.push(SplitProblem::StepTooShort { step, test });
-        }
-        if test_from >= available.to {
-            problems.push(SplitProblem::RangeTooShort {
-                available,
-                first_test: test_from,
-            });
-        }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(SplitError { problems })
-        }
-    }
-}
-
 impl Samples {
-    /// The folds of a plan, with what lies in each.
+    /// The folds of a plan with what lies in each, and the paths that they form.
     ///
     /// # Errors
-    /// [`SplitError`] with every fold that lacks samples, rows to predict or a class to learn.
-    pub fn split(&self, config: &SplitConfig) -> Result<Vec<Fold>, SplitError> {
-        let available = self.period().ok_or(SplitProblem::NoBars)?;
-        let embargo_nanos =
-            i64::from(config.embargo_bars).saturating_mul(self.time_frame().nanos());
+    /// [`SplitError`] with everything that is wrong with the plan, or every fold that lacks
+    /// samples, rows to predict or a class to learn.
+    pub fn split(&self, splitter: &Splitter) -> Result<SplitPlan, SplitError> {
+        let mut plan = match splitter {
+            Splitter::WalkForward(config) => self.walk_forward(config)?,
+            Splitter::Groups(config) => self.split_groups(config)?,
+        };
         let mut problems = Vec::new();
-        let mut folds = Vec::new();
-        for (index, (train, valid, test)) in config.periods(available)?.into_iter().enumerate() {
-            let mut fold = Fold {
-                index,
-                train,
-                valid,
-                test,
-                is_shortened: config
-                    .test
-                    .after(test.from)
-                    .is_some_and(|end| end > test.to),
-                embargo_nanos,
-                train_counts: PartCounts::default(),
-                valid_counts: PartCounts::default(),
-                test_counts: PartCounts::default(),
-            };
-            fold.train_counts = self.count(fold.train, fold.after_train(), embargo_nanos);
+        for fold in &mut plan.folds {
+            fold.train_counts = self.count(&fold.train, &fold.train_held_out);
             if let Some(valid) = fold.valid {
-                fold.valid_counts = self.count(valid, Some(fold.test.from), embargo_nanos);
+                fold.valid_counts = self.count(&[valid], &fold.valid_held_out);
             }
-            fold.test_counts = self.count(fold.test, None, 0);
-            fold.report_problems(&mut problems);
-            folds.push(fold);
+            fold.test_counts = self.count(&fold.test, &[]);
+            fold.report_problems(self.task(), &mut problems);
         }
         if problems.is_empty() {
-            Ok(folds)
+            Ok(plan)
         } else {
             Err(SplitError { problems })
-        }
-    }
-}
-
-impl Fold {
-    /// When the period after training begins.
-    pub(super) fn after_train(&self) -> Option<Timestamp> {
-        Some(self.valid.map_or(self.test.from, |valid| valid.from))
-    }
-
-    fn report_problems(&self, problems: &mut Vec<SplitProblem>) {
-        let fold = self.index;
-        let mut require = |count: usize, part, what, period| {
-            if count == 0 {
-                problems.push(SplitProblem::Empty {
-                    fold,
-                    part,
-                    what,
-                    period,
-                });
-            }
-        };
-        require(self.train_counts.samples, "training", "samples", self.train);
-        if let Some(valid) = self.valid {
-            require(self.valid_counts.samples, "validation", "samples", valid);
-        }
-        require(self.test_counts.rows, "test", "rows", self.test);
-        if self.train_counts.samples == 0 {
-            return;
-        }
-        for (class, count) in CLASSES.into_iter().zip(self.train_counts.class_counts) {
-            if count == 0 {
-                let period = self.train;
-                problems.push(SplitProblem::MissingClass {
-                    fold,
-                    class,
-                    period,
-                });
-            }
         }
     }
 }

@@ -27,8 +27,36 @@ impl Labeler for TripleBarrier {
     }
 
     fn outcome(&self, input: LabelInput<'_>) -> Option<LabelOutcome> {
-        let upper = input.entry_price * (self.upper_sigmas * input.sigma).exp();
-        let lower = input.entry_price * (-self.lower_sigmas * input.sigma).exp();
+        self.decide(
+            input,
+            (self.upper_sigmas, self.lower_sigmas),
+            Direction::Down,
+        )
+    }
+}
+
+impl TripleBarrier {
+    /// The outcome of a position on `input.side`: profits are taken `upper_sigmas` and losses
+    /// stopped `lower_sigmas` away, on whichever side of the entry they lie.
+    pub(super) fn outcome_of_position(&self, input: LabelInput<'_>) -> Option<LabelOutcome> {
+        match input.side {
+            Direction::Down => {
+                let mirrored = (self.lower_sigmas, self.upper_sigmas);
+                self.decide(input, mirrored, Direction::Up)
+            }
+            _ => self.outcome(input),
+        }
+    }
+
+    /// `loss` is the side on which whoever holds the position loses.
+    fn decide(
+        &self,
+        input: LabelInput<'_>,
+        (upper_sigmas, lower_sigmas): (f64, f64),
+        loss: Direction,
+    ) -> Option<LabelOutcome> {
+        let upper = input.entry_price * (upper_sigmas * input.sigma).exp();
+        let lower = input.entry_price * (-lower_sigmas * input.sigma).exp();
         let touches = |bar: &Bar| bar.high >= upper || bar.low <= lower;
         let horizontal = input.path.iter().position(touches);
         let decided_by = horizontal.or_else(|| {
@@ -39,9 +67,10 @@ impl Labeler for TripleBarrier {
         let (reason, class, price) = match first_touch(bar, upper, lower) {
             Some(LabelReason::Upper) => (LabelReason::Upper, Direction::Up, bar.open.max(upper)),
             Some(LabelReason::Lower) => (LabelReason::Lower, Direction::Down, bar.open.min(lower)),
-            Some(_) => match self.ambiguous {
-                Ambiguity::Pessimistic => (LabelReason::Ambiguous, Direction::Down, lower),
-                Ambiguity::Flat => (LabelReason::Ambiguous, Direction::Flat, bar.close),
+            Some(_) => match (self.ambiguous, loss) {
+                (Ambiguity::Flat, _) => (LabelReason::Ambiguous, Direction::Flat, bar.close),
+                (_, Direction::Up) => (LabelReason::Ambiguous, Direction::Up, upper),
+                (_, _) => (LabelReason::Ambiguous, Direction::Down, lower),
             },
             None => (LabelReason::Vertical, Direction::Flat, bar.close),
         };
@@ -50,6 +79,7 @@ impl Labeler for TripleBarrier {
             decided_by,
             log_return: (price / input.entry_price).ln(),
             reason,
+            trend: None,
         })
     }
 }

@@ -26,9 +26,9 @@ use minijinja::value::Serde;
 pub use data::{
     CalibrationBin, CalibrationCurve, ClassCount, ClassMetrics, Classification, ConfigText, Costs,
     CurvePoint, DataSource, Estimate, FeatureImportance, FileDigest, FoldRow, HorizonBucket,
-    Interval, LabelReport, MarketSummary, ModelArtifact, MonthReturn, NamedCount, NamedText,
-    Performance, Period, PluginIdentity, ReportData, Reproducibility, ScoreBucket, SymbolSummary,
-    TradeRow, TradeSide, Trading,
+    Interval, LabelReport, LagCorrelation, MarketSummary, ModelArtifact, MonthReturn, NamedCount,
+    NamedText, PathRow, Performance, Period, PluginIdentity, ReportData, Reproducibility,
+    ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
 };
 pub use verdict::{Outcome, Verdict, model_verdict, strategy_verdict};
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::charts::{self, CurveCharts};
 use super::data::{
     CalibrationCurve, Classification, Costs, FoldRow, LabelReport, MarketSummary, NamedCount,
-    Period, ReportData, Reproducibility, SymbolSummary, TradeRow, Trading,
+    PathRow, Period, ReportData, Reproducibility, SymbolSummary, TradeRow, Trading,
 };
 use super::figures::{FigureRow, figure_rows};
 use super::svg::{Bar, BarChart, range_bar, reliability, waterfall};
@@ -29,6 +29,7 @@ pub(super) struct Page<'a> {
     score_chart: Option<String>,
     folds: &'a [FoldRow],
     fold_chart: Option<String>,
+    paths: &'a [PathRow],
     features: Importance,
     labels: &'a LabelReport,
     balance_chart: Option<String>,
@@ -147,6 +148,7 @@ pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
         score_chart: score_chart(&data.classification),
         folds: &data.folds,
         fold_chart: fold_chart(&data.folds),
+        paths: &data.paths,
         features: importance(data),
         labels: &data.labels,
         balance_chart: balance_chart(&data.labels),

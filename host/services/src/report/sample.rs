@@ -80,6 +80,7 @@ pub(super) fn report() -> ReportData {
         features,
         labels: labels(),
         trading: trading(&mut random),
+        paths: Vec::new(),
         reproducibility: reproducibility(),
     }
 }
@@ -100,6 +101,7 @@ fn fold_row(fold: i16, random: &mut Random) -> FoldRow {
         train: period(0, 18),
         valid: period(18, 20),
         test: period(20, 23),
+        test_parts: vec![period(20, 23)],
         train_rows: 39_200 + random.below(200),
         valid_rows: 4_300 + random.below(60),
         test_rows: 6_552,
@@ -266,6 +268,16 @@ fn labels() -> LabelReport {
             .collect(),
         mean_horizon_bars: Some(14.2),
         mean_uniqueness: Some(0.118),
+        event_rows: 105_189,
+        effective_rows: 12_296.9,
+        mean_concurrency: Some(14.2),
+        largest_concurrency: 24,
+        autocorrelation: [(1, 0.91), (8, 0.55), (24, 0.06), (48, -0.01)]
+            .map(|(lag_bars, value)| LagCorrelation {
+                lag_bars,
+                value: Some(value),
+            })
+            .to_vec(),
     }
 }
 
@@ -487,6 +499,8 @@ fn reproducibility() -> Reproducibility {
                 path: format!("models/fold-{fold:02}.model"),
                 sha256: digest(100 + u64::from(fold)),
                 bytes: 412_345 + u64::from(fold) * 1_234,
+                scaler: None,
+                unscaled_columns: Vec::new(),
             })
             .collect(),
         plugin: PluginIdentity {

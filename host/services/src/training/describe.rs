@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use fusebox_engine::backtest::BacktestResult;
 use fusebox_engine::dataset::{Fold, Period as EnginePeriod};
 use fusebox_engine::execution::OrderReason;
-use fusebox_engine::labels::{CLASSES, Label, LabelKind, LabelReport as Counts};
 use fusebox_engine::portfolio::Trade;
 use fusebox_engine::strategy::Direction as Side;
 use fusebox_engine::types::{Cash, Market, Quantity, SymbolId, Timestamp};
@@ -17,13 +16,9 @@ use super::spec::PipelineSpec;
 use super::trade::{Curve, Traded, net_return};
 use crate::data::Origin;
 use crate::report::{
-    ClassCount, Costs, CurvePoint, DataSource, FeatureImportance, FoldRow, HorizonBucket,
-    LabelReport, MarketSummary, MonthReturn, NamedCount, Period, SymbolSummary, TradeRow,
-    TradeSide,
+    Costs, CurvePoint, DataSource, FeatureImportance, FoldRow, MarketSummary, MonthReturn,
+    NamedCount, Period, SymbolSummary, TradeRow, TradeSide,
 };
-
-/// Buckets of the label horizon.
-const HORIZON_BUCKETS: u32 = 12;
 
 /// What the run saw.
 pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> MarketSummary {
@@ -74,8 +69,21 @@ pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> Market
             .unwrap_or(epoch),
         bars: all().map(|series| series.bars.len() as u64).sum(),
         missing_bars: missing.sum(),
-        warnings: loaded.warnings.clone(),
+        warnings: warnings(spec, prepared),
     }
+}
+
+/// What the data's validation found, and what the plan of folds means for the results.
+fn warnings(spec: &PipelineSpec, prepared: &Prepared) -> Vec<String> {
+    let mut warnings = prepared.loaded.warnings.clone();
+    if spec.split.trains_on_the_future() {
+        warnings.push(
+            "the split trains on bars after those that it predicts: the results estimate skill, \
+             nobody could have traded them"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 /// One row of the table of folds.
@@ -86,14 +94,16 @@ pub(super) fn fold_row(
     sharpe_ratio: Option<f64>,
 ) -> FoldRow {
     let counts = (fold.train_counts, fold.valid_counts);
+    let test = fold.test_period();
     FoldRow {
         fold: number(fold.index),
-        train: period(fold.train),
+        train: period(fold.train_period()),
         valid: period(fold.valid.unwrap_or(EnginePeriod {
-            from: fold.test.from,
-            to: fold.test.from,
+            from: test.from,
+            to: test.from,
         })),
-        test: period(fold.test),
+        test: period(test),
+        test_parts: fold.test.iter().copied().map(period).collect(),
         train_rows: counts.0.samples as u64,
         valid_rows: counts.1.samples as u64,
         test_rows: model.predictions.len() as u64,
@@ -142,84 +152,6 @@ pub(super) fn importance(columns: &[String], models: &[FoldModel]) -> Vec<Featur
         .map(|(position, feature)| FeatureImportance {
             feature: feature.clone(),
             gain_share_by_fold: by_fold.iter().map(|gains| share(gains, position)).collect(),
-        })
-        .collect()
-}
-
-/// How the labels of all symbols came out.
-pub(super) fn label_report(spec: &PipelineSpec, prepared: &Prepared) -> LabelReport {
-    let per_symbol: Vec<Counts> = prepared
-        .samples
-        .symbols()
-        .map(|symbol| Counts::of(&symbol.labels))
-        .collect();
-    let sum = |count: &dyn Fn(&Counts) -> usize| -> u64 {
-        per_symbol.iter().map(|one| count(one) as u64).sum()
-    };
-    let weighted = |value: &dyn Fn(&Counts) -> Option<f64>| -> Option<f64> {
-        let total: usize = per_symbol.iter().map(|one| one.labelled).sum();
-        let values = per_symbol
-            .iter()
-            .filter_map(|one| Some(value(one)? * one.labelled as f64));
-        (total > 0).then(|| values.sum::<f64>() / total as f64)
-    };
-    let named = |name: &str, rows: u64| ClassCount {
-        name: name.to_owned(),
-        rows,
-    };
-    LabelReport {
-        description: label_description(spec),
-        labelled_rows: sum(&|one| one.labelled),
-        unlabelled_rows: sum(&|one| one.bars - one.labelled),
-        ambiguous_rows: sum(&|one| one.ambiguous),
-        balance: (0..CLASSES.len())
-            .map(|class| named(CLASSES[class], sum(&|one| one.class_counts[class])))
-            .collect(),
-        reasons: vec![
-            named("upper", sum(&|one| one.upper)),
-            named("lower", sum(&|one| one.lower)),
-            named("vertical", sum(&|one| one.vertical)),
-            named("ambiguous", sum(&|one| one.ambiguous)),
-        ],
-        horizon: horizon(spec, prepared),
-        mean_horizon_bars: weighted(&|one| one.mean_duration_bars),
-        mean_uniqueness: weighted(&|one| one.average_uniqueness),
-    }
-}
-
-fn label_description(spec: &PipelineSpec) -> String {
-    let labels = &spec.labels;
-    let kind = match labels.kind {
-        LabelKind::TripleBarrier => "triple barrier",
-        LabelKind::FixedHorizon => "fixed horizon",
-    };
-    format!(
-        "{kind}, {} bars, {} sigma up, {} sigma down, volatility span {} bars",
-        labels.horizon_bars, labels.upper_sigmas, labels.lower_sigmas, labels.volatility_span_bars
-    )
-}
-
-fn horizon(spec: &PipelineSpec, prepared: &Prepared) -> Vec<HorizonBucket> {
-    let longest = spec.labels.horizon_bars.max(1);
-    let width = longest.div_ceil(HORIZON_BUCKETS);
-    let mut rows = vec![0u64; longest.div_ceil(width) as usize];
-    for symbol in prepared.samples.symbols() {
-        for (bar, label) in symbol.labels.iter().enumerate() {
-            let Some(Label { end_bar, .. }) = label else {
-                continue;
-            };
-            let bars = end_bar.saturating_sub(bar).max(1);
-            if let Some(rows) = rows.get_mut((bars - 1) / width as usize) {
-                *rows += 1;
-            }
-        }
-    }
-    (0..)
-        .zip(rows)
-        .map(|(bucket, rows)| HorizonBucket {
-            from_bars: bucket * width + 1,
-            to_bars: ((bucket + 1) * width).min(longest),
-            rows,
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use fusebox_engine::dataset::SplitConfig;
+use fusebox_engine::dataset::{ScalerKind, Splitter};
 use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
 use serde_json::{Map, Value};
@@ -21,7 +21,8 @@ struct Inputs<'a> {
     features: &'a str,
     max_gap_bars: u32,
     labels: &'a LabelConfig,
-    split: &'a SplitConfig,
+    split: &'a Splitter,
+    scaler: ScalerKind,
     plugin: [&'a str; 3],
     params: &'a Map<String, Value>,
     session: &'a SessionConfig,
@@ -41,6 +42,7 @@ pub(super) fn run_digest(spec: &PipelineSpec, prepared: &Prepared, plugin: &Plug
         max_gap_bars: spec.extract.max_gap_bars,
         labels: &spec.labels,
         split: &spec.split,
+        scaler: spec.model.scaler,
         plugin: [&plugin.id, &plugin.version, &plugin.sha256],
         params: &spec.model.params,
         session: &spec.session,

@@ -1,7 +1,7 @@
 //! Why a run stops.
 
 use fusebox_engine::backtest::{BacktestError, SignalTableError};
-use fusebox_engine::dataset::{DatasetError, SplitError};
+use fusebox_engine::dataset::{DatasetError, ScalerError, SplitError};
 use fusebox_engine::eval::OutcomeError;
 use fusebox_engine::features::{ExtractError, FeatureSetError};
 use fusebox_engine::journal::JournalError;
@@ -46,7 +46,10 @@ pub enum TrainingError {
     /// The bars do not fit the features.
     #[error(transparent)]
     Extract(#[from] ExtractError),
-    /// The walk-forward plan does not fit the data.
+    /// A scaler cannot be fitted.
+    #[error(transparent)]
+    Scaler(#[from] ScalerError),
+    /// The plan of folds does not fit the data.
     #[error(transparent)]
     Split(#[from] SplitError),
     /// The dataset.

@@ -3,7 +3,9 @@
 //! The test rows are predicted by a model created anew from the saved artifact, so what is scored
 //! is exactly what can be deployed.
 
-use fusebox_engine::dataset::{DatasetOptions, Fold, Samples, TestBlock};
+use fusebox_engine::dataset::{
+    DatasetOptions, Fold, Samples, Scaler, ScalerReport, TestBlock, WeightOptions,
+};
 use fusebox_engine::eval::majority_class;
 use fusebox_engine::labels::Direction;
 use fusebox_engine::types::{SymbolId, Timestamp};
@@ -11,21 +13,20 @@ use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{
-    FitRequest, InputShape, Learner, Model, ModelInfo, NoProgress, Task, TaskKind,
+    FitRequest, InputShape, Learner, Model, NoProgress, Task, TaskKind,
 };
 use fusebox_plugin_api::params::ParamSpec;
+use fusebox_plugin_api::schema::Dataset;
 use rayon::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::error::TrainingError;
-use super::output::hex;
+use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
+use super::readout::{Readout, task};
 use super::spec::PipelineSpec;
 use crate::progress::Progress;
-
-/// Classes of the direction task.
-const CLASSES: usize = 3;
 
 /// A probability vector for one out-of-sample row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +42,8 @@ pub(super) struct RowPrediction {
 pub(super) struct FoldModel {
     pub artifact: Vec<u8>,
     pub sha256: String,
+    /// The scaler as it is stored, and what its fit found.
+    pub scaler: Option<StoredScaler>,
     /// The round that early stopping kept, where the model says it.
     pub best_iteration: Option<u64>,
     /// Importance by gain of each column, where the model has it.
@@ -51,6 +54,12 @@ pub(super) struct FoldModel {
     pub class_shares: [f64; 3],
     /// The test rows, by symbol and time.
     pub predictions: Vec<RowPrediction>,
+}
+
+/// A fitted scaler on its way to a file.
+pub(super) struct StoredScaler {
+    pub json: Vec<u8>,
+    pub report: ScalerReport,
 }
 
 /// Trains folds of one run.
@@ -82,8 +91,13 @@ impl<'a> Trainer<'a> {
             source,
         };
         let info = learner.describe().map_err(refused)?;
-        if !info.tasks.contains(&TaskKind::MulticlassClassification) {
-            return Err(cannot("three-class direction"));
+        let task = task(&spec.labels.task());
+        if !info.tasks.contains(&task.kind()) {
+            return Err(cannot(match task.kind() {
+                TaskKind::BinaryClassification => "whether to act",
+                TaskKind::Regression => "returns",
+                _ => "three-class direction",
+            }));
         }
         let mut config = Config::from_value(Value::Object(spec.model.params.clone()))
             .and_then(|config| ParamSpec::resolve(&info.params, &config, &[]))
@@ -95,8 +109,6 @@ impl<'a> Trainer<'a> {
             InputShape::Row => 1,
             InputShape::Window { default_steps, .. } => default_steps as usize,
         };
-        let classes = fusebox_engine::labels::CLASSES.map(str::to_owned).to_vec();
-        let task = Task::Classification { classes };
         Ok(Self {
             spec,
             plugin,
@@ -135,12 +147,19 @@ impl<'a> Trainer<'a> {
         fold: &Fold,
         threads: usize,
     ) -> Result<FoldModel, TrainingError> {
+        let seed = fold_seed(self.spec.seed, fold.index);
         let options = DatasetOptions {
-            weights: self.spec.labels.weights,
+            weights: WeightOptions::of(&self.spec.labels, seed),
             context_rows: self.window - 1,
         };
         let train = samples.train(fold, &options)?;
         let valid = samples.valid(fold, &options)?;
+        let (scaler, stored) = self.scaler(&train)?.unzip();
+        let scaled = |data: Dataset| match &scaler {
+            Some(scaler) => scaler.dataset(&data),
+            None => Ok(data),
+        };
+        let (train, valid) = (scaled(train)?, scaled(valid)?);
         let request = FitRequest {
             task: &self.task,
             config: &self.config,
@@ -149,7 +168,7 @@ impl<'a> Trainer<'a> {
             environment: None,
             progress: &mut NoProgress,
             checkpoint: None,
-            seed: fold_seed(self.spec.seed, fold.index),
+            seed,
             max_threads: u32::try_from(threads).unwrap_or(u32::MAX),
         };
         let failed = |doing| move |source| self.failed(fold, doing, source);
@@ -161,16 +180,18 @@ impl<'a> Trainer<'a> {
             .create_model(&self.config, &artifact)
             .map_err(failed("load the model that it saved"))?;
         let info = model.info().map_err(failed("describe its model"))?;
-        self.check_task(&info)
+        let readout = Readout::new(&info, &self.spec.labels, (samples, fold))
             .map_err(failed("load the model that it saved"))?;
+        let how = (&readout, scaler.as_ref());
         let predictions = self
-            .predict(model.as_mut(), samples, fold)
+            .predict(model.as_mut(), samples, fold, how)
             .map_err(failed("predict"))?;
         let counts = fold.train_counts.class_counts;
         let total = counts.iter().sum::<usize>().max(1) as f64;
         Ok(FoldModel {
             sha256: hex(&Sha256::digest(&artifact)),
             artifact,
+            scaler: stored,
             best_iteration: info.notes.get("best_iteration").and_then(Value::as_u64),
             importance: importance(model.as_ref()).map_err(failed("explain its model"))?,
             majority: majority_class(counts).unwrap_or(Direction::Flat),
@@ -179,25 +200,29 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// A model that states another task would escape the guard's check of probabilities.
-    fn check_task(&self, info: &ModelInfo) -> Result<(), PluginError> {
-        let found = (info.task.kind(), info.outputs.len());
-        if found == (self.task.kind(), CLASSES) {
-            return Ok(());
-        }
-        Err(PluginError::internal(format!(
-            "its model states the task {:?} with {} outputs; {CLASSES} class probabilities were \
-             asked for",
-            found.0, found.1
-        )))
+    /// Fits the scaler and reads it back from what will be stored, so that what is scored is
+    /// exactly what can be deployed.
+    fn scaler(&self, train: &Dataset) -> Result<Option<(Scaler, StoredScaler)>, TrainingError> {
+        let Some((scaler, report)) = Scaler::fit(self.spec.model.scaler, train)? else {
+            return Ok(None);
+        };
+        let encode = |source: serde_json::Error| OutputError::Encode {
+            file: "a scaler".to_owned(),
+            source,
+        };
+        let json = serde_json::to_vec_pretty(&scaler).map_err(encode)?;
+        let scaler = serde_json::from_slice(&json).map_err(encode)?;
+        Ok(Some((scaler, StoredScaler { json, report })))
     }
 
-    /// Predicts a fold's test rows, each block in one call on the rows of the matrix itself.
+    /// Predicts a fold's test rows, each block in one call on the rows of the matrix itself, or on
+    /// a scaled copy of them.
     fn predict(
         &self,
         model: &mut dyn Model,
         samples: &Samples,
         fold: &Fold,
+        (readout, scaler): (&Readout, Option<&Scaler>),
     ) -> Result<Vec<RowPrediction>, PluginError> {
         let columns = samples.schema().features.len();
         let mut predictions = Vec::with_capacity(fold.test_counts.rows);
@@ -212,15 +237,24 @@ impl<'a> Trainer<'a> {
             }
             let matrix = &symbol.features.values;
             let input = &matrix[(first + 1 - self.window) * columns..block.rows.end * columns];
-            let mut output = vec![0.0; rows * CLASSES];
-            let shape = FrameShape::sliding(rows, self.window, columns, CLASSES);
+            let scaled = scaler.map(|scaler| {
+                let mut copy = input.to_vec();
+                scaler.apply(&mut copy).map(|()| copy)
+            });
+            let scaled = scaled
+                .transpose()
+                .map_err(|error| PluginError::data(error.to_string()))?;
+            let input = scaled.as_deref().unwrap_or(input);
+            let outputs = readout.outputs;
+            let mut output = vec![0.0; rows * outputs];
+            let shape = FrameShape::sliding(rows, self.window, columns, outputs);
             model.predict(&mut Frame::new(input, &mut output, shape)?)?;
-            for (row, values) in (first..block.rows.end).zip(output.chunks_exact(CLASSES)) {
+            for (row, values) in (first..block.rows.end).zip(output.chunks_exact(outputs)) {
                 predictions.push(RowPrediction {
                     symbol: block.symbol,
                     row,
                     closed_at: symbol.features.closed_at[row],
-                    probabilities: [values[0], values[1], values[2]],
+                    probabilities: readout.read(symbol, row, values),
                 });
             }
         }

@@ -9,18 +9,25 @@
 //! | `spec` | what to do, resolved |
 //! | `prepare` | bars, features, labels, folds |
 //! | `folds` | fit, save, load again, predict |
+//! | `readout` | what a model writes, read as probabilities of the three classes |
+//! | `prefetch` | batches gathered ahead of a training loop |
 //! | `score` | quality of the predictions |
 //! | `trade` | the backtest and its benchmarks |
-//! | `describe`, `tables` | the report's data, the CSV files |
+//! | `paths` | every path of a combinatorial split |
+//! | `describe`, `labels`, `tables` | the report's data, the CSV files |
 //! | `output` | the run directory |
 
 mod describe;
 mod digest;
 mod error;
 mod folds;
+mod labels;
 mod output;
+mod paths;
 mod plugin;
+mod prefetch;
 mod prepare;
+mod readout;
 mod run;
 mod score;
 mod spec;
@@ -30,6 +37,7 @@ mod trade;
 pub use error::TrainingError;
 pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
 pub use plugin::{PluginId, TrainingPlugin};
+pub use prefetch::{PrefetchError, prefetch};
 pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};
 pub use spec::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
 

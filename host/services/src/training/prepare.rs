@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use fusebox_engine::dataset::{Fold, Samples, SymbolSamples};
+use fusebox_engine::dataset::{Samples, SplitPlan, SymbolSamples};
 use fusebox_engine::features::{FeatureContext, FeatureSet, extract_symbol};
-use fusebox_engine::labels::label_series;
+use fusebox_engine::labels::LabelSeries;
 use fusebox_engine::types::{Market, SymbolId};
 use rayon::prelude::*;
 
@@ -18,7 +18,7 @@ pub(super) struct Prepared {
     pub loaded: LoadedMarket,
     pub features: FeatureSet,
     pub samples: Samples,
-    pub folds: Vec<Fold>,
+    pub plan: SplitPlan,
 }
 
 /// Loads the bars and makes features, labels and folds. Symbols are partitions that share nothing;
@@ -40,12 +40,12 @@ pub(super) fn prepare(
     progress.finish();
 
     let samples = Samples::new(symbols?, market.time_frame())?;
-    let folds = samples.split(&spec.split)?;
+    let plan = samples.split(&spec.split)?;
     Ok(Prepared {
         loaded,
         features,
         samples,
-        folds,
+        plan,
     })
 }
 
@@ -60,7 +60,7 @@ fn symbol_samples(
         .zip(market.series().par_iter())
         .map(|(symbol, series)| {
             let features = extract_symbol(features, market, symbol, spec.extract)?;
-            let labels = label_series(series, &spec.labels, spec.extract.max_gap_bars);
+            let labels = LabelSeries::of(series, &spec.labels, spec.extract.max_gap_bars);
             progress.advance(1);
             Ok(SymbolSamples { features, labels })
         })

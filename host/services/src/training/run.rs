@@ -13,8 +13,10 @@ use serde::Serialize;
 use super::describe;
 use super::digest::run_digest;
 use super::error::{TrainingError, config_problems};
-use super::folds::{FoldModel, Trainer};
+use super::folds::{FoldModel, StoredScaler, Trainer};
+use super::labels::label_report;
 use super::output::{RunDirectory, RunFileWriter, RunManifest};
+use super::paths::path_rows;
 use super::plugin::{PluginId, TrainingPlugin};
 use super::prepare::{Prepared, columns, prepare};
 use super::score::{Scored, classification, fold_scores};
@@ -96,7 +98,7 @@ pub fn run(
 
     let prepared = pool.install(|| prepare(spec, environment.source, progress))?;
     let models =
-        pool.install(|| trainer.train_all(&prepared.samples, &prepared.folds, progress))?;
+        pool.install(|| trainer.train_all(&prepared.samples, &prepared.plan.folds, progress))?;
     let plugin = environment.plugin.identity();
     let artifacts = save_artifacts(&mut directory, &models)?;
 
@@ -138,14 +140,31 @@ fn save_artifacts(
         let path = format!("models/fold-{fold:02}.model");
         let file = directory.write(&path, &model.artifact)?;
         let bytes = file.bytes;
+        let scaler = format!("models/fold-{fold:02}.scaler.json");
+        if let Some(stored) = &model.scaler {
+            directory.write(&scaler, &stored.json)?;
+        }
         artifacts.push(ModelArtifact {
             fold,
             path,
             sha256: model.sha256.clone(),
             bytes,
+            scaler: model.scaler.as_ref().map(|_| scaler),
+            unscaled_columns: model.scaler.as_ref().map_or_else(Vec::new, unscaled),
         });
     }
     Ok(artifacts)
+}
+
+/// Columns that a scaler could only move, or not even that.
+fn unscaled(stored: &StoredScaler) -> Vec<String> {
+    let report = &stored.report;
+    let columns = [
+        &report.constant_columns,
+        &report.unscaled_columns,
+        &report.empty_columns,
+    ];
+    columns.into_iter().flatten().cloned().collect()
 }
 
 /// From predictions to the written report.
@@ -159,16 +178,17 @@ fn finish(
     let market = &prepared.loaded.market;
     let digest = run_digest(spec, prepared, &plugin);
     let mut journal = CountingJournal::new(directory.open(JOURNAL_FILE)?);
-    let mut table = signals(spec, &plugin, market, models)?;
+    let path = &prepared.plan.paths[0];
+    let mut table = signals(spec, &plugin, market, (models, path))?;
     let traded = trade(spec, market, &mut table, &digest, &mut journal)?;
     let (events, expired, writer) = journal.finish()?;
     let journal_file = directory.close(writer)?.clone();
     environment.progress.advance(1);
 
-    let scored = Scored::new(&prepared.samples, models);
+    let scored = Scored::new(&prepared.samples, models, path);
     let options = evaluation_options(spec);
     let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-    let classification = classification(&scored, &prepared.folds, models, &options, &mut random)?;
+    let classification = classification(&scored, &prepared.plan, models, &options, &mut random)?;
     let curves = (Curve::of(&traded.strategy), Curve::of(&traded.buy_and_hold));
     let folds = fold_rows(spec, prepared, (models, &scored), &curves.0)?;
     let trading = trading(spec, prepared, &traded, (&curves.0, &curves.1, expired));
@@ -180,8 +200,9 @@ fn finish(
         classification,
         folds,
         features: describe::importance(&columns(&prepared.samples), models),
-        labels: describe::label_report(spec, prepared),
+        labels: label_report(spec, prepared),
         trading,
+        paths: path_rows(spec, prepared, (models, &scored), &plugin)?,
         reproducibility: Reproducibility {
             journal_events: events,
             journal_sha256: plain(&journal_file.digest),
@@ -193,12 +214,12 @@ fn finish(
     Ok(report)
 }
 
-fn evaluation_options(spec: &PipelineSpec) -> EvaluationOptions {
+pub(super) fn evaluation_options(spec: &PipelineSpec) -> EvaluationOptions {
     EvaluationOptions {
         confidence: spec.evaluation.confidence,
         bootstrap_samples: spec.evaluation.bootstrap_samples,
         trials: spec.evaluation.trials,
-        overlap_steps: spec.labels.horizon_bars as usize,
+        overlap_steps: spec.labels.longest_horizon_bars() as usize,
         calibration_bins: spec.evaluation.calibration_bins,
     }
 }
@@ -212,12 +233,16 @@ fn fold_rows(
     let options = evaluation_options(spec);
     let steps_per_year = prepared.loaded.market.time_frame().bars_per_year();
     let mut rows = Vec::with_capacity(models.len());
-    for ((fold, model), outcomes) in prepared.folds.iter().zip(models).zip(&scored.folds) {
+    for ((fold, model), outcomes) in prepared.plan.folds.iter().zip(models).zip(&scored.folds) {
         // A stream of its own, so that a fold's interval does not depend on the folds before it.
         let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
         random.set_stream(fold.index as u64 + 1);
         let scores = fold_scores(outcomes, &options, &mut random)?;
-        let sharpe = strategy.sharpe_within(fold.test.from, fold.test.to, steps_per_year);
+        // The stretches of several groups are no one curve.
+        let sharpe = match fold.test.as_slice() {
+            [test] => strategy.sharpe_within(test.from, test.to, steps_per_year),
+            _ => None,
+        };
         rows.push(describe::fold_row(fold, model, scores, sharpe));
     }
     Ok(rows)
@@ -235,7 +260,7 @@ fn trading(
         bootstrap_samples: spec.evaluation.bootstrap_samples,
         trials: spec.evaluation.trials,
         trials_variance: None,
-        overlap_steps: spec.labels.horizon_bars as usize,
+        overlap_steps: spec.labels.longest_horizon_bars() as usize,
     };
     let how = (&options, market.time_frame().bars_per_year());
     let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
@@ -253,7 +278,7 @@ fn trading(
     Trading {
         currency: describe::currency(market),
         initial_cash: traded.strategy.initial_cash.to_f64(),
-        period: super::score::tested(&prepared.folds),
+        period: super::score::tested(&prepared.plan),
         curve: describe::curve(strategy, held),
         excess_return: crate::report::Estimate {
             value: excess.map(|one| one.estimate),

@@ -1,6 +1,6 @@
 //! How good the out-of-sample predictions are: pooled, and fold by fold.
 
-use fusebox_engine::dataset::{Fold, Samples};
+use fusebox_engine::dataset::{Samples, SplitPath, SplitPlan};
 use fusebox_engine::eval::bootstrap::{Interval, automatic_interval};
 use fusebox_engine::eval::classification::{
     ClassScores, ReliabilityBin, reliability_bins, reliability_error,
@@ -28,7 +28,7 @@ const SCORE_BUCKETS: usize = 10;
 pub(super) struct Scored {
     /// One entry a fold.
     pub folds: Vec<Vec<Outcome>>,
-    /// All folds together.
+    /// One complete set: of each row the prediction that belongs to the first path.
     pub all: Vec<Outcome>,
     /// What the training samples of each outcome's model looked like.
     pub shares: Vec<(Direction, [f64; 3])>,
@@ -36,9 +36,9 @@ pub(super) struct Scored {
 
 impl Scored {
     /// Joins predictions with the labels that have become known since.
-    pub(super) fn new(samples: &Samples, models: &[FoldModel]) -> Self {
+    pub(super) fn new(samples: &Samples, models: &[FoldModel], path: &SplitPath) -> Self {
         let outcome = |model: &FoldModel, one: &RowPrediction| -> Option<Outcome> {
-            let label = (*samples.get(one.symbol)?.labels.get(one.row)?)?;
+            let label = samples.get(one.symbol)?.labels.get(one.row)?;
             Some(Outcome {
                 closed_at: one.closed_at,
                 symbol: one.symbol,
@@ -58,23 +58,34 @@ impl Scored {
                     .collect()
             })
             .collect();
-        let shares = folds
-            .iter()
-            .zip(models)
-            .flat_map(|(fold, model)| fold.iter().map(|one| (one.label, model.class_shares)))
-            .collect();
-        Self {
-            all: folds.concat(),
-            shares,
-            folds,
+        let (mut all, mut shares) = (Vec::new(), Vec::new());
+        for (fold, (outcomes, model)) in folds.iter().zip(models).enumerate() {
+            for one in on_path(outcomes, fold, path) {
+                shares.push((one.label, model.class_shares));
+                all.push(one);
+            }
         }
+        Self { folds, all, shares }
     }
+
+    /// The outcomes that belong to a path.
+    pub(super) fn of_path(&self, path: &SplitPath) -> Vec<Outcome> {
+        let folds = self.folds.iter().enumerate();
+        folds
+            .flat_map(|(fold, outcomes)| on_path(outcomes, fold, path))
+            .collect()
+    }
+}
+
+fn on_path(outcomes: &[Outcome], fold: usize, path: &SplitPath) -> impl Iterator<Item = Outcome> {
+    let belongs = move |one: &&Outcome| path.fold_at(one.closed_at) == Some(fold);
+    outcomes.iter().filter(belongs).copied()
 }
 
 /// The pooled quality of all predictions.
 pub(super) fn classification(
     scored: &Scored,
-    folds: &[Fold],
+    plan: &SplitPlan,
     models: &[FoldModel],
     options: &EvaluationOptions,
     random: &mut ChaCha8Rng,
@@ -91,13 +102,16 @@ pub(super) fn classification(
     let against = report.against_majority.as_ref();
     let correlation = information_coefficient_interval(outcomes, options, random);
     let rank_correlation = rank_information_coefficient_interval(outcomes, options, random);
-    let predictions = models
-        .iter()
-        .map(|model| model.predictions.len() as u64)
-        .sum();
+    let path = plan.paths.first();
+    let belonging = |(fold, model): (usize, &FoldModel)| {
+        let belongs =
+            |one: &&RowPrediction| path.and_then(|path| path.fold_at(one.closed_at)) == Some(fold);
+        model.predictions.iter().filter(belongs).count() as u64
+    };
+    let predictions = models.iter().enumerate().map(belonging).sum();
     Ok(Classification {
         class_names: CLASSES.map(str::to_owned).to_vec(),
-        period: tested(folds),
+        period: tested(plan),
         predictions,
         scored_predictions: outcomes.len() as u64,
         accuracy: Estimate {
@@ -185,13 +199,12 @@ pub(super) fn shown(interval: Interval) -> crate::report::Interval {
 }
 
 /// From the first test period's start to the last one's end.
-pub(super) fn tested(folds: &[Fold]) -> Period {
-    let from = folds.first().map(|fold| fold.test.from);
-    let to = folds.last().map(|fold| fold.test.to);
+pub(super) fn tested(plan: &SplitPlan) -> Period {
     let epoch = fusebox_engine::types::Timestamp::from_nanos(0);
+    let period = plan.tested();
     Period {
-        from: from.unwrap_or(epoch),
-        to: to.unwrap_or(epoch),
+        from: period.map_or(epoch, |period| period.from),
+        to: period.map_or(epoch, |period| period.to),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fusebox_engine::dataset::SplitConfig;
+use fusebox_engine::dataset::{ScalerKind, Splitter};
 use fusebox_engine::features::ExtractOptions;
 use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
@@ -30,8 +30,8 @@ pub struct PipelineSpec {
     pub extract: ExtractOptions,
     /// How bars are labelled and weighted.
     pub labels: LabelConfig,
-    /// The walk-forward plan.
-    pub split: SplitConfig,
+    /// The plan of folds.
+    pub split: Splitter,
     /// What is trained.
     pub model: ModelSpec,
     /// How predictions are traded.
@@ -45,6 +45,8 @@ pub struct PipelineSpec {
 /// The learner's part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
+    /// How feature columns are scaled, fitted on each fold's training samples.
+    pub scaler: ScalerKind,
     /// Hyper-parameters by name; those left out take the learner's defaults.
     pub params: Map<String, Value>,
     /// Settings that the host adds, such as the path of a native library. They do not belong to

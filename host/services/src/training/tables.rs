@@ -98,7 +98,7 @@ pub(super) fn predictions(
                 .map_or("", |series| series.name.as_str());
             let label = samples
                 .get(one.symbol)
-                .and_then(|symbol| symbol.labels[one.row]);
+                .and_then(|symbol| symbol.labels.get(one.row));
             let [down, flat, up] = one.probabilities.map(|p| p.to_string());
             table.row(&[
                 &one.closed_at.to_string(),

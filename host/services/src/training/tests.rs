@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fusebox_engine::dataset::{Span, SplitConfig, SplitKind};
+use fusebox_engine::dataset::{ScalerKind, Span, SplitConfig, SplitKind};
 use fusebox_engine::execution::ExecutionConfig;
 use fusebox_engine::features::ExtractOptions;
 use fusebox_engine::fusion::FusionConfig;
@@ -152,8 +152,10 @@ fn spec(seed: u64) -> PipelineSpec {
             test: Span::months(1),
             step: Span::months(1),
             embargo_bars: 12,
-        },
+        }
+        .into(),
         model: ModelSpec {
+            scaler: ScalerKind::None,
             params: Map::new(),
             host_settings: Default::default(),
         },

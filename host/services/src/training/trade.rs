@@ -3,6 +3,7 @@
 use fusebox_engine::backtest::{
     BacktestResult, BacktestSpec, PrecomputedSignals, buy_and_hold, flat, run_backtest,
 };
+use fusebox_engine::dataset::SplitPath;
 use fusebox_engine::eval::trading::{
     Sharpe, TradeOutcome, TradingHistory, TradingMetric, TradingReport, TradingReportOptions,
 };
@@ -13,7 +14,7 @@ use fusebox_engine::types::{Market, Timestamp};
 use rand_chacha::ChaCha8Rng;
 
 use super::error::TrainingError;
-use super::folds::FoldModel;
+use super::folds::{FoldModel, RowPrediction};
 use super::plugin::PluginId;
 use super::score::shown;
 use super::spec::PipelineSpec;
@@ -51,12 +52,12 @@ pub(super) fn trade(
     })
 }
 
-/// The table of predictions that the session is stepped with.
+/// The table of predictions that the session is stepped with: those that belong to `path`.
 pub(super) fn signals(
     spec: &PipelineSpec,
     plugin: &PluginId,
     market: &Market,
-    models: &[FoldModel],
+    (models, path): (&[FoldModel], &SplitPath),
 ) -> Result<PrecomputedSignals, TrainingError> {
     let infos = (1..)
         .zip(models)
@@ -72,7 +73,10 @@ pub(super) fn signals(
         .map(ModelRef)
         .zip(models)
         .flat_map(|(reference, model)| {
-            model.predictions.iter().map(move |one| Prediction {
+            let belongs =
+                move |one: &&RowPrediction| path.fold_at(one.closed_at) == Some(reference.index());
+            let own = model.predictions.iter().filter(belongs);
+            own.map(move |one| Prediction {
                 symbol: one.symbol,
                 closed_at: one.closed_at,
                 probabilities: one.probabilities,

@@ -34,25 +34,68 @@ impl Default for RawFeatures {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawLabels {
-    /// How a bar gets its class down, flat or up.
+    /// How a bar gets its label.
     pub(crate) kind: RawLabelKind,
     /// Bars after which a label ends at the latest.
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) horizon_bars: u32,
     /// Distance of the upper threshold in units of volatility. One unit is the volatility of one
-    /// bar for the triple barrier, of the whole horizon for the fixed horizon.
+    /// bar for barriers, of the whole horizon for the fixed horizon and forward returns. For
+    /// meta-labels, where a profit is taken.
     #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub(crate) upper_sigmas: f64,
-    /// Distance of the lower threshold, in the same units.
+    /// Distance of the lower threshold, in the same units. For meta-labels, where a loss is
+    /// stopped.
     #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub(crate) lower_sigmas: f64,
+    /// Log return above which a fixed threshold says up.
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
+    pub(crate) upper_return: f64,
+    /// Log return below whose negative a fixed threshold says down.
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
+    pub(crate) lower_return: f64,
     /// Span of the exponential average that estimates volatility, in bars.
     #[schemars(range(min = 2, max = 100_000))]
     pub(crate) volatility_span_bars: u32,
     /// What a bar that touches both barriers means.
     pub(crate) ambiguous: RawAmbiguity,
+    /// Trend scanning: fewest bars of a trend; `horizon_bars` are the most.
+    #[schemars(range(min = 2, max = 100_000))]
+    pub(crate) trend_min_bars: u32,
+    /// Trend scanning: absolute t-value of the slope below which a trend is flat.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) trend_min_t_value: f64,
+    /// Forward returns: further horizons to learn beside `horizon_bars`, which is the traded one.
+    pub(crate) more_horizons_bars: Vec<u32>,
+    /// Forward returns: unit of what is learned.
+    pub(crate) target_unit: RawReturnUnit,
+    /// Meta-labels: the signal that is judged.
+    pub(crate) primary: RawPrimary,
+    /// Meta-labels: bars of the crossover's fast mean.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) primary_fast_bars: u32,
+    /// Meta-labels: bars of the crossover's slow mean, or of the return.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) primary_slow_bars: u32,
+    /// Meta-labels: what acting must earn to have paid, in basis points, such as the costs of a
+    /// trade.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub(crate) minimum_profit_bps: f64,
+    /// Which bars become samples.
+    pub(crate) events: RawEvents,
+    /// CUSUM events: how far the price must move since the last one, in `cusum_unit`.
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
+    pub(crate) cusum_threshold: f64,
+    /// CUSUM events: unit of the threshold; sigmas are of one bar.
+    pub(crate) cusum_unit: RawReturnUnit,
     /// How samples are weighted in training.
     pub(crate) weights: RawWeighting,
+    /// Factor of the oldest sample's weight, on a line over the uniqueness that has passed: 1 for
+    /// no decay, 0 for a line down to nothing, negative to forget that share of the past.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = -1))]
+    pub(crate) oldest_weight: f64,
+    /// Whether classes count by their number or alike.
+    pub(crate) class_weights: RawClassWeights,
 }
 
 impl Default for RawLabels {
@@ -63,28 +106,95 @@ impl Default for RawLabels {
             horizon_bars: engine.horizon_bars,
             upper_sigmas: engine.upper_sigmas,
             lower_sigmas: engine.lower_sigmas,
+            upper_return: engine.upper_return,
+            lower_return: engine.lower_return,
             volatility_span_bars: engine.volatility_span_bars,
             ambiguous: RawAmbiguity::Pessimistic,
+            trend_min_bars: engine.trend_min_bars,
+            trend_min_t_value: engine.trend_min_t_value,
+            more_horizons_bars: engine.more_horizons_bars,
+            target_unit: RawReturnUnit::Sigmas,
+            primary: RawPrimary::Crossover,
+            primary_fast_bars: engine.primary_fast_bars,
+            primary_slow_bars: engine.primary_slow_bars,
+            minimum_profit_bps: engine.minimum_profit_bps,
+            events: RawEvents::All,
+            cusum_threshold: engine.cusum_threshold,
+            cusum_unit: RawReturnUnit::Sigmas,
             weights: RawWeighting::Uniform,
+            oldest_weight: engine.oldest_weight,
+            class_weights: RawClassWeights::None,
         }
     }
 }
 
-/// How a bar gets its class.
+/// How a bar gets its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RawLabelKind {
-    /// By the barrier that the price touches first: upper, lower, or the end of the horizon.
+    /// Down, flat or up by the barrier that the price touches first: upper, lower, or the end of
+    /// the horizon.
     TripleBarrier,
-    /// By the return at the end of the horizon.
+    /// Down, flat or up by the return at the end of the horizon, against thresholds that scale with
+    /// volatility.
     FixedHorizon,
+    /// Down, flat or up by the return at the end of the horizon, against constant thresholds.
+    FixedThreshold,
+    /// Down, flat or up by the clearest trend within the horizon.
+    TrendScanning,
+    /// The returns themselves, over one or several horizons.
+    ForwardReturns,
+    /// Whether acting on a primary signal paid.
+    MetaLabels,
+}
+
+/// The unit of a return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawReturnUnit {
+    /// Volatilities known at the bar.
+    Sigmas,
+    /// Log returns as they are.
+    LogReturn,
+}
+
+/// The signal that meta-labels judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawPrimary {
+    /// The side of the return over the slow span.
+    Momentum,
+    /// The other side of the return over the slow span.
+    Reversal,
+    /// The side of the fast mean of closes against the slow one.
+    Crossover,
+}
+
+/// Which bars become samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawEvents {
+    /// Every bar.
+    All,
+    /// Those at which the price has moved far enough since the last one.
+    Cusum,
+}
+
+/// Whether classes count by their number or alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawClassWeights {
+    /// By their number.
+    None,
+    /// All classes have the same weight together.
+    Balanced,
 }
 
 /// What a bar that touches both barriers means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RawAmbiguity {
-    /// The lower barrier was first: the loss, for whoever bought.
+    /// The loss was first: the lower barrier, for whoever bought.
     Pessimistic,
     /// Flat.
     Flat,
@@ -98,15 +208,26 @@ pub(crate) enum RawWeighting {
     Uniform,
     /// Labels that share bars with others count less.
     Uniqueness,
+    /// Labels with large returns of their own count more.
+    ReturnAttribution,
+    /// By how often a bootstrap draws them that avoids overlap.
+    SequentialBootstrap,
 }
 
 /// `[split]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawSplit {
-    /// Whether training periods move along or grow.
+    /// Whether training periods move along or grow, or time is cut into groups that are predicted
+    /// from the others.
     pub(crate) kind: RawSplitKind,
-    /// Length of the (first) training period: a count and one of y, mo, w, d, h, m, such as
+    /// Groups of `purged_kfold` and `combinatorial`.
+    #[schemars(range(min = 2, max = 1_000))]
+    pub(crate) groups: u32,
+    /// Groups that each fold of `combinatorial` predicts at once.
+    #[schemars(range(min = 1, max = 999))]
+    pub(crate) test_groups: u32,
+    /// `rolling` and `anchored`: length of the (first) training period: a count and one of y, mo, w, d, h, m, such as
     /// `18mo`.
     pub(crate) train: String,
     /// Length of the validation period between training and test, for early stopping; an empty
@@ -116,7 +237,8 @@ pub(crate) struct RawSplit {
     pub(crate) test: String,
     /// How far each fold moves; at least the test period.
     pub(crate) step: String,
-    /// Bars between the last label of one period and the start of the next.
+    /// Bars between the last label of one period and the start of the next; with groups, bars after
+    /// the last label of a predicted group that are not learned from.
     pub(crate) embargo_bars: u32,
 }
 
@@ -125,6 +247,8 @@ impl Default for RawSplit {
         let engine = SplitConfig::default();
         Self {
             kind: RawSplitKind::Rolling,
+            groups: 6,
+            test_groups: 2,
             train: engine.train.to_string(),
             valid: engine
                 .valid
@@ -137,14 +261,20 @@ impl Default for RawSplit {
     }
 }
 
-/// Where training periods begin.
+/// How folds are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RawSplitKind {
-    /// They move along: every fold trains on the same length.
+    /// Training periods move along: every fold trains on the same length.
     Rolling,
-    /// They stay at the start: every fold trains on all that came before.
+    /// Training periods stay at the start: every fold trains on all that came before.
     Anchored,
+    /// Each group of time is predicted from all others. An estimate of skill, not of a history that
+    /// could have been traded.
+    PurgedKfold,
+    /// Every choice of `test_groups` groups is predicted from the others, which gives several
+    /// complete histories. An estimate of skill, as `purged_kfold`.
+    Combinatorial,
 }
 
 /// `[model]`
@@ -155,8 +285,26 @@ pub(crate) struct RawModel {
     pub(crate) plugin: Option<String>,
     /// Version of the plugin; without it, the latest.
     pub(crate) version: Option<String>,
+    /// How feature columns are scaled; fitted on the training samples of each fold and stored with
+    /// its model.
+    pub(crate) scaler: RawScaler,
     /// Hyper-parameters, which the plugin declares and checks.
     pub(crate) params: BTreeMap<String, Value>,
+}
+
+/// How feature columns are scaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawScaler {
+    /// They stay as they are.
+    #[default]
+    None,
+    /// Mean 0 and standard deviation 1.
+    Standard,
+    /// Median 0 and interquartile range 1.
+    Robust,
+    /// The rank among the training values, spread like a normal distribution.
+    RankGauss,
 }
 
 /// `[evaluation]`

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use data::{RawData, RawSource};
 pub(crate) use learning::{
-    RawAmbiguity, RawEvaluation, RawFeatures, RawLabelKind, RawLabels, RawModel, RawSplit,
-    RawSplitKind, RawWeighting,
+    RawAmbiguity, RawClassWeights, RawEvaluation, RawEvents, RawFeatures, RawLabelKind, RawLabels,
+    RawModel, RawPrimary, RawReturnUnit, RawScaler, RawSplit, RawSplitKind, RawWeighting,
 };
 pub(crate) use live::RawLive;
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};

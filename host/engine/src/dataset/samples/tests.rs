@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dataset::{Span, SplitConfig, SplitError, SplitKind, SplitProblem};
-use crate::labels::{Direction, LabelReason};
+use crate::dataset::{
+    GroupSplit, Span, SplitConfig, SplitError, SplitKind, SplitPlan, SplitProblem, Splitter,
+};
+use crate::labels::{ClassWeights, Direction, LabelReason, Targets, Weighting};
 
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -20,6 +22,7 @@ fn symbol(id: u32, rows: usize, horizon: usize) -> SymbolSamples {
             end_bar: row + horizon,
             log_return: 0.0,
             reason: LabelReason::Vertical,
+            trend: None,
         })
     };
     SymbolSamples {
@@ -33,8 +36,16 @@ fn symbol(id: u32, rows: usize, horizon: usize) -> SymbolSamples {
                 .map(|i| (i + id as usize * 10_000) as f32)
                 .collect(),
         },
-        labels: (0..rows).map(label).collect(),
+        labels: LabelSeries::of_classes((0..rows).map(label).collect()),
     }
+}
+
+/// The folds of a walk.
+fn walk(all: &Samples, config: &SplitConfig) -> Result<Vec<Fold>, SplitError> {
+    let plan = all.split(&config.clone().into())?;
+    assert_eq!(plan.paths.len(), 1);
+    assert_eq!(plan.paths[0].parts.len(), plan.folds.len());
+    Ok(plan.folds)
 }
 
 fn samples(symbols: Vec<SymbolSamples>) -> Samples {
@@ -57,15 +68,15 @@ fn plan() -> SplitConfig {
 #[test]
 fn folds_walk_forward_and_keep_a_last_short_test() {
     let all = samples(vec![symbol(0, 100, 1)]);
-    let folds = all.split(&plan()).unwrap();
+    let folds = walk(&all, &plan()).unwrap();
     let hours = |period: Period| (period.from.as_nanos() / HOUR, period.to.as_nanos() / HOUR);
     let told: Vec<_> = folds
         .iter()
         .map(|fold| {
             (
-                hours(fold.train),
+                hours(fold.train[0]),
                 hours(fold.valid.unwrap()),
-                hours(fold.test).0,
+                hours(fold.test[0]).0,
             )
         })
         .collect();
@@ -75,7 +86,7 @@ fn folds_walk_forward_and_keep_a_last_short_test() {
         ((40, 80), (80, 90), 90),
     ];
     assert_eq!(told, expected);
-    assert_eq!(hours(folds[1].test), (70, 90));
+    assert_eq!(hours(folds[1].test[0]), (70, 90));
     assert_eq!(
         folds
             .iter()
@@ -83,20 +94,20 @@ fn folds_walk_forward_and_keep_a_last_short_test() {
             .collect::<Vec<_>>(),
         [false, false, true]
     );
-    assert_eq!(hours(folds[2].test), (90, 100), "the last close itself");
+    assert_eq!(hours(folds[2].test[0]), (90, 100), "the last close itself");
     assert_eq!(folds[2].test_counts.rows, 10, "closes at hours 91 to 100");
     let anchored = SplitConfig {
         kind: SplitKind::Anchored,
         ..plan()
     };
-    let folds = all.split(&anchored).unwrap();
-    assert_eq!(hours(folds[2].train), (0, 80));
+    let folds = walk(&all, &anchored).unwrap();
+    assert_eq!(hours(folds[2].train[0]), (0, 80));
 }
 
 #[test]
 fn a_bar_belongs_to_the_period_that_it_covers() {
     let all = samples(vec![symbol(0, 90, 1)]);
-    let folds = all.split(&plan()).unwrap();
+    let folds = walk(&all, &plan()).unwrap();
     assert_eq!(
         folds.len(),
         2,
@@ -113,7 +124,7 @@ fn a_bar_belongs_to_the_period_that_it_covers() {
         [50..70, 70..90],
         "row 50 opens at hour 50 and closes at hour 51"
     );
-    let too_short = samples(vec![symbol(0, 50, 1)]).split(&plan()).unwrap_err();
+    let too_short = walk(&samples(vec![symbol(0, 50, 1)]), &plan()).unwrap_err();
     let told = too_short.to_string();
     assert!(
         told.contains("1970-01-03T02:00:00Z, but the first test period"),
@@ -124,7 +135,7 @@ fn a_bar_belongs_to_the_period_that_it_covers() {
 #[test]
 fn labels_that_reach_into_the_next_period_are_purged_and_the_embargo_widens_the_gap() {
     let all = samples(vec![symbol(0, 100, 5)]);
-    let fold = &all.split(&plan()).unwrap()[0];
+    let fold = &walk(&all, &plan()).unwrap()[0];
     // Closes at hours 1 to 40; a label of five bars ends after hour 40 from close 36 on.
     let counts = fold.train_counts;
     assert_eq!((counts.rows, counts.samples, counts.purged), (40, 35, 5));
@@ -137,7 +148,7 @@ fn labels_that_reach_into_the_next_period_are_purged_and_the_embargo_widens_the_
         embargo_bars: 3,
         ..plan()
     };
-    let fold = &all.split(&with_embargo).unwrap()[0];
+    let fold = &walk(&all, &with_embargo).unwrap()[0];
     let counts = fold.train_counts;
     assert_eq!(
         (counts.samples, counts.embargoed, counts.purged),
@@ -148,7 +159,7 @@ fn labels_that_reach_into_the_next_period_are_purged_and_the_embargo_widens_the_
 #[test]
 fn training_never_shows_a_label_that_ends_after_the_next_period_begins() {
     let all = samples(vec![symbol(0, 100, 5), symbol(1, 100, 7)]);
-    let fold = &all.split(&plan()).unwrap()[0];
+    let fold = &walk(&all, &plan()).unwrap()[0];
     let train = all.train(fold, &DatasetOptions::default()).unwrap();
     let (mut with_label, mut without) = (0, 0);
     for view in train.views() {
@@ -175,14 +186,14 @@ fn training_never_shows_a_label_that_ends_after_the_next_period_begins() {
 #[test]
 fn batches_are_slices_of_the_symbols_matrices() {
     let all = samples(vec![symbol(0, 100, 1), symbol(1, 100, 1)]);
-    let folds = all.split(&plan()).unwrap();
+    let folds = walk(&all, &plan()).unwrap();
     for fold in &folds {
         let train = all.train(fold, &DatasetOptions::default()).unwrap();
         for (view, symbol) in train.views().zip(all.symbols()) {
             let first = symbol
                 .features
                 .closed_at
-                .partition_point(|at| *at <= fold.train.from);
+                .partition_point(|at| *at <= fold.train[0].from);
             assert_eq!(view.features.as_ptr(), symbol.features.row(first).as_ptr());
             assert_eq!(view.symbol[0], symbol.features.symbol.0);
         }
@@ -198,16 +209,18 @@ fn invalid_rows_and_segments_break_batches_and_windows() {
     }
     let all = samples(vec![one]);
     let fold = Fold {
-        train: Period {
+        train: vec![Period {
             from: at(0),
             to: at(30),
-        },
-        ..all
-            .split(&SplitConfig {
+        }],
+        ..walk(
+            &all,
+            &SplitConfig {
                 test: "1h".parse().unwrap(),
                 ..plan()
-            })
-            .unwrap()[0]
+            },
+        )
+        .unwrap()[0]
             .clone()
     };
     let train = all.train(&fold, &DatasetOptions::default()).unwrap();
@@ -221,10 +234,10 @@ fn invalid_rows_and_segments_break_batches_and_windows() {
         (50, 46..50)
     );
     let early = Fold {
-        test: Period {
+        test: vec![Period {
             from: at(21),
             to: at(25),
-        },
+        }],
         ..fold
     };
     assert_eq!(
@@ -237,7 +250,7 @@ fn invalid_rows_and_segments_break_batches_and_windows() {
 #[test]
 fn context_rows_come_before_the_period_without_labels_and_weight() {
     let all = samples(vec![symbol(0, 100, 1)]);
-    let fold = &all.split(&plan()).unwrap()[1];
+    let fold = &walk(&all, &plan()).unwrap()[1];
     let options = DatasetOptions {
         context_rows: 3,
         ..DatasetOptions::default()
@@ -255,12 +268,15 @@ fn context_rows_come_before_the_period_without_labels_and_weight() {
 fn uniqueness_weights_have_mean_one_and_favour_labels_that_stand_alone() {
     let mut one = symbol(0, 100, 4);
     for row in 20..30 {
-        one.labels[row] = None;
+        one.labels.labels[row] = None;
     }
     let all = samples(vec![one]);
-    let fold = &all.split(&plan()).unwrap()[0];
+    let fold = &walk(&all, &plan()).unwrap()[0];
     let options = DatasetOptions {
-        weights: Weighting::Uniqueness,
+        weights: WeightOptions {
+            scheme: Weighting::Uniqueness,
+            ..WeightOptions::default()
+        },
         context_rows: 0,
     };
     let train = all.train(fold, &options).unwrap();
@@ -281,7 +297,7 @@ fn uniqueness_weights_have_mean_one_and_favour_labels_that_stand_alone() {
 #[test]
 fn a_plan_that_cannot_be_carried_out_reports_everything() {
     let all = samples(vec![symbol(0, 60, 1)]);
-    let problems = |plan: &SplitConfig| match all.split(plan) {
+    let problems = |plan: &SplitConfig| match walk(&all, plan) {
         Err(SplitError { problems }) => problems,
         Ok(folds) => panic!("{} folds", folds.len()),
     };
@@ -299,17 +315,17 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
         matches!(told[1], SplitProblem::RangeTooShort { .. }),
         "{told:?}"
     );
-    let told = samples(vec![symbol(0, 0, 1)]).split(&plan()).unwrap_err();
+    let told = walk(&samples(vec![symbol(0, 0, 1)]), &plan()).unwrap_err();
     assert_eq!(told.problems, [SplitProblem::NoBars]);
     let mut no_up = symbol(0, 100, 1);
-    for label in no_up.labels[..39].iter_mut() {
+    for label in no_up.labels.labels[..39].iter_mut() {
         *label = label.filter(|one| one.class != Direction::Up);
     }
-    for label in no_up.labels[39..52].iter_mut() {
+    for label in no_up.labels.labels[39..52].iter_mut() {
         *label = None;
     }
     no_up.features.is_valid[70..90].fill(false);
-    let error = samples(vec![no_up]).split(&plan()).unwrap_err();
+    let error = walk(&samples(vec![no_up]), &plan()).unwrap_err();
     let told = error.to_string();
     for part in [
         "fold 1 has no sample of class `up` in its training period",
@@ -324,7 +340,7 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
 #[test]
 fn rows_and_labels_that_do_not_fit_are_refused() {
     let mut short = symbol(0, 10, 1);
-    short.labels.pop();
+    short.labels.labels.pop();
     let stranger = symbol(5, 10, 1);
     let error = Samples::new(vec![short, stranger], "1h".parse().unwrap()).unwrap_err();
     let told = error.to_string();
@@ -349,7 +365,7 @@ proptest! {
         let kind = if anchored { SplitKind::Anchored } else { SplitKind::Rolling };
         let step = format!("{step}h").parse().unwrap();
         let config = SplitConfig { kind, embargo_bars, step, ..plan() };
-        let Ok(folds) = all.split(&config) else { return Ok(()) };
+        let Ok(folds) = walk(&all, &config) else { return Ok(()) };
         let mut seen = std::collections::BTreeSet::new();
         for fold in &folds {
             for block in all.test_blocks(fold, 0) {
@@ -360,7 +376,7 @@ proptest! {
             let embargo = i64::from(embargo_bars) * HOUR;
             let train = all.train(fold, &DatasetOptions::default()).unwrap();
             let valid = all.valid(fold, &DatasetOptions::default()).unwrap();
-            for (data, next) in [(&train, fold.valid.unwrap().from), (&valid, fold.test.from)] {
+            for (data, next) in [(&train, fold.valid.unwrap().from), (&valid, fold.test[0].from)] {
                 for view in data.views() {
                     let samples = (0..view.rows()).filter(|row| view.is_sample(*row));
                     for row in samples {
@@ -370,4 +386,241 @@ proptest! {
             }
         }
     }
+}
+
+fn groups(groups: u32, test_groups: u32, embargo_bars: u32) -> Splitter {
+    GroupSplit {
+        groups,
+        test_groups,
+        embargo_bars,
+    }
+    .into()
+}
+
+#[test]
+fn groups_are_predicted_from_both_sides_and_purged_by_real_ends() {
+    let all = samples(vec![symbol(0, 60, 4)]);
+    let plan = all.split(&groups(3, 1, 2)).unwrap();
+    let fold = &plan.folds[1];
+    let hours = |period: &Period| (period.from.as_nanos() / HOUR, period.to.as_nanos() / HOUR);
+    assert_eq!(
+        fold.train.iter().map(hours).collect::<Vec<_>>(),
+        [(0, 20), (40, 60)]
+    );
+    assert_eq!(fold.test.iter().map(hours).collect::<Vec<_>>(), [(20, 40)]);
+    // Before: labels of closes 17 to 20 end after hour 20. After: the last tested label ends at
+    // hour 44, so closes 41 to 44 are purged and 45, 46 embargoed; the last four have no label.
+    let counts = fold.train_counts;
+    assert_eq!((counts.rows, counts.purged), (40, 4 + 4));
+    assert_eq!((counts.embargoed, counts.unlabelled), (2, 4));
+    let train = all.train(fold, &DatasetOptions::default()).unwrap();
+    let taken: Vec<i64> = train
+        .views()
+        .flat_map(|view| {
+            let rows = (0..view.rows()).filter(|row| view.is_sample(*row));
+            rows.map(|row| view.event_ns[row] / HOUR)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let expected: Vec<i64> = (1..=16).chain(47..=56).collect();
+    assert_eq!(taken, expected);
+    assert_eq!(plan.tested().as_ref().map(hours), Some((0, 60)));
+    assert_eq!(plan.paths[0].fold_at(at(20)), Some(0));
+    assert_eq!(plan.paths[0].fold_at(at(21)), Some(1));
+    assert_eq!(plan.paths[0].fold_at(at(61)), None);
+}
+
+#[test]
+fn a_group_plan_that_cannot_be_carried_out_says_why() {
+    let all = samples(vec![symbol(0, 5, 1)]);
+    let told = |splitter: &Splitter| all.split(splitter).unwrap_err().to_string();
+    assert!(told(&groups(6, 2, 0)).contains("there are 5"));
+    assert!(told(&groups(1, 3, 0)).contains("2 problem(s)"));
+    let wide = samples(vec![symbol(0, 30, 12)]);
+    let told = wide.split(&groups(3, 1, 30)).unwrap_err().to_string();
+    assert!(
+        told.contains("fold 1 has no samples in its training period"),
+        "{told}"
+    );
+}
+
+/// The samples that a dataset shows, as (close, end of label).
+fn shown(data: &Dataset) -> Vec<(i64, i64)> {
+    let samples = data.views().flat_map(|view| {
+        let rows = (0..view.rows()).filter(|row| view.is_sample(*row));
+        rows.map(|row| (view.event_ns[row], view.label_end_ns[row]))
+            .collect::<Vec<_>>()
+    });
+    samples.collect()
+}
+
+proptest! {
+    #[test]
+    fn no_training_label_overlaps_a_tested_one_and_each_row_is_tested_as_often(
+        lengths in prop::collection::vec(1_usize..14, 120),
+        count in 2_u32..7,
+        tested in 1_u32..6,
+        embargo_bars in 0_u32..5,
+        invalid in prop::collection::vec(0_usize..120, 0..6),
+    ) {
+        prop_assume!(tested < count);
+        let config = GroupSplit { groups: count, test_groups: tested, embargo_bars };
+        let make = |id: u32| {
+            let mut one = symbol(id, 120, 1);
+            for (row, length) in lengths.iter().enumerate() {
+                let end_bar = row + (length + id as usize) % 13 + 1;
+                one.labels.labels[row] = (end_bar < 120).then(|| Label {
+                    class: Direction::ALL[(row + length) % 3],
+                    end: at(end_bar as i64 + 1),
+                    end_bar,
+                    log_return: 0.0,
+                    reason: LabelReason::Vertical,
+                    trend: None,
+                });
+            }
+            for row in &invalid {
+                one.features.is_valid[*row] = false;
+            }
+            one
+        };
+        let all = samples(vec![make(0), make(1)]);
+        let Ok(SplitPlan { folds, paths }) = all.split(&config.into()) else { return Ok(()) };
+        prop_assert_eq!(Some(folds.len()), config.folds());
+        prop_assert_eq!(Some(paths.len()), config.paths());
+        let embargo = i64::from(embargo_bars) * HOUR;
+        let mut times_tested = std::collections::BTreeMap::new();
+        for fold in &folds {
+            let train = shown(&all.train(fold, &DatasetOptions::default()).unwrap());
+            prop_assert_eq!(train.len(), fold.train_counts.samples);
+            for block in all.test_blocks(fold, 0) {
+                let symbol = all.get(block.symbol).unwrap();
+                for row in block.rows {
+                    let start = symbol.features.closed_at[row];
+                    *times_tested.entry((block.symbol, row)).or_insert(0_usize) += 1;
+                    let on_a_path = paths.iter().any(|path| path.fold_at(start) == Some(fold.index));
+                    prop_assert!(on_a_path);
+                    let Some(label) = symbol.labels.get(row) else { continue };
+                    let (start, end) = (start.as_nanos(), label.end.as_nanos());
+                    for &(from, to) in &train {
+                        let apart = to < start || from > end + embargo;
+                        prop_assert!(apart, "{from}..{to} against {start}..{end}");
+                    }
+                }
+            }
+        }
+        let valid = all.symbols().map(|one| one.features.valid_rows()).sum::<usize>();
+        prop_assert_eq!(times_tested.len(), valid);
+        prop_assert!(times_tested.values().all(|times| *times == paths.len()));
+        for path in &paths {
+            prop_assert_eq!(path.parts.len(), count as usize);
+        }
+    }
+}
+
+#[test]
+fn every_scheme_of_weights_has_mean_one_over_the_samples() {
+    let mut one = symbol(0, 100, 4);
+    for (row, value) in one.labels.log_returns.iter_mut().enumerate() {
+        *value = 0.001 * ((row * 7 % 11) as f64 - 5.0);
+    }
+    for row in 0..100 {
+        if row % 9 < 6
+            && let Some(label) = &mut one.labels.labels[row]
+        {
+            label.class = Direction::Flat;
+        }
+    }
+    let all = samples(vec![one, symbol(1, 100, 6)]);
+    let fold = &walk(&all, &plan()).unwrap()[0];
+    let weights = |weights: WeightOptions| {
+        let options = DatasetOptions {
+            weights,
+            context_rows: 0,
+        };
+        let train = all.train(fold, &options).unwrap();
+        let samples = train.views().flat_map(|view| {
+            let rows = (0..view.rows()).filter(|row| view.is_sample(*row));
+            rows.map(|row| (view.event_ns[row], view.label_row(row)[0], view.weight[row]))
+                .collect::<Vec<_>>()
+        });
+        samples.collect::<Vec<_>>()
+    };
+    for scheme in [
+        Weighting::Uniform,
+        Weighting::Uniqueness,
+        Weighting::ReturnAttribution,
+        Weighting::SequentialBootstrap,
+    ] {
+        for oldest_weight in [1.0, 0.25, -0.5] {
+            let options = WeightOptions {
+                scheme,
+                oldest_weight,
+                class_weights: ClassWeights::Balanced,
+                seed: 3,
+            };
+            let got = weights(options);
+            let total: f32 = got.iter().map(|one| one.2).sum();
+            assert!((total / got.len() as f32 - 1.0).abs() < 1e-4, "{options:?}");
+            let by_class = [0.0, 1.0, 2.0].map(|class: f32| {
+                let own = got.iter().filter(|one| (one.1 - class).abs() < 0.5);
+                own.map(|one| one.2).sum::<f32>()
+            });
+            assert!(
+                by_class
+                    .iter()
+                    .all(|sum| (sum - by_class[0]).abs() < 1e-3 * total),
+                "{options:?}: {by_class:?}"
+            );
+            if oldest_weight < 0.0 {
+                let first = got.iter().min_by_key(|one| one.0).unwrap();
+                assert!(first.2.abs() < f32::EPSILON, "the oldest are forgotten");
+            }
+            assert_eq!(got, weights(options), "the same seed draws the same");
+        }
+    }
+    let aged = weights(WeightOptions {
+        oldest_weight: 0.0,
+        ..WeightOptions::default()
+    });
+    let by_time = aged.iter().map(|one| (one.0, one.2));
+    let mut by_time: Vec<(i64, f32)> = by_time.collect();
+    by_time.sort_by_key(|one| one.0);
+    assert!(by_time.windows(2).all(|pair| pair[0].1 <= pair[1].1 + 1e-6));
+}
+
+#[test]
+fn learners_are_shown_what_the_task_asks_for() {
+    let mut acting = symbol(0, 100, 1);
+    acting.labels.task = LabelTask::Acting;
+    let all = samples(vec![acting]);
+    assert_eq!(all.schema().classes, ["pass", "act"]);
+    let fold = &walk(&all, &plan()).unwrap()[0];
+    let train = all.train(fold, &DatasetOptions::default()).unwrap();
+    let view = train.views().next().unwrap();
+    assert_eq!(view.labels[..6], [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]);
+
+    let mut returns = symbol(0, 100, 1);
+    returns.labels.task = LabelTask::Returns {
+        horizons_bars: vec![1, 5],
+        unit: crate::labels::ReturnUnit::Sigmas,
+    };
+    returns.labels.targets = Some(Targets {
+        columns: 2,
+        values: (0..200).map(f64::from).collect(),
+    });
+    let other = symbol(1, 100, 1);
+    let refused = Samples::new(vec![returns.clone(), other], "1h".parse().unwrap());
+    let told = refused.unwrap_err().to_string();
+    assert!(
+        told.contains("symbol 1 has labels of another kind"),
+        "{told}"
+    );
+    let all = samples(vec![returns]);
+    assert_eq!(all.schema().labels, ["return_1", "return_5"]);
+    assert!(all.schema().classes.is_empty());
+    let fold = &walk(&all, &plan()).unwrap()[0];
+    let train = all.train(fold, &DatasetOptions::default()).unwrap();
+    let view = train.views().next().unwrap();
+    assert_eq!(view.label_row(3), [6.0, 7.0]);
+    assert!(view.label_row(39).iter().all(|one| one.is_nan()), "purged");
 }

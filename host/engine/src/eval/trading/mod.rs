@@ -13,7 +13,7 @@ mod drawdown;
 mod exposure;
 mod monthly;
 mod newey_west;
-pub(super) mod normal;
+pub(crate) mod normal;
 mod profit_factor;
 mod report;
 mod sharpe;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use model::{
     CalibrationBin, CalibrationCurve, ClassCount, ClassMetrics, Classification, FeatureImportance,
-    FoldRow, HorizonBucket, LabelReport, ScoreBucket,
+    FoldRow, HorizonBucket, LabelReport, LagCorrelation, PathRow, ScoreBucket,
 };
 pub use provenance::{
     ConfigText, FileDigest, ModelArtifact, NamedText, PluginIdentity, Reproducibility,
@@ -31,9 +31,9 @@ pub struct ReportData {
     pub title: String,
     /// What the run saw.
     pub market: MarketSummary,
-    /// Quality of the out-of-sample predictions, all folds pooled.
+    /// Quality of the out-of-sample predictions, one per row, pooled over the folds.
     pub classification: Classification,
-    /// The walk-forward folds, in time order.
+    /// The folds: in time order, or in the order of their test groups.
     pub folds: Vec<FoldRow>,
     /// Importance of every feature, in any order.
     pub features: Vec<FeatureImportance>,
@@ -41,6 +41,8 @@ pub struct ReportData {
     pub labels: LabelReport,
     /// The strategy on the out-of-sample predictions, after costs, and its benchmarks.
     pub trading: Trading,
+    /// Every path of a combinatorial split; empty where the folds form a single one.
+    pub paths: Vec<PathRow>,
     /// What is needed to repeat the run.
     pub reproducibility: Reproducibility,
 }

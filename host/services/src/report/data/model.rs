@@ -128,8 +128,10 @@ pub struct FoldRow {
     pub train: Period,
     /// Validation range (early stopping).
     pub valid: Period,
-    /// Test range: out of sample.
+    /// Test range: out of sample. With several test groups, all of them and what lies between.
     pub test: Period,
+    /// The test ranges one by one.
+    pub test_parts: Vec<Period>,
     /// Training rows after purging.
     pub train_rows: u64,
     /// Validation rows after purging.
@@ -176,6 +178,8 @@ pub struct LabelReport {
     pub labelled_rows: u64,
     /// Rows without one: warm-up, gaps, the end of the data.
     pub unlabelled_rows: u64,
+    /// Rows that the event filter let through.
+    pub event_rows: u64,
     /// Rows whose bar touches both barriers.
     pub ambiguous_rows: u64,
     /// Rows of each class, in class order.
@@ -188,6 +192,42 @@ pub struct LabelReport {
     pub mean_horizon_bars: Option<f64>,
     /// Average uniqueness: 1 where labels never overlap (Lopez de Prado 2018, chapter 4).
     pub mean_uniqueness: Option<f64>,
+    /// Rows that would say as much if no label overlapped: the sum of their uniqueness.
+    pub effective_rows: f64,
+    /// Mean number of labels that share a bar.
+    pub mean_concurrency: Option<f64>,
+    /// Most labels that share a bar.
+    pub largest_concurrency: u64,
+    /// How alike labels are that stand some bars apart, ascending.
+    pub autocorrelation: Vec<LagCorrelation>,
+}
+
+/// Correlation of labels, as -1, 0 and 1, that stand some bars apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LagCorrelation {
+    /// Bars between them.
+    pub lag_bars: u64,
+    /// Pearson correlation.
+    pub value: Option<f64>,
+}
+
+/// One complete set of predictions that the folds of a combinatorial split form.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PathRow {
+    /// Position from 1; the report is about the first one.
+    pub path: u32,
+    /// Share of right predictions.
+    pub accuracy: Option<f64>,
+    /// Mean negative log likelihood, in nats.
+    pub log_loss: Option<f64>,
+    /// Pearson correlation of the score and the log return until the label's end.
+    pub information_coefficient: Option<f64>,
+    /// Final equity over initial cash, minus 1.
+    pub total_return: Option<f64>,
+    /// Annualised Sharpe ratio of the strategy.
+    pub sharpe_ratio: Option<f64>,
+    /// Largest fall from a peak, a positive fraction of the peak.
+    pub max_drawdown: Option<f64>,
 }
 
 /// Rows of one kind.

@@ -67,6 +67,11 @@ pub struct ModelArtifact {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
+    /// Where the scaler is that it must be shown its rows through.
+    pub scaler: Option<String>,
+    /// Columns that the scaler could only move, because they are constant or have no range in the
+    /// training samples.
+    pub unscaled_columns: Vec<String>,
 }
 
 /// A loaded plugin.
