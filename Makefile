@@ -65,7 +65,11 @@ check: ## Format, lints, licences (cargo-deny where it is installed)
 reference: need-python ## Regenerate tests/reference/data from the Python references
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement tests/reference/requirements.txt
-	for script in tests/reference/*.py; do .venv/bin/python $$script; done
+	for script in tests/reference/*.py; do \
+	    case $$script in *mlfinpy*) ;; *) .venv/bin/python $$script ;; esac; done
+	$(PYTHON) -m venv .venv/mlfinpy
+	.venv/mlfinpy/bin/pip install --quiet --requirement tests/reference/requirements-mlfinpy.txt
+	.venv/mlfinpy/bin/python tests/reference/mlfinpy_labels.py
 
 setup: need-cargo need-cc need-python ## Fetch the pinned native libraries into .fusebox/native
 	$(PYTHON) plugins/native/fetch.py

@@ -13,6 +13,8 @@
 //! training dataset, which holds nothing else.
 
 mod batches;
+#[cfg(test)]
+mod controls;
 mod groups;
 mod samples;
 mod scaler;

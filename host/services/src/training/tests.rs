@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use fusebox_engine::dataset::{ScalerKind, Span, SplitConfig, SplitKind};
+use fusebox_engine::dataset::{GroupSplit, Scaler, ScalerKind, Span, SplitConfig, SplitKind};
 use fusebox_engine::execution::ExecutionConfig;
 use fusebox_engine::features::ExtractOptions;
 use fusebox_engine::fusion::FusionConfig;
-use fusebox_engine::labels::{CLASSES, LabelConfig};
+use fusebox_engine::labels::{
+    ClassWeights, EventFilter, LabelConfig, LabelKind, PrimaryKind, ReturnUnit, Weighting,
+};
 use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
@@ -24,13 +26,21 @@ use super::*;
 use crate::data::{DataRequest, Simulated, SimulatedConfig};
 use crate::progress::Silent;
 
-/// Mean and variance of each feature in each class.
-struct NaiveBayes(Vec<Vec<(f64, f64)>>);
+/// Gaussian naive Bayes where there are classes, one line per feature where there are numbers.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Simple {
+    task: Task,
+    outputs: Vec<String>,
+    /// Mean and variance of each feature in each class.
+    classes: Vec<Vec<(f64, f64)>>,
+    /// Slope of each label over each feature.
+    slopes: Vec<Vec<f64>>,
+}
 
-impl Model for NaiveBayes {
+impl Model for Simple {
     fn info(&self) -> Result<ModelInfo> {
-        let classes = CLASSES.map(str::to_owned).to_vec();
-        Ok(ModelInfo::new(Task::Classification { classes }, &CLASSES))
+        let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
+        Ok(ModelInfo::new(self.task.clone(), &outputs))
     }
 
     fn predict(&mut self, frame: &mut Frame<'_>) -> Result<()> {
@@ -42,29 +52,39 @@ impl Model for NaiveBayes {
                 };
                 features.iter().zip(class).map(one).sum()
             };
-            let logs: Vec<f64> = self.0.iter().map(log).collect();
+            let logs: Vec<f64> = self.classes.iter().map(log).collect();
             let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = logs.iter().map(|log| (log - top).exp()).sum();
-            for (out, log) in frame.output_row_mut(row).iter_mut().zip(&logs) {
-                *out = ((log - top).exp() / sum) as f32;
+            let shares = logs.iter().map(|log| (log - top).exp() / sum);
+            let line = |slopes: &Vec<f64>| -> f64 {
+                let parts = slopes.iter().zip(features);
+                parts.map(|(slope, x)| slope * f64::from(*x)).sum()
+            };
+            let values: Vec<f64> = shares.chain(self.slopes.iter().map(line)).collect();
+            for (out, value) in frame.output_row_mut(row).iter_mut().zip(values) {
+                *out = value as f32;
             }
         }
         Ok(())
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&self.0).map_err(|error| PluginError::internal(error.to_string()))
+        serde_json::to_vec(self).map_err(|error| PluginError::internal(error.to_string()))
     }
 }
 
-struct Bayes;
+struct SimpleLearner;
 
-impl Learner for Bayes {
+impl Learner for SimpleLearner {
     fn describe(&self) -> Result<LearnerInfo> {
         Ok(LearnerInfo {
             name: "bayes".to_owned(),
-            doc: "Gaussian naive Bayes.".to_owned(),
-            tasks: vec![TaskKind::MulticlassClassification],
+            doc: "Gaussian naive Bayes, or lines.".to_owned(),
+            tasks: vec![
+                TaskKind::MulticlassClassification,
+                TaskKind::BinaryClassification,
+                TaskKind::Regression,
+            ],
             input: InputShape::Row,
             params: vec![ParamSpec::float("floor", 1e-9, "Smallest variance.").at_least(0.0)],
             needs_environment: false,
@@ -73,16 +93,32 @@ impl Learner for Bayes {
     }
 
     fn fit(&self, request: FitRequest<'_>) -> Result<Box<dyn Model>> {
-        let columns = request.train.schema().features.len();
-        let mut sums = vec![vec![(0.0, 0.0); columns]; CLASSES.len()];
-        let mut counts = vec![0.0; CLASSES.len()];
+        let schema = request.train.schema();
+        let (columns, labels) = (schema.features.len(), schema.labels.len());
+        let names = match request.task {
+            Task::Classification { classes } => classes.clone(),
+            _ => Vec::new(),
+        };
+        let mut sums = vec![vec![(0.0, 0.0); columns]; names.len()];
+        let mut counts = vec![0.0; names.len()];
+        let mut products = vec![vec![0.0; columns]; labels];
+        let mut squares = vec![0.0; columns];
         for view in request.train.views() {
             for row in (0..view.rows()).filter(|row| view.is_sample(*row)) {
-                let class = view.label_row(row)[0] as usize;
-                counts[class] += 1.0;
-                for (sum, x) in sums[class].iter_mut().zip(view.feature_row(row)) {
-                    sum.0 += f64::from(*x);
-                    sum.1 += f64::from(*x).powi(2);
+                let (values, shown) = (view.feature_row(row), view.label_row(row));
+                let weight = f64::from(view.weight[row]);
+                if let Some(sums) = sums.get_mut(shown[0] as usize) {
+                    counts[shown[0] as usize] += weight;
+                    for (sum, x) in sums.iter_mut().zip(values) {
+                        sum.0 += weight * f64::from(*x);
+                        sum.1 += weight * f64::from(*x).powi(2);
+                    }
+                }
+                for (at, x) in values.iter().enumerate() {
+                    squares[at] += f64::from(*x).powi(2);
+                    for (products, label) in products.iter_mut().zip(shown) {
+                        products[at] += f64::from(*x) * f64::from(*label);
+                    }
                 }
             }
         }
@@ -93,7 +129,25 @@ impl Learner for Bayes {
                 *sum = (mean, (sum.1 / count - mean * mean).max(floor));
             }
         }
-        Ok(Box::new(NaiveBayes(sums)))
+        let slopes = products.iter().map(|products| {
+            let slope = |(product, square): (&f64, &f64)| product / square.max(floor);
+            products.iter().zip(&squares).map(slope).collect()
+        });
+        let is_numbers = names.is_empty();
+        Ok(Box::new(Simple {
+            task: request.task.clone(),
+            outputs: if is_numbers {
+                schema.labels.clone()
+            } else {
+                names
+            },
+            slopes: if is_numbers {
+                slopes.collect()
+            } else {
+                Vec::new()
+            },
+            classes: sums,
+        }))
     }
 }
 
@@ -110,13 +164,13 @@ impl TrainingPlugin for InProcess {
     }
 
     fn learner(&self) -> Option<&dyn Learner> {
-        Some(&Bayes)
+        Some(&SimpleLearner)
     }
 
     fn create_model(&self, _: &Config, artifact: &[u8]) -> Result<Box<dyn Model>> {
-        let parameters = serde_json::from_slice(artifact);
-        let parameters = parameters.map_err(|error| PluginError::data(error.to_string()))?;
-        Ok(Box::new(NaiveBayes(parameters)))
+        let model: serde_json::Result<Simple> = serde_json::from_slice(artifact);
+        let model = model.map_err(|error| PluginError::data(error.to_string()))?;
+        Ok(Box::new(model))
     }
 }
 
@@ -350,4 +404,148 @@ fn bad_settings_are_refused_together_before_any_work() {
     assert!(text.contains("rsii") && text.contains("rsi(0)"), "{text}");
     assert!(!out.exists());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_combinatorial_split_gives_every_path_and_keeps_its_scalers() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let spec = PipelineSpec {
+        split: GroupSplit {
+            groups: 4,
+            test_groups: 2,
+            embargo_bars: 12,
+        }
+        .into(),
+        model: ModelSpec {
+            scaler: ScalerKind::Robust,
+            ..spec(7).model
+        },
+        ..spec(7)
+    };
+    let run = run_in(&out, &spec).unwrap();
+    let report = &run.report;
+    assert_eq!((report.folds.len(), report.paths.len()), (6, 3));
+    assert!(report.folds.iter().all(|fold| fold.test_parts.len() == 2));
+    assert!(
+        report
+            .market
+            .warnings
+            .iter()
+            .any(|one| one.contains("nobody could have traded"))
+    );
+    let predicted: u64 = report.folds.iter().map(|fold| fold.test_rows).sum();
+    assert_eq!(predicted, 3 * report.classification.predictions);
+    let found = report.classification.information_coefficient;
+    assert!(found.interval.unwrap().low > 0.1, "{found:?}");
+    let first = &report.paths[0];
+    assert_eq!(first.accuracy, report.classification.accuracy.value);
+    assert_eq!(first.total_return, report.trading.strategy.total_return);
+    let returns: std::collections::BTreeSet<String> = report
+        .paths
+        .iter()
+        .map(|one| format!("{:?}", one.total_return.unwrap()))
+        .collect();
+    assert_eq!(returns.len(), 3, "each path is a history of its own");
+    for model in &report.reproducibility.models {
+        let stored = std::fs::read(out.join(model.scaler.as_ref().unwrap())).unwrap();
+        let scaler: Scaler = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(
+            (scaler.kind(), scaler.columns()),
+            (ScalerKind::Robust, &spec.features[..])
+        );
+    }
+}
+
+#[test]
+fn returns_over_two_horizons_are_learned_scored_and_traded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for (name, unit) in [
+        ("sigmas", ReturnUnit::Sigmas),
+        ("returns", ReturnUnit::LogReturn),
+    ] {
+        let spec = PipelineSpec {
+            labels: LabelConfig {
+                kind: LabelKind::ForwardReturns,
+                horizon_bars: 12,
+                more_horizons_bars: vec![24],
+                target_unit: unit,
+                upper_sigmas: 0.5,
+                lower_sigmas: 0.5,
+                ..LabelConfig::default()
+            },
+            model: ModelSpec {
+                scaler: ScalerKind::RankGauss,
+                ..spec(7).model
+            },
+            ..spec(7)
+        };
+        let run = run_in(&folder.path().join(name), &spec).unwrap();
+        let correlation = run.report.classification.information_coefficient;
+        assert!(correlation.interval.unwrap().low > 0.1, "{correlation:?}");
+        assert!(run.report.labels.description.contains("12, 24 bars"));
+        assert!(run.report.trading.strategy.trades.unwrap() > 0);
+        found.push(correlation.value.unwrap());
+    }
+    assert!((found[0] - found[1]).abs() < 0.1, "{found:?}");
+}
+
+#[test]
+fn meta_labels_trade_on_the_side_of_their_signal_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let spec = PipelineSpec {
+        labels: LabelConfig {
+            kind: LabelKind::MetaLabels,
+            horizon_bars: 12,
+            primary: PrimaryKind::Momentum,
+            primary_slow_bars: 12,
+            ..LabelConfig::default()
+        },
+        ..spec(7)
+    };
+    let run = run_in(&out, &spec).unwrap();
+    let balance = &run.report.labels.balance;
+    assert!(balance.iter().all(|class| class.rows > 1000), "{balance:?}");
+    let mut reader = csv::Reader::from_path(out.join("predictions.csv")).unwrap();
+    let mut sides = [0; 2];
+    for record in reader.records() {
+        let record = record.unwrap();
+        let [down, up]: [f64; 2] = [3, 5].map(|at: usize| record[at].parse().unwrap());
+        assert!(
+            down.min(up) < f64::EPSILON,
+            "one side at a time: {record:?}"
+        );
+        sides[usize::from(up > down)] += 1;
+        let against = if up > down { "down" } else { "up" };
+        assert!(&record[6] != against, "{record:?}");
+    }
+    assert!(sides.iter().all(|count| *count > 500), "{sides:?}");
+}
+
+#[test]
+fn events_weights_and_trends_go_through_a_run_and_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = LabelConfig {
+        kind: LabelKind::TrendScanning,
+        horizon_bars: 12,
+        events: EventFilter::Cusum,
+        weights: Weighting::SequentialBootstrap,
+        oldest_weight: 0.5,
+        class_weights: ClassWeights::Balanced,
+        ..LabelConfig::default()
+    };
+    let trend = PipelineSpec { labels, ..spec(7) };
+    let run = run_in(&folder.path().join("one"), &trend).unwrap();
+    let labels = &run.report.labels;
+    assert!(labels.event_rows < run.report.market.bars / 2, "{labels:?}");
+    assert!(labels.labelled_rows <= labels.event_rows);
+    assert!(labels.description.contains("CUSUM events of 2 sigma"));
+    assert!(labels.effective_rows > 0.0 && labels.largest_concurrency > 1);
+    assert!(!labels.autocorrelation.is_empty());
+    let quality = &run.report.classification;
+    assert!(quality.scored_predictions < quality.predictions / 2);
+    let again = run_in(&folder.path().join("two"), &trend).unwrap();
+    assert_eq!(digests(&run), digests(&again));
 }

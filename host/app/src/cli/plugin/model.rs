@@ -60,10 +60,14 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         .map_err(|error| problems.push(format!("--params cannot be read: {error}")));
     let artifact = match &args.artifact {
         None => Ok(Vec::new()),
-        Some(path) => std::fs::read(path)
-            .map_err(|error| problems.push(format!("{} cannot be read: {error}", path.display()))),
+        Some(path) => {
+            problems.extend(needs_scaler(path));
+            std::fs::read(path).map_err(|error| {
+                problems.push(format!("{} cannot be read: {error}", path.display()));
+            })
+        }
     };
-    let (Ok(params), Ok(artifact)) = (params, artifact) else {
+    let (Ok(params), Ok(artifact), true) = (params, artifact, problems.is_empty()) else {
         return Err(Failure::Usage(problems.join("; ")));
     };
     let spec = ModelPackageSpec {
@@ -124,6 +128,20 @@ fn warning(path: &Path, settings: &EngineSettings) -> Result<Option<String>, Fai
         manifest.plugin_version.unwrap_or_default(),
         versions.join(", ")
     )))
+}
+
+/// A run keeps the scaler of `fold-01.model` as `fold-01.scaler.json` beside it. Without it the
+/// model would answer, and every answer would be wrong.
+fn needs_scaler(artifact: &Path) -> Option<String> {
+    let scaler = artifact.with_extension("scaler.json");
+    scaler.is_file().then(|| {
+        format!(
+            "{} takes rows that were scaled by {}, which live models do not do; train it with \
+             `model.scaler = \"none\"`",
+            artifact.display(),
+            scaler.display()
+        )
+    })
 }
 
 fn failure(error: ModelPackageError) -> Failure {
