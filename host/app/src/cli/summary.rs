@@ -189,8 +189,8 @@ fn paths(paths: &[PathRow]) -> String {
     values.sort_by(f64::total_cmp);
     match (values.first(), values.get(values.len() / 2), values.last()) {
         (Some(low), Some(middle), Some(high)) => format!(
-            "\n  Sharpe ratio over {} paths: {low:.2} to {high:.2}, median {middle:.2}; the table is \
-             about the first",
+            "\n  Sharpe ratio over {} paths: {low:.2} to {high:.2}, median {middle:.2}; the table \
+             is about the first",
             paths.len()
         ),
         _ => String::new(),

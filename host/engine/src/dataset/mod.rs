@@ -13,8 +13,6 @@
 //! training dataset, which holds nothing else.
 
 mod batches;
-#[cfg(test)]
-mod controls;
 mod groups;
 mod samples;
 mod scaler;
@@ -35,3 +33,6 @@ pub use split::{
 pub use walk_forward::{SplitConfig, SplitKind, WalkPeriods};
 pub use weights::WeightOptions;
 pub use windows::{Window, Windows};
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,7 @@ impl Scaler {
     /// [`ScalerError::Columns`] where the values are no whole rows.
     pub fn apply(&self, rows: &mut [f32]) -> Result<(), ScalerError> {
         let fitted = self.scales.len();
-        if fitted == 0 || rows.len() % fitted != 0 {
+        if fitted == 0 || !rows.len().is_multiple_of(fitted) {
             return Err(ScalerError::Columns {
                 fitted,
                 found: rows.len(),
@@ -254,18 +254,12 @@ impl ColumnScale {
                 Self::linear(mean, (squares / count as f64).sqrt())
             }
             ScalerKind::Robust => {
-                let range = percentile(sorted, 0.75) - percentile(sorted, 0.25);
-                Self::linear(percentile(sorted, 0.5), range)
+                let range = percentile(sorted, 3, 4) - percentile(sorted, 1, 4);
+                Self::linear(percentile(sorted, 1, 2), range)
             }
             ScalerKind::RankGauss => {
                 let kept = RANK_QUANTILES.min(count);
-                let at = |i: usize| i as f64 / (kept - 1) as f64;
-                let mut quantiles: Vec<f64> =
-                    (0..kept).map(|i| percentile(sorted, at(i))).collect();
-                // Interpolation may miss the order by the last bit.
-                for i in 1..kept {
-                    quantiles[i] = quantiles[i].max(quantiles[i - 1]);
-                }
+                let quantiles = (0..kept).map(|i| percentile(sorted, i, kept - 1)).collect();
                 (Self::Ranks(quantiles), true)
             }
         }
@@ -297,13 +291,16 @@ fn is_constant(sorted: &[f64]) -> bool {
         .is_some_and(|(first, last)| first.total_cmp(last).is_eq())
 }
 
-/// Quantile of ascending values at `share`, between neighbours by a line.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let below = (place.floor() as usize).min(sorted.len() - 1);
-    let above = (below + 1).min(sorted.len() - 1);
-    let part = place - below as f64;
-    sorted[below] + part * (sorted[above] - sorted[below])
+/// Quantile of ascending values at `part / parts`, between neighbours by a line. The place is found
+/// in whole numbers, so that equal values give equal quantiles.
+fn percentile(sorted: &[f64], part: usize, parts: usize) -> f64 {
+    let place = part * (sorted.len() - 1);
+    let (below, rest) = (place / parts, place % parts);
+    if rest == 0 {
+        return sorted[below];
+    }
+    let (from, to) = (sorted[below], sorted[below + 1]);
+    (from + rest as f64 / parts as f64 * (to - from)).clamp(from, to)
 }
 
 /// The share of training values below `value`, from quantiles; where several quantiles are equal,

@@ -227,8 +227,8 @@ pub(crate) struct RawSplit {
     /// Groups that each fold of `combinatorial` predicts at once.
     #[schemars(range(min = 1, max = 999))]
     pub(crate) test_groups: u32,
-    /// `rolling` and `anchored`: length of the (first) training period: a count and one of y, mo, w, d, h, m, such as
-    /// `18mo`.
+    /// `rolling` and `anchored`: length of the (first) training period, a count and one of y, mo,
+    /// w, d, h, m, such as `18mo`.
     pub(crate) train: String,
     /// Length of the validation period between training and test, for early stopping; an empty
     /// text for no validation.

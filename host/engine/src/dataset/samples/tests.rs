@@ -497,7 +497,8 @@ proptest! {
                 for row in block.rows {
                     let start = symbol.features.closed_at[row];
                     *times_tested.entry((block.symbol, row)).or_insert(0_usize) += 1;
-                    let on_a_path = paths.iter().any(|path| path.fold_at(start) == Some(fold.index));
+                    let mut of_start = paths.iter().map(|path| path.fold_at(start));
+                    let on_a_path = of_start.any(|found| found == Some(fold.index));
                     prop_assert!(on_a_path);
                     let Some(label) = symbol.labels.get(row) else { continue };
                     let (start, end) = (start.as_nanos(), label.end.as_nanos());
