@@ -50,12 +50,42 @@ enum ColumnScale {
 
 /// A fitted scaler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, try_from = "StoredScaler")]
 pub struct Scaler {
     kind: ScalerKind,
     /// Names of the columns that it was fitted on.
     columns: Vec<String>,
     scales: Vec<ColumnScale>,
+}
+
+/// A scaler as it is read, before it is known to be whole.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredScaler {
+    kind: ScalerKind,
+    columns: Vec<String>,
+    scales: Vec<ColumnScale>,
+}
+
+impl TryFrom<StoredScaler> for Scaler {
+    type Error = ScalerError;
+
+    fn try_from(stored: StoredScaler) -> Result<Self, ScalerError> {
+        let names = stored.columns.iter();
+        let broken: Vec<String> = names
+            .zip(&stored.scales)
+            .filter(|(_, scale)| !scale.is_usable())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if stored.columns.len() != stored.scales.len() || !broken.is_empty() {
+            return Err(ScalerError::Broken(broken));
+        }
+        Ok(Self {
+            kind: stored.kind,
+            columns: stored.columns,
+            scales: stored.scales,
+        })
+    }
 }
 
 /// What a fit found.
@@ -95,6 +125,12 @@ pub enum ScalerError {
         /// Columns of the rows.
         found: usize,
     },
+    /// A stored scaler is not what a fit gives; the columns that are wrong.
+    #[error(
+        "the stored scaler is damaged (columns: {}); train again or restore the file",
+        .0.join(", ")
+    )]
+    Broken(Vec<String>),
     /// The contract's dataset refuses the scaled columns.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -270,6 +306,18 @@ impl ColumnScale {
         let is_scaled = scale > 10.0 * f64::EPSILON * center.abs();
         let scale = if is_scaled { scale } else { 1.0 };
         (Self::Linear { center, scale }, is_scaled)
+    }
+
+    fn is_usable(&self) -> bool {
+        match self {
+            Self::Linear { center, scale } => {
+                center.is_finite() && scale.is_finite() && *scale > 0.0
+            }
+            Self::Ranks(quantiles) => {
+                let is_finite = quantiles.iter().all(|one| one.is_finite());
+                is_finite && quantiles.len() > 1 && quantiles.is_sorted()
+            }
+        }
     }
 
     fn apply(&self, value: f64) -> f64 {

@@ -159,7 +159,8 @@ impl Default for LabelConfig {
             volatility_span_bars: 168,
             ambiguous: Ambiguity::Pessimistic,
             trend_min_bars: 6,
-            trend_min_t_value: 8.0,
+            // With the other defaults a third of the bars of a random walk are flat.
+            trend_min_t_value: 5.5,
             more_horizons_bars: Vec::new(),
             target_unit: ReturnUnit::Sigmas,
             primary: PrimaryKind::Crossover,
