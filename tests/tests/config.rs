@@ -289,3 +289,71 @@ fn every_shipped_pipeline_makes_a_run() {
     }
     assert!(seen > 0);
 }
+
+#[test]
+fn every_label_weight_scaler_and_split_can_be_chosen_and_what_cannot_be_is_told_at_once() {
+    let dir = folder(PIPELINE);
+    let choices = [
+        "labels.kind=fixed_horizon",
+        "labels.kind=fixed_threshold",
+        "labels.kind=triple_barrier",
+        "labels.kind=trend_scanning",
+        "labels.kind=forward_returns",
+        "labels.kind=meta_labels",
+        "labels.events=cusum",
+        "labels.weights=uniqueness",
+        "labels.weights=return_attribution",
+        "labels.weights=sequential_bootstrap",
+        "labels.class_weights=balanced",
+        "model.scaler=standard",
+        "model.scaler=robust",
+        "model.scaler=rank_gauss",
+        "split.kind=rolling",
+        "split.kind=anchored",
+        "split.kind=purged_kfold",
+        "split.kind=combinatorial",
+    ];
+    for choice in choices {
+        let ran = print_config(dir.path(), &["--set", choice]);
+        assert_eq!(ran.code, Some(0), "{choice}: {ran:?}");
+        let (_, value) = choice.split_once('=').unwrap();
+        assert!(ran.stdout.contains(value), "{choice}: {}", ran.stdout);
+    }
+    let wrong = [
+        "labels.kind=trend_scanning",
+        "labels.trend_min_bars=30",
+        "labels.more_horizons_bars=[12]",
+        "labels.oldest_weight=-1.5",
+        "split.kind=combinatorial",
+        "split.test_groups=6",
+    ];
+    let mut command = command(dir.path());
+    command.args([
+        "run",
+        "direction.toml",
+        "--out",
+        "out",
+        "--data",
+        "candles",
+        "--json",
+    ]);
+    for set in wrong {
+        command.args(["--set", set]);
+    }
+    let found = problems(&Ran::from(command.output().unwrap()));
+    for one in [
+        "labels.trend_min_bars",
+        "labels.more_horizons_bars",
+        "labels.oldest_weight",
+    ] {
+        assert!(
+            found.iter().any(|message| message.contains(one)),
+            "{one}: {found:?}"
+        );
+    }
+    let test_groups = "`split.test_groups` is 6; it must be from 1 to 5";
+    assert!(
+        found.iter().any(|message| message.contains(test_groups)),
+        "{found:?}"
+    );
+}

@@ -55,8 +55,10 @@ pub(super) fn document(summary: &RunSummary) -> Value {
 pub(super) fn text(summary: &RunSummary) -> String {
     let report = &summary.report;
     let (model, strategy) = (model_verdict(report), strategy_verdict(report));
+    let warnings = report.market.warnings.iter();
+    let warnings: String = warnings.map(|one| format!("warning: {one}\n")).collect();
     format!(
-        "{}\n{}\n\n{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
+        "{warnings}{}\n{}\n\n{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
         report.labels.description,
         labels(&report.labels),
         model.headline,
@@ -99,13 +101,13 @@ fn labels(labels: &LabelReport) -> String {
             share(labels.ambiguous_rows)
         ),
     );
-    row("mean bars until known", number(labels.mean_horizon_bars));
+    row("mean bars until known", short(labels.mean_horizon_bars));
     row(
         "overlap",
         format!(
             "uniqueness {}, {} labels a bar (most {}): worth {:.0} rows",
             number(labels.mean_uniqueness),
-            number(labels.mean_concurrency),
+            short(labels.mean_concurrency),
             grouped(labels.largest_concurrency),
             labels.effective_rows
         ),
@@ -265,6 +267,10 @@ fn number(value: Option<f64>) -> String {
 
 fn decimals(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+}
+
+fn short(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
 }
 
 fn signed(value: Option<f64>) -> String {

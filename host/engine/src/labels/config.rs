@@ -45,7 +45,7 @@ pub enum ReturnUnit {
     LogReturn,
 }
 
-/// Which bars become samples.
+/// Which bars become samples. Models are trained and scored on samples; every bar is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventFilter {

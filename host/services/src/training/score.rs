@@ -37,32 +37,32 @@ pub(super) struct Scored {
 impl Scored {
     /// Joins predictions with the labels that have become known since.
     pub(super) fn new(samples: &Samples, models: &[FoldModel], path: &SplitPath) -> Self {
-        let outcome = |model: &FoldModel, one: &RowPrediction| -> Option<Outcome> {
-            let label = samples.get(one.symbol)?.labels.get(one.row)?;
-            Some(Outcome {
+        let outcome = |model: &FoldModel, one: &RowPrediction| {
+            let labels = &samples.get(one.symbol)?.labels;
+            let label = labels.get(one.row)?;
+            let side = labels.sides.as_ref().and_then(|sides| sides.get(one.row));
+            let (majority, shares) = baseline(model, side.copied());
+            let outcome = Outcome {
                 closed_at: one.closed_at,
                 symbol: one.symbol,
                 label: label.class,
                 forward_return: label.log_return,
                 probabilities: one.probabilities,
-                majority: model.majority,
-            })
+                majority,
+            };
+            Some((outcome, shares))
         };
-        let folds: Vec<Vec<Outcome>> = models
-            .iter()
-            .map(|model| {
-                model
-                    .predictions
-                    .iter()
-                    .filter_map(|one| outcome(model, one))
-                    .collect()
-            })
-            .collect();
+        let of = |model: &FoldModel| -> (Vec<Outcome>, Vec<[f64; 3]>) {
+            let known = model.predictions.iter();
+            known.filter_map(|one| outcome(model, one)).unzip()
+        };
+        let (folds, fold_shares): (Vec<_>, Vec<_>) = models.iter().map(of).unzip();
         let (mut all, mut shares) = (Vec::new(), Vec::new());
-        for (fold, (outcomes, model)) in folds.iter().zip(models).enumerate() {
-            for one in on_path(outcomes, fold, path) {
-                shares.push((one.label, model.class_shares));
-                all.push(one);
+        for (fold, (outcomes, own)) in folds.iter().zip(&fold_shares).enumerate() {
+            let belongs = |one: &Outcome| path.fold_at(one.closed_at) == Some(fold);
+            for (one, share) in outcomes.iter().zip(own).filter(|(one, _)| belongs(one)) {
+                shares.push((one.label, *share));
+                all.push(*one);
             }
         }
         Self { folds, all, shares }
@@ -75,6 +75,21 @@ impl Scored {
             .flat_map(|(fold, outcomes)| on_path(outcomes, fold, path))
             .collect()
     }
+}
+
+/// What is said of a row without looking at it: the most frequent class of the training samples,
+/// and the share of each. Where a primary signal gives the side, passing and acting are all there
+/// is to tell, and the baseline knows the side as the model does.
+fn baseline(model: &FoldModel, side: Option<Direction>) -> (Direction, [f64; 3]) {
+    let Some(side) = side else {
+        return (model.majority, model.class_shares);
+    };
+    let pass = model.class_shares[Direction::Flat.index()];
+    let mut shares = [0.0; 3];
+    shares[side.index()] = 1.0 - pass;
+    shares[Direction::Flat.index()] = pass;
+    let majority = if pass >= 0.5 { Direction::Flat } else { side };
+    (majority, shares)
 }
 
 fn on_path(outcomes: &[Outcome], fold: usize, path: &SplitPath) -> impl Iterator<Item = Outcome> {

@@ -522,6 +522,11 @@ fn meta_labels_trade_on_the_side_of_their_signal_only() {
         assert!(&record[6] != against, "{record:?}");
     }
     assert!(sides.iter().all(|count| *count > 500), "{sides:?}");
+    // The baseline knows the side too: guessing the share of acting is nearly a coin's throw, far
+    // from three classes at a loss of 1.05 and a majority of half.
+    let quality = &run.report.classification;
+    assert!(quality.baseline_log_loss.unwrap() < 0.72, "{quality:?}");
+    assert!(quality.majority_accuracy.unwrap() > 0.49, "{quality:?}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(crate) struct RawLabels {
     /// trade.
     #[schemars(range(min = 0, max = 10_000))]
     pub(crate) minimum_profit_bps: f64,
-    /// Which bars become samples.
+    /// Which bars become samples to train on and to score; every bar is predicted.
     pub(crate) events: RawEvents,
     /// CUSUM events: how far the price must move since the last one, in `cusum_unit`.
     #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
@@ -269,8 +269,8 @@ pub(crate) enum RawSplitKind {
     Rolling,
     /// Training periods stay at the start: every fold trains on all that came before.
     Anchored,
-    /// Each group of time is predicted from all others. An estimate of skill, not of a history that
-    /// could have been traded.
+    /// Each group of time is predicted from all others, without a validation period. An estimate of
+    /// skill, not of a history that could have been traded.
     PurgedKfold,
     /// Every choice of `test_groups` groups is predicted from the others, which gives several
     /// complete histories. An estimate of skill, as `purged_kfold`.
