@@ -63,8 +63,40 @@ pub enum Family {
     Volatility,
     /// Traded amounts and who traded.
     Volume,
+    /// What trading costs and what the order flow tells.
+    Microstructure,
     /// Position in the day and in the week.
     Calendar,
+    /// What kind of market it is: persistence, disorder, calm or storm.
+    Regime,
+    /// The symbol against another one or against the whole market.
+    Cross,
+}
+
+/// The tiers, lowest first, and what each is about.
+pub const TIERS: [(u8, &str); 5] = [
+    (1, "price: returns, candles, place in the recent range"),
+    (2, "trend and momentum"),
+    (3, "volatility"),
+    (4, "volume and microstructure"),
+    (
+        5,
+        "context: calendar, regime, other symbols, higher time frames",
+    ),
+];
+
+impl Family {
+    /// The tier that the family belongs to, one of [`TIERS`].
+    #[must_use]
+    pub const fn tier(self) -> u8 {
+        match self {
+            Self::Returns => 1,
+            Self::Trend | Self::Momentum => 2,
+            Self::Volatility => 3,
+            Self::Volume | Self::Microstructure => 4,
+            Self::Calendar | Self::Regime | Self::Cross => 5,
+        }
+    }
 }
 
 /// A field of a bar.
@@ -231,17 +263,11 @@ impl FeatureKind {
         operator: |_| Box::new(Never),
     };
 
-    /// How much a market must offer: 1 needs prices of a bounded window, 2 has recursive memory
-    /// (its first values depend on where the history begins), 3 needs volume or a column that not
-    /// every venue publishes.
+    /// The tier of its plain use; on a higher time frame or of a lead symbol every kind is context
+    /// ([`Feature::tier`](super::Feature::tier)).
     #[must_use]
     pub fn tier(&self) -> u8 {
-        let traded = |input: &Input| input.is_optional() || *input == Input::Volume;
-        match self.memory {
-            _ if self.inputs.iter().any(traded) => 3,
-            Memory::Recursive { .. } => 2,
-            Memory::Window => 1,
-        }
+        self.family.tier()
     }
 
     /// Bars after the warm-up until the start of the history no longer matters; 0 for a window.

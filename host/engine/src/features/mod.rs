@@ -45,7 +45,7 @@ pub use extract::{
     ExtractError, ExtractOptions, FeatureExtractor, FeatureMatrix, FeatureRow, FeatureRows,
     extract, extract_exact, extract_symbol,
 };
-pub use kind::{Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter};
+pub use kind::{Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, TIERS};
 pub use set::{Feature, FeatureContext, FeatureProblem, FeatureSet, FeatureSetError, SymbolInputs};
 pub use state::{State, StateError, StateReader, StateWriter};
 

@@ -101,6 +101,16 @@ impl Feature {
         self.lead
     }
 
+    /// The tier: that of its kind, or 5 where it looks at a higher time frame or another symbol.
+    #[must_use]
+    pub fn tier(&self) -> u8 {
+        if self.time_frame.is_some() || self.lead.is_some() {
+            5
+        } else {
+            self.kind.tier()
+        }
+    }
+
     pub(super) fn operator(&self) -> Box<dyn Operator> {
         (self.kind.operator)(&self.arguments)
     }
