@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use super::Operator;
+use super::{CrossOperator, Operator};
+use crate::types::SymbolId;
 
 /// A kind of feature, such as `rsi`, of which an expression such as `rsi(14)` is one use.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -35,9 +36,23 @@ pub struct FeatureKind {
     /// Bars up to and including the one with the first value.
     #[serde(skip)]
     pub warmup_bars: fn(&Arguments) -> u32,
-    /// A fresh operator.
+    /// A fresh operator, where the kind reads one stream of bars.
     #[serde(skip)]
     pub operator: fn(&Arguments) -> Box<dyn Operator>,
+    /// Whose bars it reads.
+    #[serde(skip)]
+    pub reads: Reads,
+}
+
+/// Whose bars a kind reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Reads {
+    /// Those of one symbol: the row's own, or the lead's with `#SYMBOL`.
+    Bars,
+    /// Those of the row's own symbol (source 0) and of the lead (source 1), which `#SYMBOL` names.
+    Pair(fn(&Arguments) -> Box<dyn CrossOperator>),
+    /// Those of every symbol of the market, each at its id; the row's own id is given.
+    Market(fn(&Arguments, usize, SymbolId) -> Box<dyn CrossOperator>),
 }
 
 /// What several parameters must hold together: the check, and the sentence that names it.
@@ -261,6 +276,7 @@ impl FeatureKind {
         memory: Memory::Window,
         warmup_bars: |_| 1,
         operator: |_| Box::new(Never),
+        reads: Reads::Bars,
     };
 
     /// The tier of its plain use; on a higher time frame or of a lead symbol every kind is context
@@ -282,7 +298,11 @@ impl FeatureKind {
     /// An expression of this kind with its defaults written out.
     #[must_use]
     pub fn example(&self) -> String {
-        self.text(&Arguments::defaults(self))
+        let text = self.text(&Arguments::defaults(self));
+        match self.reads {
+            Reads::Pair(_) => format!("{text}#BTCUSDT"),
+            Reads::Bars | Reads::Market(_) => text,
+        }
     }
 
     /// The canonical text of this kind with `arguments`.

@@ -23,15 +23,23 @@
 //! the following one. A longer hole forgets everything and begins a new segment, so that no value
 //! ever spans it.
 
+mod aggregate;
+mod block;
 mod calendar;
+mod cross;
+mod cross_lane;
 mod expression;
 mod extract;
 mod kind;
 mod lane;
+mod matrix;
 mod momentum;
+mod partition;
 mod returns;
 mod set;
+mod snapshot;
 mod state;
+mod symbol;
 mod trend;
 mod volatility;
 mod volume;
@@ -41,12 +49,15 @@ use std::fmt::Debug;
 
 use crate::types::Bar;
 
-pub use extract::{
-    ExtractError, ExtractOptions, FeatureExtractor, FeatureMatrix, FeatureRow, FeatureRows,
-    extract, extract_exact, extract_symbol,
+pub use cross::{CloneCross, CrossOperator};
+pub use extract::{ExtractError, ExtractOptions, FeatureExtractor, FeatureRow, FeatureRows};
+pub use kind::{
+    Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, Reads, TIERS,
 };
-pub use kind::{Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, TIERS};
+pub use matrix::{FeatureMatrix, extract, extract_exact, extract_symbol};
+pub use partition::{Checkpoint, Partition, extract_partition};
 pub use set::{Feature, FeatureContext, FeatureProblem, FeatureSet, FeatureSetError, SymbolInputs};
+pub use snapshot::RestoreError;
 pub use state::{State, StateError, StateReader, StateWriter};
 
 /// The state of one feature of one symbol.
@@ -58,6 +69,16 @@ pub trait Operator: Debug + Send + Sync + State + CloneOperator {
     /// Takes in the bar that has just closed and gives the feature's value at its close; `None`
     /// until the warm-up is complete.
     fn update(&mut self, bar: &Bar) -> Option<f64>;
+
+    /// Takes in bars that have closed one after the other: `values[i]` becomes the value at the
+    /// close of `bars[i]`, NaN where there is none. The default is compiled for each operator by
+    /// itself, so that its loop calls [`Operator::update`] directly; whoever overrides it gives
+    /// the same bits.
+    fn update_all(&mut self, bars: &[Bar], values: &mut [f64]) {
+        for (bar, value) in bars.iter().zip(values) {
+            *value = self.update(bar).unwrap_or(f64::NAN);
+        }
+    }
 }
 
 /// Copies an operator behind its pointer, so that an extractor's state can be kept and restored.
@@ -87,6 +108,7 @@ pub fn registry() -> impl Iterator<Item = &'static FeatureKind> {
         volatility::KINDS,
         volume::KINDS,
         calendar::KINDS,
+        cross::KINDS,
     ]
     .into_iter()
     .flatten()

@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::expression::{self, Argument};
-use super::{Arguments, FeatureKind, Input, Operator, find, nearest};
+use super::{Arguments, FeatureKind, Input, Operator, Reads, find, nearest};
 use crate::types::{Market, SymbolId, TimeFrame};
 
 /// What a market offers to features.
@@ -41,6 +41,22 @@ impl FeatureContext {
             quote_volume: series.bars.iter().all(|bar| bar.quote_volume.is_some()),
             trades: series.bars.iter().all(|bar| bar.trades.is_some()),
             taker_buy_volume: series.bars.iter().all(|bar| bar.taker_buy_volume.is_some()),
+        });
+        Self {
+            time_frame: market.time_frame(),
+            symbols: symbols.collect(),
+        }
+    }
+}
+
+impl FeatureContext {
+    /// The context of a market without a look at its columns, for what needs the names only.
+    pub(super) fn of_names(market: &Market) -> Self {
+        let symbols = market.names().map(|name| SymbolInputs {
+            name: name.to_owned(),
+            quote_volume: false,
+            trades: false,
+            taker_buy_volume: false,
         });
         Self {
             time_frame: market.time_frame(),
@@ -173,6 +189,14 @@ pub enum FeatureProblem {
     /// The time frame is not one, or does not hold whole base bars.
     #[error("`{expression}`: {detail}")]
     TimeFrame {
+        /// The text.
+        expression: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A kind that compares symbols lacks one, or has one too many.
+    #[error("`{expression}`: {detail}")]
+    Cross {
         /// The text.
         expression: String,
         /// What is wrong.
@@ -379,6 +403,9 @@ fn read(
         });
     });
     require_inputs(text, kind, (context, lead), problems);
+    if let Some(detail) = crossing_problem(kind, parts.symbol, context) {
+        problems.push(FeatureProblem::Cross { expression, detail });
+    }
     if problems.len() > before {
         return None;
     }
@@ -396,6 +423,40 @@ fn read(
         time_frame,
         lead,
     })
+}
+
+/// What is wrong with the symbols that a kind reads, beyond an unknown name.
+fn crossing_problem(
+    kind: &FeatureKind,
+    lead: Option<&str>,
+    context: &FeatureContext,
+) -> Option<String> {
+    let names: Vec<&str> = context
+        .symbols
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    match (kind.reads, lead) {
+        (Reads::Bars, _) => None,
+        (Reads::Pair(_), None) => Some(format!(
+            "`{}` compares two symbols; name the other one, as in `{}`",
+            kind.name,
+            kind.example()
+        )),
+        (Reads::Pair(_), Some(lead)) if names == [lead] => Some(format!(
+            "{lead} would be compared with itself, the run has no other symbol; add one"
+        )),
+        (Reads::Pair(_), Some(_)) => None,
+        (Reads::Market(_), Some(lead)) => Some(format!(
+            "`{}` is about all symbols of the run; leave `#{lead}` out",
+            kind.name
+        )),
+        (Reads::Market(_), None) if names.len() < 2 => Some(format!(
+            "`{}` compares the symbols of the run, which has one only; add others or leave it out",
+            kind.name
+        )),
+        (Reads::Market(_), None) => None,
+    }
 }
 
 fn higher_time_frame(text: &str, base: TimeFrame) -> Result<TimeFrame, String> {
