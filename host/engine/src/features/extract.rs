@@ -159,6 +159,12 @@ impl FeatureExtractor {
     /// the state, and a checksum. Bytes are read by the version of this crate that wrote them.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
+        self.save_with(&[])
+    }
+
+    /// [`save`](Self::save) with bytes of the caller's own under the same checksum.
+    #[must_use]
+    pub fn save_with(&self, attached: &[u8]) -> Vec<u8> {
         let mut payload = StateWriter::default();
         self.last_step_at
             .map(Timestamp::as_nanos)
@@ -166,6 +172,7 @@ impl FeatureExtractor {
         for symbol in &self.symbols {
             symbol.save(&mut payload);
         }
+        payload.framed(|to| to.put(attached));
         snapshot::seal(&self.identity, &payload.into_bytes())
     }
 
@@ -182,6 +189,20 @@ impl FeatureExtractor {
         options: ExtractOptions,
         bytes: &[u8],
     ) -> Result<Self, RestoreError> {
+        Self::restore_with(set, context, options, bytes).map(|(restored, _)| restored)
+    }
+
+    /// [`restore`](Self::restore), and the bytes that were given to
+    /// [`save_with`](Self::save_with).
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub fn restore_with(
+        set: &FeatureSet,
+        context: &FeatureContext,
+        options: ExtractOptions,
+        bytes: &[u8],
+    ) -> Result<(Self, Vec<u8>), RestoreError> {
         let mut restored = Self::new(set, context, options)?;
         let payload = snapshot::open(&restored.identity, bytes)?;
         let mut reader = StateReader::new(payload);
@@ -191,8 +212,10 @@ impl FeatureExtractor {
         for symbol in &mut restored.symbols {
             symbol.load(&mut reader)?;
         }
+        let length = reader.count()?;
+        let attached = reader.bytes(length)?.to_vec();
         snapshot::require_end(&reader)?;
-        Ok(restored)
+        Ok((restored, attached))
     }
 
     fn check(&self, step_at: Timestamp, bars: &[Option<&Bar>]) -> Result<(), ExtractError> {

@@ -24,6 +24,7 @@
 //! ever spans it.
 
 mod aggregate;
+pub mod audit;
 mod block;
 mod calendar;
 mod cross;

@@ -131,17 +131,28 @@ impl Feature {
         (self.kind.operator)(&self.arguments)
     }
 
+    /// Base bars of an unbroken history after which the value does not depend on where the history
+    /// begins: exactly for a window (up to the rounding of carried sums), to about a millionth of
+    /// its size for a recursive kind.
+    #[must_use]
+    pub fn settled_bars(&self, base: TimeFrame) -> u32 {
+        let own = self.kind.settling_bars(&self.arguments);
+        self.warmup_bars(base)
+            .saturating_add(own.saturating_mul(self.base_bars(base)))
+    }
+
+    /// Base bars of one bar of its time frame.
+    fn base_bars(&self, base: TimeFrame) -> u32 {
+        let nanos = self.time_frame.unwrap_or(base).nanos();
+        u32::try_from(nanos / base.nanos()).unwrap_or(u32::MAX)
+    }
+
     /// Base bars up to and including the first value, wherever the history begins inside a bar of
     /// the higher time frame.
     fn warmup_bars(&self, base: TimeFrame) -> u32 {
         let own = (self.kind.warmup_bars)(&self.arguments);
-        match self.time_frame {
-            None => own,
-            Some(higher) => {
-                let ratio = u32::try_from(higher.nanos() / base.nanos()).unwrap_or(u32::MAX);
-                own.saturating_mul(ratio).saturating_add(ratio - 1)
-            }
-        }
+        let ratio = self.base_bars(base);
+        own.saturating_mul(ratio).saturating_add(ratio - 1)
     }
 }
 

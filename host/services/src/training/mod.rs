@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `spec` | what to do, resolved |
 //! | `prepare` | bars, features, labels, folds |
+//! | `features_file` | what a model was trained on, beside it |
 //! | `folds` | fit, save, load again, predict |
 //! | `score` | quality of the predictions |
 //! | `trade` | the backtest and its benchmarks |
@@ -17,6 +18,7 @@
 mod describe;
 mod digest;
 mod error;
+mod features_file;
 mod folds;
 mod output;
 mod plugin;
@@ -28,6 +30,7 @@ mod tables;
 mod trade;
 
 pub use error::TrainingError;
+pub use features_file::{ModelFeatures, ModelFeaturesError};
 pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
 pub use plugin::{PluginId, TrainingPlugin};
 pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::describe;
 use super::digest::run_digest;
 use super::error::{TrainingError, config_problems};
+use super::features_file::ModelFeatures;
 use super::folds::{FoldModel, Trainer};
 use super::output::{RunDirectory, RunFileWriter, RunManifest};
 use super::plugin::{PluginId, TrainingPlugin};
@@ -98,7 +99,7 @@ pub fn run(
     let models =
         pool.install(|| trainer.train_all(&prepared.samples, &prepared.folds, progress))?;
     let plugin = environment.plugin.identity();
-    let artifacts = save_artifacts(&mut directory, &models)?;
+    let artifacts = save_artifacts(&mut directory, (spec, &prepared), &models)?;
 
     progress.start("backtest and report", 3);
     let done = finish(
@@ -130,14 +131,20 @@ fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
 
 fn save_artifacts(
     directory: &mut RunDirectory,
+    (spec, prepared): (&PipelineSpec, &Prepared),
     models: &[FoldModel],
 ) -> Result<Vec<ModelArtifact>, TrainingError> {
+    let time_frame = prepared.loaded.market.time_frame();
     let mut artifacts = Vec::with_capacity(models.len());
     for (index, model) in models.iter().enumerate() {
         let fold = describe::number(index);
         let path = format!("models/fold-{fold:02}.model");
         let file = directory.write(&path, &model.artifact)?;
         let bytes = file.bytes;
+        let (set, gap) = (&prepared.features, spec.extract);
+        let features = ModelFeatures::new(set, time_frame, gap, &model.artifact);
+        let path_of_features = ModelFeatures::path_of(Path::new(&path));
+        directory.write_json(&path_of_features.to_string_lossy(), &features)?;
         artifacts.push(ModelArtifact {
             fold,
             path,
