@@ -1,4 +1,6 @@
-//! `fusebox features`: the documentation of every feature.
+//! `fusebox features`: the documentation of every feature, and the audit of feature code.
+
+mod audit;
 
 use clap::{Args, Subcommand};
 use fusebox_engine::features::{Arguments, FeatureKind, Input, TIERS, find, nearest, registry};
@@ -13,6 +15,7 @@ use crate::output::table;
 pub(super) enum FeaturesCommand {
     List(ListArgs),
     Describe(DescribeArgs),
+    Audit(audit::AuditArgs),
 }
 
 /// List every feature
@@ -46,6 +49,7 @@ pub(super) fn run(command: FeaturesCommand, context: &Context) -> Result<(), Fai
     match command {
         FeaturesCommand::List(args) => list(&args, context),
         FeaturesCommand::Describe(args) => describe(&args, context),
+        FeaturesCommand::Audit(args) => audit::run(&args, context),
     }
 }
 

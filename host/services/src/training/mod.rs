@@ -31,6 +31,7 @@ mod trade;
 
 pub use error::TrainingError;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
+pub(crate) use output::hex;
 pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
 pub use plugin::{PluginId, TrainingPlugin};
 pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};
