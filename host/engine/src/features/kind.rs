@@ -53,18 +53,22 @@ pub struct Constraint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// Returns, candle shape, position in the recent range.
+    /// Returns, candle shape, position in the recent range: tier 1.
     Returns,
-    /// Direction and strength of a trend.
+    /// Direction and strength of a trend: tier 2.
     Trend,
-    /// Oscillators.
+    /// Oscillators: tier 2.
     Momentum,
-    /// Size and shape of price changes.
+    /// Size and shape of price changes: tier 3.
     Volatility,
-    /// Traded amounts and who traded.
+    /// Traded amounts and who traded: tier 4.
     Volume,
-    /// Position in the day and in the week.
+    /// Spreads, price impact and informed trading, estimated from bars: tier 4.
+    Microstructure,
+    /// Position in the day, the week and the year: tier 5.
     Calendar,
+    /// Which kind of process the prices follow at present: tier 5.
+    Regime,
 }
 
 /// A field of a bar.

@@ -23,16 +23,31 @@
 //! the following one. A longer hole forgets everything and begins a new segment, so that no value
 //! ever spans it.
 
+mod bands;
 mod calendar;
+mod candle;
+mod complexity;
+mod directional;
+mod distribution;
 mod expression;
 mod extract;
+mod flow;
 mod kind;
 mod lane;
+mod lines;
+mod microstructure;
 mod momentum;
+mod moving_averages;
+mod oscillators;
+mod parts;
+mod position;
+mod regime;
 mod returns;
 mod set;
+mod smoothed;
 mod state;
 mod trend;
+mod variation;
 mod volatility;
 mod volume;
 mod window;
@@ -82,11 +97,25 @@ impl Clone for Box<dyn Operator> {
 pub fn registry() -> impl Iterator<Item = &'static FeatureKind> {
     [
         returns::KINDS,
+        candle::KINDS,
+        position::KINDS,
         trend::KINDS,
+        moving_averages::KINDS,
+        directional::KINDS,
+        lines::KINDS,
         momentum::KINDS,
+        oscillators::KINDS,
+        smoothed::KINDS,
         volatility::KINDS,
+        bands::KINDS,
+        variation::KINDS,
+        distribution::KINDS,
         volume::KINDS,
+        flow::KINDS,
+        microstructure::KINDS,
         calendar::KINDS,
+        regime::KINDS,
+        complexity::KINDS,
     ]
     .into_iter()
     .flatten()
