@@ -68,15 +68,15 @@ pub struct Constraint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// Returns, candle shape, position in the recent range.
+    /// Returns, candle shape, position in the recent range: tier 1.
     Returns,
-    /// Direction and strength of a trend.
+    /// Direction and strength of a trend: tier 2.
     Trend,
-    /// Oscillators.
+    /// Oscillators: tier 2.
     Momentum,
-    /// Size and shape of price changes.
+    /// Size and shape of price changes: tier 3.
     Volatility,
-    /// Traded amounts and who traded.
+    /// Traded amounts and who traded: tier 4.
     Volume,
     /// What trading costs and what the order flow tells.
     Microstructure,

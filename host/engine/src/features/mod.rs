@@ -25,23 +25,38 @@
 
 mod aggregate;
 pub mod audit;
+mod bands;
 mod block;
 mod calendar;
+mod candle;
+mod complexity;
 mod cross;
 mod cross_lane;
+mod directional;
+mod distribution;
 mod expression;
 mod extract;
+mod flow;
 mod kind;
 mod lane;
+mod lines;
 mod matrix;
+mod microstructure;
 mod momentum;
+mod moving_averages;
+mod oscillators;
 mod partition;
+mod parts;
+mod position;
+mod regime;
 mod returns;
 mod set;
+mod smoothed;
 mod snapshot;
 mod state;
 mod symbol;
 mod trend;
+mod variation;
 mod volatility;
 mod volume;
 mod window;
@@ -104,12 +119,26 @@ impl Clone for Box<dyn Operator> {
 pub fn registry() -> impl Iterator<Item = &'static FeatureKind> {
     [
         returns::KINDS,
+        candle::KINDS,
+        position::KINDS,
         trend::KINDS,
+        moving_averages::KINDS,
+        directional::KINDS,
+        lines::KINDS,
         momentum::KINDS,
+        oscillators::KINDS,
+        smoothed::KINDS,
         volatility::KINDS,
+        bands::KINDS,
+        variation::KINDS,
+        distribution::KINDS,
         volume::KINDS,
+        flow::KINDS,
+        microstructure::KINDS,
         calendar::KINDS,
         cross::KINDS,
+        regime::KINDS,
+        complexity::KINDS,
     ]
     .into_iter()
     .flatten()

@@ -26,10 +26,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         },
         warmup_bars: |a| a.bars_u32(0) + 1,
         operator: |a| {
-            Box::new(Rsi {
-                previous_close: None,
-                gain: WilderMean::new(a.bars(0)),
-                loss: WilderMean::new(a.bars(0)),
+            Box::new(RelativeStrength {
+                rsi: Rsi::new(a.bars(0)),
             })
         },
         ..BASE
@@ -148,16 +146,25 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
 ];
 
+/// Wilder's relative strength of any number.
 #[derive(Debug, Clone)]
-struct Rsi {
-    previous_close: Option<f64>,
+pub(super) struct Rsi {
+    previous: Option<f64>,
     gain: WilderMean,
     loss: WilderMean,
 }
 
-impl Operator for Rsi {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let change = bar.close - self.previous_close.replace(bar.close)?;
+impl Rsi {
+    pub(super) fn new(period: usize) -> Self {
+        Self {
+            previous: None,
+            gain: WilderMean::new(period),
+            loss: WilderMean::new(period),
+        }
+    }
+
+    pub(super) fn push(&mut self, value: f64) -> Option<f64> {
+        let change = value - self.previous.replace(value)?;
         let gain = self.gain.push(change.max(0.0));
         let loss = self.loss.push((-change).max(0.0))?;
         let total = gain? + loss;
@@ -166,6 +173,17 @@ impl Operator for Rsi {
         } else {
             0.0
         })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct RelativeStrength {
+    rsi: Rsi,
+}
+
+impl Operator for RelativeStrength {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        self.rsi.push(bar.close)
     }
 }
 
@@ -313,7 +331,8 @@ impl Operator for MomentumDifference {
 }
 
 crate::state! {
-    Rsi { previous_close, gain, loss }
+    Rsi { previous, gain, loss }
+    RelativeStrength { rsi }
     Range { highest, lowest }
     StochasticK { range, mean }
     StochasticD { line, mean }

@@ -6,6 +6,7 @@ use super::kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
     settling_wilder,
 };
+use super::parts::Prices;
 use super::window::{
     Ema, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
 };
@@ -128,14 +129,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             settling_bars: |a| settling_wilder(a.number(0), 2),
         },
         warmup_bars: |a| 2 * a.bars_u32(0),
-        operator: |a| {
-            let movement = DirectionalMovement::new(a.bars(0));
-            Box::new(Adx {
-                movement,
-                mean: WilderMean::new(a.bars(0)),
-                latest: None,
-            })
-        },
+        operator: |a| Box::new(Adx::new(a.bars(0))),
         ..BASE
     },
     FeatureKind {
@@ -311,15 +305,15 @@ pub(super) fn true_range(bar: &Bar, previous_close: f64) -> f64 {
 
 /// Wilder's smoothed directional movements and true range.
 #[derive(Debug, Clone)]
-struct DirectionalMovement {
-    previous: Option<Bar>,
+pub(super) struct DirectionalMovement {
+    previous: Option<Prices>,
     plus: WilderSum,
     minus: WilderSum,
     range: WilderSum,
 }
 
 impl DirectionalMovement {
-    fn new(period: usize) -> Self {
+    pub(super) fn new(period: usize) -> Self {
         Self {
             previous: None,
             plus: WilderSum::new(period),
@@ -329,8 +323,8 @@ impl DirectionalMovement {
     }
 
     /// +DI and -DI; both 0 where there has been no range.
-    fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
-        let previous = self.previous.replace(*bar)?;
+    pub(super) fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
+        let previous = self.previous.replace(Prices::of(bar))?;
         let up = bar.high - previous.high;
         let down = previous.low - bar.low;
         let plus = self.plus.push(if up > 0.0 && up > down { up } else { 0.0 });
@@ -347,10 +341,20 @@ impl DirectionalMovement {
 }
 
 #[derive(Debug, Clone)]
-struct Adx {
+pub(super) struct Adx {
     movement: DirectionalMovement,
     mean: WilderMean,
     latest: Option<f64>,
+}
+
+impl Adx {
+    pub(super) fn new(period: usize) -> Self {
+        Self {
+            movement: DirectionalMovement::new(period),
+            mean: WilderMean::new(period),
+            latest: None,
+        }
+    }
 }
 
 impl Operator for Adx {

@@ -253,7 +253,7 @@ fn garman_klass_term(bar: &Bar) -> f64 {
     0.5 * (bar.high / bar.low).ln().powi(2) - body_weight * (bar.close / bar.open).ln().powi(2)
 }
 
-fn rogers_satchell_term(bar: &Bar) -> f64 {
+pub(super) fn rogers_satchell_term(bar: &Bar) -> f64 {
     let above = (bar.high / bar.close).ln() * (bar.high / bar.open).ln();
     above + (bar.low / bar.close).ln() * (bar.low / bar.open).ln()
 }
