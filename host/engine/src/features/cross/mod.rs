@@ -115,7 +115,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "residual_volatility",
         summary: "Size of the moves that the lead does not explain.",
-        formula: "sqrt(var(own) (1 - correlation^2)) of the common log returns; population variance",
+        formula: "sqrt(var(own) (1 - correlation^2)) of the common log returns; population",
         source: "standard error of the market model",
         units: "log return",
         parameters: PERIOD,
