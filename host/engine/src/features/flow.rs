@@ -10,7 +10,7 @@ use super::parts::{
     window,
 };
 use super::returns::close_location;
-use super::window::{Ema, PairMoments, RollingLine, RollingMean, SortedWindow, WilderMean};
+use super::window::{Ema, PairMoments, RollingLine, RollingMean, WilderMean};
 use crate::types::Bar;
 
 const PRICED: &[Input] = &[Input::High, Input::Low, Input::Close, Input::Volume];
@@ -292,7 +292,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Volume],
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.volume]);
-            Box::new(SortedOf::new(a.bars(0), terms, SortedWindow::rank))
+            Box::new(SortedOf::new(a.bars(0), terms, |window, _| window.rank()))
         },
         ..BASE
     },

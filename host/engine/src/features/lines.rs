@@ -266,7 +266,7 @@ impl Middle {
     fn push(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some((highest?.value + lowest.value) / 2.0)
+        Some((highest? + lowest) / 2.0)
     }
 }
 
@@ -369,7 +369,7 @@ impl Operator for VerticalHorizontal {
         let lowest = self.lowest.push(bar.close);
         let previous = self.previous_close.replace(bar.close)?;
         let path = self.path.push((bar.close - previous).abs())?;
-        Some(share(highest?.value - lowest?.value, path, 0.0))
+        Some(share(highest? - lowest?, path, 0.0))
     }
 }
 

@@ -208,9 +208,10 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low, Input::Close],
         operator: |a| {
             let terms = Terms::steps(|bar, before| {
-                let past = 0.5 * (before.close / before.high * (before.close / before.low)).ln();
-                let next = 0.5 * (before.close / bar.high * (before.close / bar.low)).ln();
-                [past * next]
+                let close = before.close * before.close;
+                let past = (close / (before.high * before.low)).ln();
+                let next = (close / (bar.high * bar.low)).ln();
+                [0.25 * past * next]
             });
             Box::new(Sums::new(a.bars(0), terms, |[sum], n| {
                 2.0 * (sum / n).max(0.0).sqrt()
@@ -321,10 +322,11 @@ fn imbalance(bar: &Bar) -> f64 {
 fn corwin_schultz(bar: &Bar, before: &Prices) -> f64 {
     let squares = (bar.high / bar.low).ln().powi(2) + (before.high / before.low).ln().powi(2);
     let both = (bar.high.max(before.high) / bar.low.min(before.low)).ln();
-    let divisor = 3.0 - 2.0 * std::f64::consts::SQRT_2;
-    let alpha = ((2.0 * squares).sqrt() - squares.sqrt()) / divisor - both / divisor.sqrt();
-    // 2 (e^a - 1) / (1 + e^a)
-    (2.0 * (alpha / 2.0).tanh()).max(0.0)
+    // 3 - 2 sqrt(2) is the square of sqrt(2) - 1, which the difference of the roots leaves.
+    let root = std::f64::consts::SQRT_2 - 1.0;
+    let alpha = (squares.sqrt() - both) / root;
+    let growth = alpha.exp();
+    (2.0 * (growth - 1.0) / (1.0 + growth)).max(0.0)
 }
 
 #[derive(Debug, Clone)]

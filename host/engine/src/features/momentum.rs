@@ -206,7 +206,7 @@ impl Range {
     fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low);
-        Some((highest?.value, lowest?.value))
+        Some((highest?, lowest?))
     }
 }
 

@@ -199,8 +199,8 @@ impl Operator for StochasticRsi {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let rsi = self.rsi.push(bar.close)?;
         let highest = self.highest.push(rsi);
-        let lowest = self.lowest.push(rsi)?.value;
-        Some(100.0 * share(rsi - lowest, highest?.value - lowest, 0.0))
+        let lowest = self.lowest.push(rsi)?;
+        Some(100.0 * share(rsi - lowest, highest? - lowest, 0.0))
     }
 }
 
@@ -286,7 +286,7 @@ impl Operator for ConnorsRsi {
         };
         let streak = self.of_streaks.push(self.streak);
         let is_full = self.changes.push(change);
-        let rank = 100.0 * self.changes.share_below(change);
+        let rank = 100.0 * self.changes.share_below();
         is_full.then_some((close? + streak? + rank) / 3.0)
     }
 }

@@ -4,7 +4,7 @@ use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
 use super::parts::{MomentsOf, SortedOf, Sums, Terms, log_return, share, window};
 use super::volatility::Returns;
-use super::window::{MaxDrawdown, RollingExtreme, SortedWindow};
+use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme, SortedWindow};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -28,12 +28,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "bars since MAX(close), the latest of equals, over period - 1",
         source: "TA-Lib MAXINDEX",
         units: "share of the window",
-        operator: |a| {
-            Box::new(CloseAge::new(
-                RollingExtreme::highest(a.bars(0)),
-                a.number(0),
-            ))
-        },
+        operator: |a| Box::new(CloseAge::new(AgedExtreme::highest(a.bars(0)), a.number(0))),
         ..BASE
     },
     FeatureKind {
@@ -42,12 +37,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "bars since MIN(close), the latest of equals, over period - 1",
         source: "TA-Lib MININDEX",
         units: "share of the window",
-        operator: |a| {
-            Box::new(CloseAge::new(
-                RollingExtreme::lowest(a.bars(0)),
-                a.number(0),
-            ))
-        },
+        operator: |a| Box::new(CloseAge::new(AgedExtreme::lowest(a.bars(0)), a.number(0))),
         ..BASE
     },
     FeatureKind {
@@ -107,7 +97,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "share",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
-            Box::new(SortedOf::new(a.bars(0), terms, SortedWindow::rank))
+            Box::new(SortedOf::new(a.bars(0), terms, |window, _| window.rank()))
         },
         ..OF_RETURNS
     },
@@ -182,12 +172,12 @@ fn robust_score(window: &SortedWindow, close: f64) -> f64 {
 
 #[derive(Debug, Clone)]
 struct CloseAge {
-    extreme: RollingExtreme,
+    extreme: AgedExtreme,
     oldest: f64,
 }
 
 impl CloseAge {
-    fn new(extreme: RollingExtreme, period: f64) -> Self {
+    fn new(extreme: AgedExtreme, period: f64) -> Self {
         Self {
             extreme,
             oldest: period - 1.0,
@@ -209,7 +199,7 @@ struct Runup {
 impl Operator for Runup {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let trough = self.trough.push(bar.close)?;
-        Some(bar.close / trough.value - 1.0)
+        Some(bar.close / trough - 1.0)
     }
 }
 
@@ -242,7 +232,7 @@ impl ExtremeReturn {
 impl Operator for ExtremeReturn {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
-        Some(self.extreme.push(change)?.value)
+        Some(self.extreme.push(change)?)
     }
 }
 

@@ -333,7 +333,7 @@ impl Operator for VolatilityPercentile {
         let change = self.returns.push(bar)?;
         let variance = self.squares.push(change * change)?;
         let is_full = self.volatilities.push(variance);
-        is_full.then(|| self.volatilities.rank(variance))
+        is_full.then(|| self.volatilities.rank())
     }
 }
 

@@ -230,7 +230,7 @@ struct Rank {
 impl Operator for Rank {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let is_full = self.closes.push(bar.close);
-        is_full.then(|| self.closes.rank(bar.close))
+        is_full.then(|| self.closes.rank())
     }
 }
 
@@ -243,7 +243,7 @@ struct DistanceToExtreme {
 impl Operator for DistanceToExtreme {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let extreme = self.extreme.push((self.level)(bar))?;
-        Some((bar.close / extreme.value).ln())
+        Some((bar.close / extreme).ln())
     }
 }
 
@@ -255,7 +255,7 @@ struct Drawdown {
 impl Operator for Drawdown {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let peak = self.peak.push(bar.close)?;
-        Some(bar.close / peak.value - 1.0)
+        Some(bar.close / peak - 1.0)
     }
 }
 

@@ -8,7 +8,7 @@ use super::kind::{
 };
 use super::parts::Prices;
 use super::window::{
-    Ema, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
+    AgedExtreme, Ema, Ring, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
 };
 use crate::types::Bar;
 
@@ -163,8 +163,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         operator: |a| {
             Box::new(AroonOscillator {
                 period: a.number(0),
-                highest: RollingExtreme::highest(a.bars(0) + 1),
-                lowest: RollingExtreme::lowest(a.bars(0) + 1),
+                highest: AgedExtreme::highest(a.bars(0) + 1),
+                lowest: AgedExtreme::lowest(a.bars(0) + 1),
             })
         },
         ..BASE
@@ -387,8 +387,8 @@ impl Operator for DiDifference {
 #[derive(Debug, Clone)]
 struct AroonOscillator {
     period: f64,
-    highest: RollingExtreme,
-    lowest: RollingExtreme,
+    highest: AgedExtreme,
+    lowest: AgedExtreme,
 }
 
 impl Operator for AroonOscillator {

@@ -7,7 +7,7 @@ use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
 use super::parts::{Sums, Terms, log_return, share, window};
 use super::trend::true_range;
-use super::volatility::{Returns, rogers_satchell_term};
+use super::volatility::{Returns, rogers_satchell_of};
 use super::window::{RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean};
 use crate::types::Bar;
 
@@ -282,8 +282,9 @@ impl Operator for YangZhang {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
         let gaps = self.gaps.push((bar.open / previous).ln());
-        let bodies = self.bodies.push((bar.close / bar.open).ln());
-        let ranges = self.ranges.push(rogers_satchell_term(bar))?;
+        let body = (bar.close / bar.open).ln();
+        let bodies = self.bodies.push(body);
+        let ranges = self.ranges.push(rogers_satchell_of(bar, body))?;
         let unbiased = self.count / (self.count - 1.0);
         let [gap, body] = [gaps?, bodies?].map(|one| one.standard_deviation.powi(2) * unbiased);
         let weight = 0.34 / (1.34 + (self.count + 1.0) / (self.count - 1.0));

@@ -5,9 +5,98 @@ use std::collections::VecDeque;
 use super::Ring;
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
-/// The highest (or lowest) of the last `period` values, in a monotonic queue.
+/// The highest (or lowest) of the last `period` values.
+///
+/// Values come in blocks of one window length (M. van Herk 1992; J. Gil, M. Werman 1993): the
+/// window is the end of the last block, whose extremes from each place on were found when it was
+/// complete, and the beginning of this one. There is no branch to mispredict, and the walk over a
+/// complete block costs amortised constant time.
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingExtreme {
+    /// 1 for the highest, -1 for the lowest.
+    sign: f64,
+    /// Values of this block before `next`, and extremes of the last block from `next` on.
+    slots: Vec<f64>,
+    next: usize,
+    of_block: f64,
+    has_block: bool,
+}
+
+impl RollingExtreme {
+    pub(in crate::features) fn highest(period: usize) -> Self {
+        Self::new(period, 1.0)
+    }
+
+    pub(in crate::features) fn lowest(period: usize) -> Self {
+        Self::new(period, -1.0)
+    }
+
+    fn new(period: usize, sign: f64) -> Self {
+        Self {
+            sign,
+            slots: vec![f64::NEG_INFINITY; period],
+            next: 0,
+            of_block: f64::NEG_INFINITY,
+            has_block: false,
+        }
+    }
+
+    /// Adds a value; the extreme once `period` values have been seen.
+    #[inline]
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
+        let value = value * self.sign;
+        self.of_block = larger(self.of_block, value);
+        self.slots[self.next] = value;
+        self.next += 1;
+        let Some(of_last) = self.slots.get(self.next).copied() else {
+            return Some(self.complete_block());
+        };
+        let extreme = larger(of_last, self.of_block) * self.sign;
+        self.has_block.then_some(extreme)
+    }
+
+    fn complete_block(&mut self) -> f64 {
+        let extreme = self.of_block * self.sign;
+        let mut later = f64::NEG_INFINITY;
+        for slot in self.slots.iter_mut().rev() {
+            later = larger(later, *slot);
+            *slot = later;
+        }
+        self.next = 0;
+        self.of_block = f64::NEG_INFINITY;
+        self.has_block = true;
+        extreme
+    }
+}
+
+#[inline]
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
+}
+
+impl State for RollingExtreme {
+    fn save(&self, to: &mut StateWriter) {
+        self.slots.save(to);
+        self.next.save(to);
+        self.of_block.save(to);
+        self.has_block.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        let period = self.slots.len();
+        self.slots.load(from)?;
+        self.next.load(from)?;
+        self.of_block.load(from)?;
+        self.has_block.load(from)?;
+        (self.slots.len() == period && self.next < period)
+            .then_some(())
+            .ok_or(StateError::Damaged("a window of another length"))
+    }
+}
+
+/// The highest (or lowest) of the last `period` values and its age, in a monotonic queue.
+#[derive(Debug, Clone)]
+pub(in crate::features) struct AgedExtreme {
     period: u64,
     seen: u64,
     /// 1 for the highest, -1 for the lowest.
@@ -15,15 +104,16 @@ pub(in crate::features) struct RollingExtreme {
     candidates: VecDeque<(u64, f64)>,
 }
 
-/// What [`RollingExtreme`] gives.
+/// What [`AgedExtreme`] gives.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::features) struct Extreme {
+    #[cfg(test)]
     pub(in crate::features) value: f64,
     /// How many values ago it was seen, the latest one of equals; 0 is the newest value.
     pub(in crate::features) age: u64,
 }
 
-impl RollingExtreme {
+impl AgedExtreme {
     pub(in crate::features) fn highest(period: usize) -> Self {
         Self::new(period, 1.0)
     }
@@ -60,13 +150,14 @@ impl RollingExtreme {
         }
         let (position, best) = *self.candidates.front()?;
         (self.seen >= self.period).then(|| Extreme {
+            #[cfg(test)]
             value: best * self.sign,
             age: self.seen - 1 - position,
         })
     }
 }
 
-impl State for RollingExtreme {
+impl State for AgedExtreme {
     fn save(&self, to: &mut StateWriter) {
         self.seen.save(to);
         self.candidates.save(to);

@@ -14,7 +14,7 @@ mod sums;
 use super::state::{State, StateError, StateReader, StateWriter};
 
 pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
-pub(super) use extremes::{MaxDrawdown, RollingExtreme};
+pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
 pub(super) use line::RollingLine;
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
 pub(super) use sorted::SortedWindow;

@@ -6,6 +6,7 @@ use super::Ring;
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingMoments {
     window: Ring,
+    of_count: f64,
     anchor: f64,
     sum: f64,
     sum_of_squares: f64,
@@ -41,6 +42,7 @@ impl RollingMoments {
     pub(in crate::features) fn new(period: usize) -> Self {
         Self {
             window: Ring::new(period),
+            of_count: 1.0 / period as f64,
             anchor: f64::NAN,
             sum: 0.0,
             sum_of_squares: 0.0,
@@ -86,18 +88,18 @@ impl RollingMoments {
     }
 
     fn moments(&mut self) -> Moments {
-        let count = self.window.capacity as f64;
-        let variance_of = |sum: f64, squares: f64| (squares - sum * sum / count) / count;
+        let of_count = self.of_count;
+        let variance_of = |sum: f64, squares: f64| (squares - sum * sum * of_count) * of_count;
         let mut variance = variance_of(self.sum, self.sum_of_squares);
         let is_flat = self.repeats >= self.window.capacity;
-        if variance <= CANCELLATION * self.sum_of_squares / count && !is_flat {
+        if variance <= CANCELLATION * self.sum_of_squares * of_count && !is_flat {
             // A window that has become almost flat: deviations from one of its own values are
             // exact.
             self.recompute_around(self.newest);
             variance = variance_of(self.sum, self.sum_of_squares);
         }
         Moments {
-            mean: self.anchor + self.sum / count,
+            mean: self.anchor + self.sum * of_count,
             standard_deviation: if variance < 0.0 { 0.0 } else { variance.sqrt() },
         }
     }
@@ -108,6 +110,7 @@ impl RollingMoments {
 pub(in crate::features) struct RollingPair {
     x: Ring,
     y: Ring,
+    of_count: f64,
     anchor: [f64; 2],
     sum: [f64; 2],
     /// Sums of xx, yy and xy around the anchors.
@@ -129,6 +132,7 @@ impl RollingPair {
         Self {
             x: Ring::new(period),
             y: Ring::new(period),
+            of_count: 1.0 / period as f64,
             anchor: [f64::NAN; 2],
             sum: [0.0; 2],
             products: [0.0; 3],
@@ -178,9 +182,9 @@ impl RollingPair {
 
     fn moments(&mut self) -> PairMoments {
         let found = self.from_sums();
-        let count = self.x.capacity as f64;
+        let of_count = self.of_count;
         let cancels = |variance: f64, squares: f64| {
-            variance <= CANCELLATION * squares / count && squares > 0.0
+            variance <= CANCELLATION * squares * of_count && squares > 0.0
         };
         let is_poor = cancels(found.variance_x, self.products[0])
             || cancels(found.variance_y, self.products[1]);
@@ -202,9 +206,9 @@ impl RollingPair {
     }
 
     fn from_sums(&self) -> PairMoments {
-        let count = self.x.capacity as f64;
-        let [x, y] = self.sum.map(|sum| sum / count);
-        let [xx, yy, xy] = self.products.map(|sum| sum / count);
+        let of_count = self.of_count;
+        let [x, y] = self.sum.map(|sum| sum * of_count);
+        let [xx, yy, xy] = self.products.map(|sum| sum * of_count);
         PairMoments {
             mean_x: self.anchor[0] + x,
             mean_y: self.anchor[1] + y,
