@@ -230,7 +230,7 @@ impl Aroon {
 
 impl Operator for Aroon {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let age = self.extreme.push((self.level)(bar))?.age as f64;
+        let age = self.extreme.push((self.level)(bar))?;
         Some(100.0 * (self.period - age) / self.period)
     }
 }

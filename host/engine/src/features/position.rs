@@ -187,7 +187,7 @@ impl CloseAge {
 
 impl Operator for CloseAge {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(self.extreme.push(bar.close)?.age as f64 / self.oldest)
+        Some(self.extreme.push(bar.close)? / self.oldest)
     }
 }
 
@@ -232,7 +232,7 @@ impl ExtremeReturn {
 impl Operator for ExtremeReturn {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
-        Some(self.extreme.push(change)?)
+        self.extreme.push(change)
     }
 }
 

@@ -78,9 +78,9 @@ impl RollingLine {
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
         let count = self.scales.count;
         if let Some(removed) = self.window.push(value) {
-            self.weighted -= self.sum - (removed - self.anchor);
-            self.weighted += (count - 1.0) * (value - self.anchor);
-            self.sum += value - removed;
+            let (new, old) = (value - self.anchor, removed - self.anchor);
+            self.weighted += (count - 1.0) * new + old - self.sum;
+            self.sum += new - old;
         }
         if self.window.wrapped() {
             self.recompute();
