@@ -3,7 +3,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::{Prices, Sums, Terms, share, window};
+use super::parts::{Prices, Terms, share, sums, window};
 use super::trend::{Adx, DirectionalMovement, true_range};
 use super::window::{AgedExtreme, Ring, WilderMean};
 use crate::types::Bar;
@@ -120,7 +120,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let flow = (bar.high - before.low).abs() - (bar.low - before.high).abs();
                 [flow, true_range(bar, before.close)]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..BASE
     },

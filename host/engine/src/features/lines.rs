@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Sums, Terms, share, window};
+use super::parts::{Terms, share, sums, window};
 use super::window::{Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum};
 use crate::types::Bar;
 
@@ -164,7 +164,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Open, Input::Close],
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.close - bar.open, bar.close]);
-            Box::new(Sums::new(a.bars(0), terms, |s, _| s[0] / s[1]))
+            Box::new(sums(a.bars(0), terms, |s, _| s[0] / s[1]))
         },
         ..BASE
     },

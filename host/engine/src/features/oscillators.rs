@@ -5,7 +5,7 @@ use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps, settling_wilder,
 };
 use super::momentum::Rsi;
-use super::parts::{Prices, Sums, Terms, log_return, share, window};
+use super::parts::{Prices, Terms, log_return, share, sums, window};
 use super::trend::true_range;
 use super::window::{Ring, RollingExtreme, RollingMean, RollingSum, SortedWindow};
 use crate::types::Bar;
@@ -72,7 +72,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 [change, change.abs()]
             });
             let show = |s: &[f64; 2], _| 100.0 * share(s[0], s[1], 0.0);
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },
@@ -89,7 +89,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 [body.max(0.0), body.abs()]
             });
             let show = |s: &[f64; 2], _| 100.0 * share(s[0], s[1], 0.5);
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },

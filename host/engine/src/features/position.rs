@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{MomentsOf, SortedOf, Sums, Terms, log_return, share, window};
+use super::parts::{Terms, log_return, moments, rank, share, sorted, sums, window};
 use super::volatility::Returns;
 use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme, SortedWindow};
 use crate::types::Bar;
@@ -73,7 +73,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "interquartile ranges",
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.close]);
-            Box::new(SortedOf::new(a.bars(0), terms, robust_score))
+            Box::new(sorted(a.bars(0), terms, robust_score))
         },
         ..BASE
     },
@@ -85,7 +85,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "standard deviations",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
-            Box::new(MomentsOf::new(a.bars(0), terms, |m, r| m.z_score(r)))
+            Box::new(moments(a.bars(0), terms, |m, r| m.z_score(r)))
         },
         ..OF_RETURNS
     },
@@ -97,7 +97,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "share",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
-            Box::new(SortedOf::new(a.bars(0), terms, |window, _| window.rank()))
+            Box::new(rank(a.bars(0), terms))
         },
         ..OF_RETURNS
     },
@@ -112,7 +112,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let half = |holds: bool| if holds { 0.5 } else { 0.0 };
                 [half(bar.close > before.close) + half(bar.close >= before.close)]
             });
-            Box::new(Sums::new(a.bars(0), terms, |[up], period| up / period))
+            Box::new(sums(a.bars(0), terms, |[up], period| up / period))
         },
         ..OF_RETURNS
     },
@@ -127,7 +127,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let change = log_return(bar, before);
                 [change.max(0.0), change.abs()]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
         },
         ..OF_RETURNS
     },
@@ -159,7 +159,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low, Input::Close],
         operator: |a| {
             let terms = Terms::bars(|bar| [super::returns::close_location(bar)]);
-            Box::new(Sums::new(a.bars(0), terms, |[sum], period| sum / period))
+            Box::new(sums(a.bars(0), terms, |[sum], period| sum / period))
         },
         ..BASE
     },

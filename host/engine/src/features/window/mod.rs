@@ -18,7 +18,7 @@ pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
 pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
 pub(super) use line::RollingLine;
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
-pub(super) use sorted::SortedWindow;
+pub(super) use sorted::{RollingRank, SortedWindow};
 pub(super) use sums::{RollingMean, RollingSum};
 
 /// The last `capacity` values.

@@ -1,7 +1,10 @@
-//! A window kept in order of size.
+//! Ranks and quantiles of a window.
 
 use super::Ring;
 use crate::features::state::{State, StateError, StateReader, StateWriter};
+
+/// Values that are compared one by one rather than halved again.
+const COUNTED: usize = 48;
 
 /// The last `period` values in order of size: binary search to find, one move of the part between
 /// the leaving and the coming value.
@@ -64,8 +67,18 @@ impl SortedWindow {
         self.sorted.len()
     }
 
+    /// How many values are smaller: halves without branches, then a count, which a processor does
+    /// side by side.
     fn below(&self, value: f64) -> usize {
-        self.sorted.partition_point(|one| *one < value)
+        let (mut below, mut left) = (0, self.sorted.as_slice());
+        while left.len() > COUNTED {
+            let (smaller, larger) = left.split_at(left.len() / 2);
+            let is_above = smaller.last().is_some_and(|last| *last < value);
+            below += if is_above { smaller.len() } else { 0 };
+            left = std::hint::select_unpredictable(is_above, larger, smaller);
+        }
+        let counted = left.iter().map(|one| u64::from(*one < value));
+        below + counted.sum::<u64>() as usize
     }
 
     /// The value below which `share` of the values lie, interpolated between neighbours as NumPy's
@@ -97,5 +110,65 @@ impl State for SortedWindow {
         }
         self.sorted.sort_by(f64::total_cmp);
         Ok(())
+    }
+}
+
+/// Longest window whose rank is counted rather than kept in order.
+const COUNTED_WINDOW: usize = 64;
+
+/// The share of the other values of a window that lie below the newest one; equal ones count half.
+/// A short window is counted, which costs less than keeping it in order.
+#[derive(Debug, Clone)]
+pub(in crate::features) enum RollingRank {
+    Counted(Ring),
+    Sorted(SortedWindow),
+}
+
+impl RollingRank {
+    pub(in crate::features) fn new(period: usize) -> Self {
+        if period <= COUNTED_WINDOW {
+            Self::Counted(Ring::new(period))
+        } else {
+            Self::Sorted(SortedWindow::new(period))
+        }
+    }
+
+    /// Adds a value; its rank once `period` values, at least two, have been seen.
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
+        match self {
+            Self::Counted(window) => {
+                window.push(value);
+                window.is_full().then(|| counted_rank(window, value))
+            }
+            Self::Sorted(window) => window.push(value).then(|| window.rank()),
+        }
+    }
+}
+
+/// Twice the number of smaller values and the number of equal ones, over twice the others.
+fn counted_rank(window: &Ring, value: f64) -> f64 {
+    let (mut below, mut up_to) = (0, 0);
+    for run in window.runs() {
+        below += run.iter().map(|one| u64::from(*one < value)).sum::<u64>();
+        up_to += run.iter().map(|one| u64::from(*one <= value)).sum::<u64>();
+    }
+    // One of the equal values is the newest one itself.
+    let equal = up_to.saturating_sub(below).saturating_sub(1);
+    (below as f64 + 0.5 * equal as f64) / (window.capacity as f64 - 1.0)
+}
+
+impl State for RollingRank {
+    fn save(&self, to: &mut StateWriter) {
+        match self {
+            Self::Counted(window) => window.save(to),
+            Self::Sorted(window) => window.save(to),
+        }
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        match self {
+            Self::Counted(window) => window.load(from),
+            Self::Sorted(window) => window.load(from),
+        }
     }
 }

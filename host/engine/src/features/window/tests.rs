@@ -187,3 +187,21 @@ fn the_deepest_fall_is_that_of_all_pairs_of_the_window() {
         assert_eq!(got.unwrap().to_bits(), deepest.to_bits(), "at {i}");
     }
 }
+
+#[test]
+fn counted_and_sorted_ranks_are_the_same() {
+    let coarse = |value: f64| (value * 2.0).round() / 2.0;
+    for period in [2, 7, 64, 65, 257] {
+        let mut rank = RollingRank::new(period);
+        let mut window = SortedWindow::new(period);
+        for (i, value) in wave(1000).into_iter().map(coarse).enumerate() {
+            let is_full = window.push(value);
+            let expected = is_full.then(|| window.rank().to_bits());
+            assert_eq!(
+                rank.push(value).map(f64::to_bits),
+                expected,
+                "{period} at {i}"
+            );
+        }
+    }
+}
