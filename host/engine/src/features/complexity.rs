@@ -73,8 +73,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "rescaled_range",
         summary: "Range of the added-up returns in deviations, as a Hurst exponent.",
-        formula: "ln((max - min of the added-up r - mean(r), from 0) / deviation) / ln(n); 0.5 when \
-                  flat; reads its whole window at each bar",
+        formula: "ln((max - min of the added-up r - mean(r), from 0) / deviation) / ln(n); 0.5 \
+                  when flat; reads its whole window at each bar",
         source: "H. Hurst 1951; B. Mandelbrot 1972",
         units: "about 0 to 1",
         parameters: &[Parameter {

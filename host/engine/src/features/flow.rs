@@ -103,7 +103,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "force_index",
         summary: "Moves of the close times their volume, averaged.",
-        formula: "EMA((close - close[-1]) volume) / (close SMA(volume)); 0 where nothing was traded",
+        formula: "EMA((close - close[-1]) volume) / (close SMA(volume)); 0 where nothing was \
+                  traded",
         source: "A. Elder 1993; TA-Lib EMA, SMA",
         units: "share of the price",
         parameters: &[Parameter::bars(

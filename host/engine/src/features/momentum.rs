@@ -276,7 +276,8 @@ impl Operator for Cci {
     }
 }
 
-/// Sum of the distances from `center`, in four interleaved parts that a processor adds side by side.
+/// Sum of the distances from `center`, in four interleaved parts that a processor adds side by
+/// side.
 fn distance(values: &[f64], center: f64) -> f64 {
     let mut parts = [0.0; 4];
     let chunks = values.chunks_exact(4);

@@ -109,7 +109,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "volatility_clustering",
         summary: "Whether large moves follow large moves.",
-        formula: "correlation of |r| and |r[-lag]| of log returns, over `period` pairs; 0 when flat",
+        formula: "correlation of |r| and |r[-lag]| of log returns, over `period` pairs; 0 when \
+                  flat",
         source: "R. Cont 2001; numpy.corrcoef",
         units: "-1 to 1",
         parameters: &[
@@ -165,9 +166,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
     FeatureKind {
         name: "fractional_difference",
-        summary: "Log price differenced by a fraction of an order: stationary, and yet with memory.",
-        formula: "sum of w[k] ln(close[t - k]) over a fixed width, w[0] = 1, w[k] = -w[k - 1] (order \
-                  - k + 1) / k; reads its whole window at each bar",
+        summary: "Log price differenced by a fraction of an order: stationary, yet with memory.",
+        formula: "sum of w[k] ln(close[t - k]) over a fixed width, w[0] = 1, w[k] = -w[k - 1] \
+                  (order - k + 1) / k; reads its whole window at each bar",
         source: "J. Hosking 1981; M. Lopez de Prado 2018, 5.5 (fixed width)",
         units: "log price",
         parameters: &[

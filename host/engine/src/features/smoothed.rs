@@ -212,7 +212,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "schaff",
         summary: "Schaff's trend cycle: the place of the MACD line in its range, twice.",
         formula: "S(S(EMA(fast) - EMA(slow))); S is the smoothed stochastic s += (100 (x - lowest) \
-                  / (highest - lowest) - s) / 2, the last place where there is no range, 0 at first",
+                  / (highest - lowest) - s) / 2, the last place where there is no range, \
+                  0 at first",
         source: "D. Schaff 1999; TA-Lib EMA, MIN, MAX",
         units: "0 to 100",
         parameters: &[

@@ -1,8 +1,8 @@
 //! A window of values that are joined by an associative operation, in blocks of its length.
 //!
 //! The window is the end of the last complete block and the beginning of this one (M. van Herk
-//! 1992; J. Gil, M. Werman 1993). When a block is complete, the joined values from each place to its
-//! end are found once; from then on a new value costs two operations. Nothing is ever taken out
+//! 1992; J. Gil, M. Werman 1993). When a block is complete, the joined values from each place to
+//! its end are found once; from then on a new value costs two operations. Nothing is ever taken out
 //! again, so sums carry no error from one window to the next, a large value leaves nothing behind,
 //! and there is no branch to mispredict.
 
