@@ -136,7 +136,7 @@ def trend_family(b):
     c, h, l = b["close"], b["high"], b["low"]
     yield "sma_ratio(20)", np.log(c / talib.SMA(c, 20))
     yield "ema_ratio(20)", np.log(c / talib.EMA(c, 20))
-    yield "dema_ratio(20)", np.log(c / talib.DEMA(c, 20))
+    yield "dema_ratio(20)", 1 - talib.DEMA(c, 20) / c
     line, signal, histogram = talib.MACD(c, 12, 26, 9)
     yield "macd(12,26,9)", line / c
     yield "macd_signal(12,26,9)", signal / c

@@ -236,8 +236,8 @@ struct DonchianBreakout {
 impl Operator for DonchianBreakout {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
-        let lowest = self.lowest.push(bar.low)?.value;
-        let highest = highest?.value;
+        let lowest = self.lowest.push(bar.low)?;
+        let highest = highest?;
         let newest = ((highest + lowest) / 2.0, (highest - lowest) / 2.0);
         let (middle, half) = self.before.replace(newest)?;
         Some(share(bar.close - middle, half, 0.0))
@@ -254,7 +254,7 @@ impl Operator for DonchianWidth {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some((highest?.value / lowest.value).ln())
+        Some((highest? / lowest).ln())
     }
 }
 
@@ -325,7 +325,7 @@ impl Operator for Choppiness {
         let lowest = self.lowest.push(bar.low);
         let previous = self.previous_close.replace(bar.close)?;
         let path = self.path.push(true_range(bar, previous))?;
-        let width = highest?.value - lowest?.value;
+        let width = highest? - lowest?;
         Some(if width > 0.0 {
             100.0 * (path / width).ln() / self.log_period
         } else {
@@ -371,7 +371,7 @@ struct Ulcer {
 
 impl Operator for Ulcer {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let peak = self.peak.push(bar.close)?.value;
+        let peak = self.peak.push(bar.close)?;
         let fall = 100.0 * (bar.close / peak - 1.0);
         Some(self.squares.push(fall * fall)?.max(0.0).sqrt())
     }

@@ -203,3 +203,78 @@ fn days_before(year: i64, month: i64) -> i64 {
     let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
     era * 146_097 + of_era - 719_468
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Timestamp;
+
+    fn bar_at(millis: i64) -> Bar {
+        let at = Timestamp::from_millis(millis).unwrap();
+        Bar {
+            opened_at: at,
+            closed_at: at,
+            open: 1.0,
+            high: 1.0,
+            low: 1.0,
+            close: 1.0,
+            volume: 0.0,
+            quote_volume: None,
+            trades: None,
+            taker_buy_volume: None,
+        }
+    }
+
+    #[test]
+    fn months_and_years_are_those_of_the_calendar() {
+        // Odd steps from 1897 to 2103, over every leap rule.
+        let mut millis = -2_300_000_000_123;
+        while millis < 4_200_000_000_000 {
+            let bar = bar_at(millis);
+            let told = jiff::Timestamp::from_millisecond(millis).unwrap();
+            let date = told.to_zoned(jiff::tz::TimeZone::UTC);
+            let expected = (i64::from(date.year()), i64::from(date.month()));
+            assert_eq!(year_and_month(&bar), expected, "{told}");
+            let seconds = f64::from(date.hour()) * 3600.0
+                + f64::from(date.minute()) * 60.0
+                + f64::from(date.second());
+            let of_day = (seconds + f64::from(date.millisecond()) / 1000.0) / 86_400.0;
+            let of_month = (f64::from(date.day()) - 1.0 + of_day) / f64::from(date.days_in_month());
+            let of_year =
+                (f64::from(date.day_of_year()) - 1.0 + of_day) / f64::from(date.days_in_year());
+            assert!((share_of_month(&bar) - of_month).abs() < 1e-9, "{told}");
+            assert!((share_of_year(&bar) - of_year).abs() < 1e-9, "{told}");
+            let weekend = date.weekday().to_monday_zero_offset() >= 5;
+            assert_eq!(is_weekend(&bar), weekend, "{told}");
+            millis += 27_654_321_000;
+        }
+    }
+
+    #[test]
+    fn sessions_begin_with_their_first_minute_and_end_before_their_last() {
+        let minute = |day: i64, minute: i64| (day * 1440 + minute) * 60_000;
+        // 1970-01-05 was a Monday.
+        for (at, asia, europe, us) in [
+            (minute(4, 0), 1.0, 0.0, 0.0),
+            (minute(4, 389), 1.0, 0.0, 0.0),
+            (minute(4, 390), 0.0, 0.0, 0.0),
+            (minute(4, 480), 0.0, 1.0, 0.0),
+            (minute(8, 870), 0.0, 1.0, 1.0),
+            (minute(8, 990), 0.0, 0.0, 1.0),
+            (minute(8, 1260), 0.0, 0.0, 0.0),
+            (minute(9, 900), 0.0, 0.0, 0.0),
+        ] {
+            let bar = bar_at(at);
+            let flags = [
+                is_open(&bar, 0, 390),
+                is_open(&bar, 480, 990),
+                is_open(&bar, 870, 1260),
+            ];
+            assert_eq!(
+                flags.map(f64::to_bits),
+                [asia, europe, us].map(f64::to_bits),
+                "{at}"
+            );
+        }
+    }
+}

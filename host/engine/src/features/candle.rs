@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter};
-use super::parts::{BARS_OF_A_DAY, Prices, Sums, Terms, day_of, share, window};
+use super::parts::{BARS_OF_A_DAY, Prices, Terms, day_of, share, sums, window};
 use super::returns::PerBar;
 use crate::types::Bar;
 
@@ -63,7 +63,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0),
         operator: |a| {
             let terms = Terms::bars(|bar| [wick_difference(bar), bar.high - bar.low]);
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..BASE
     },

@@ -73,8 +73,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "rescaled_range",
         summary: "Range of the added-up returns in deviations, as a Hurst exponent.",
-        formula: "ln((max - min of the added-up r - mean(r), from 0) / deviation) / ln(n); 0.5 when \
-                  flat; reads its whole window at each bar",
+        formula: "ln((max - min of the added-up r - mean(r), from 0) / deviation) / ln(n); 0.5 \
+                  when flat; reads its whole window at each bar",
         source: "H. Hurst 1951; B. Mandelbrot 1972",
         units: "about 0 to 1",
         parameters: &[Parameter {
@@ -86,7 +86,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             Box::new(RescaledRange {
                 count: a.number(0),
                 returns: Returns::default(),
-                window: Ring::new(a.bars(0)),
+                prices: Ring::new(a.bars(0) + 1),
                 moments: RollingMoments::new(a.bars(0)),
             })
         },
@@ -143,14 +143,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "fractal dimension",
         parameters: &[Parameter::bars("period", 48, 3, "window length in bars")],
         warmup_bars: |a| a.bars_u32(0),
-        operator: |a| {
-            Box::new(Petrosian {
-                count: a.number(0),
-                previous_close: None,
-                previous_fall: None,
-                turns: RollingSum::new(a.bars(0) - 2),
-            })
-        },
+        operator: |a| Box::new(Petrosian::new(a.bars(0))),
         ..BASE
     },
 ];
@@ -261,23 +254,19 @@ fn order_of([a, b, c]: [f64; 3]) -> usize {
     }
 }
 
-const SCALES: [usize; 5] = [1, 2, 4, 8, 16];
+/// The scales that move the slope: on a logarithmic axis they lie evenly, and the middle one of the
+/// five, 4, has no weight. The others weigh -2, -1, 1 and 2 tenths per doubling.
+const SCALES: [usize; 4] = [1, 2, 8, 16];
 
 #[derive(Debug, Clone)]
 struct HurstExponent {
-    scales: [(Ring, RollingMean); 5],
-    /// Weights of the logarithms in the slope of the least-squares line.
-    weights: [f64; 5],
+    scales: [(Ring, RollingMean); 4],
 }
 
 impl HurstExponent {
     fn new(period: usize) -> Self {
-        let places = SCALES.map(|scale| (scale as f64).ln());
-        let mean = places.iter().sum::<f64>() / places.len() as f64;
-        let spread: f64 = places.iter().map(|place| (place - mean).powi(2)).sum();
         Self {
             scales: SCALES.map(|scale| (Ring::new(scale), RollingMean::new(period))),
-            weights: places.map(|place| (place - mean) / spread),
         }
     }
 }
@@ -289,14 +278,15 @@ impl Operator for HurstExponent {
             let past = past.push(price)?;
             mean.push((price - past).powi(2))
         });
-        let mut slope = 0.0;
-        let mut is_flat = false;
-        for (square, weight) in squares.into_iter().zip(self.weights) {
-            let square = square?;
-            is_flat |= square <= 0.0;
-            slope += 0.5 * weight * square.ln();
-        }
-        Some(if is_flat { 0.5 } else { slope })
+        let [first, second, fourth, fifth] = squares;
+        let below = first?.powi(2) * second?;
+        let above = fifth?.powi(2) * fourth?;
+        // The slope of the logarithms of the roots, as one logarithm.
+        Some(if below > 0.0 && above > 0.0 {
+            0.05 / std::f64::consts::LN_2 * (above / below).ln()
+        } else {
+            0.5
+        })
     }
 }
 
@@ -304,30 +294,59 @@ impl Operator for HurstExponent {
 struct RescaledRange {
     count: f64,
     returns: Returns,
-    window: Ring,
+    /// Log closes before the newest one: added-up returns are differences to the oldest.
+    prices: Ring,
     moments: RollingMoments,
 }
 
 impl Operator for RescaledRange {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let change = self.returns.push(bar)?;
-        self.window.push(change);
-        let moments = self.moments.push(change)?;
-        let (mut total, mut highest, mut lowest) = (0.0_f64, 0.0_f64, 0.0_f64);
-        for run in self.window.runs() {
-            for one in run {
-                total += one - moments.mean;
-                highest = highest.max(total);
-                lowest = lowest.min(total);
-            }
-        }
-        let ratio = share(highest - lowest, moments.standard_deviation, 0.0);
+        self.prices.push(bar.close.ln());
+        let moments = self.moments.push(self.returns.push(bar)?)?;
+        let [older, newer] = self.prices.runs();
+        let (first, steps) = (range_above(older, 0, moments.mean), older.len());
+        let second = range_above(newer, steps, moments.mean);
+        let range = first.1.max(second.1) - first.0.min(second.0);
+        let ratio = share(range, moments.standard_deviation, 0.0);
         Some(if ratio > 0.0 {
             ratio.ln() / self.count.ln()
         } else {
             0.5
         })
     }
+}
+
+/// Lowest and highest of the prices above a line that rises by `slope` a bar; four at a time, which
+/// a processor compares side by side.
+fn range_above(prices: &[f64], from: usize, slope: f64) -> (f64, f64) {
+    let (mut lowest, mut highest) = ([f64::INFINITY; 4], [f64::NEG_INFINITY; 4]);
+    let mut places = [0.0, 1.0, 2.0, 3.0].map(|place| place + from as f64);
+    let chunks = prices.chunks_exact(4);
+    for (lane, price) in chunks.remainder().iter().enumerate() {
+        let place = (from + prices.len() - chunks.remainder().len() + lane) as f64;
+        let above = price - place * slope;
+        lowest[lane] = above;
+        highest[lane] = above;
+    }
+    for chunk in chunks {
+        for lane in 0..4 {
+            let above = chunk[lane] - places[lane] * slope;
+            lowest[lane] = if above < lowest[lane] {
+                above
+            } else {
+                lowest[lane]
+            };
+            highest[lane] = if above > highest[lane] {
+                above
+            } else {
+                highest[lane]
+            };
+            places[lane] += 4.0;
+        }
+    }
+    let least = lowest.into_iter().fold(f64::INFINITY, f64::min);
+    let most = highest.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    (least, most)
 }
 
 #[derive(Debug, Clone)]
@@ -397,10 +416,27 @@ impl Operator for Hjorth {
 
 #[derive(Debug, Clone)]
 struct Petrosian {
-    count: f64,
+    /// The dimension by the number of turns.
+    dimensions: Vec<f64>,
     previous_close: Option<f64>,
     previous_fall: Option<bool>,
     turns: RollingSum,
+}
+
+impl Petrosian {
+    fn new(period: usize) -> Self {
+        let count = period as f64;
+        let dimension = |turns: usize| {
+            let stretched = count / (count + 0.4 * turns as f64);
+            count.ln() / (count.ln() + stretched.ln())
+        };
+        Self {
+            dimensions: (0..period).map(dimension).collect(),
+            previous_close: None,
+            previous_fall: None,
+            turns: RollingSum::new(period - 2),
+        }
+    }
 }
 
 impl Operator for Petrosian {
@@ -409,8 +445,7 @@ impl Operator for Petrosian {
         let previous = self.previous_fall.replace(fall)?;
         let turned = f64::from(u8::from(fall != previous));
         let turns = self.turns.push(turned)?;
-        let log = self.count.ln();
-        Some(log / (log + (self.count / (self.count + 0.4 * turns)).ln()))
+        self.dimensions.get(turns as usize).copied()
     }
 }
 
@@ -418,7 +453,7 @@ crate::state! {
     SignEntropy { previous_close, signs, steps, words }
     PermutationEntropy { closes, words }
     HurstExponent { scales }
-    RescaledRange { returns, window, moments }
+    RescaledRange { returns, prices, moments }
     Runs { previous_close, previous_rise, rises, turns }
     Hjorth { previous_close, previous_change, levels, changes, seconds }
     Petrosian { previous_close, previous_fall, turns }

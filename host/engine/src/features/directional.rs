@@ -3,9 +3,9 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::{Prices, Sums, Terms, share, window};
+use super::parts::{Prices, Terms, share, sums, window};
 use super::trend::{Adx, DirectionalMovement, true_range};
-use super::window::{Ring, RollingExtreme, WilderMean};
+use super::window::{AgedExtreme, Ring, WilderMean};
 use crate::types::Bar;
 
 const RANGES: &[Input] = &[Input::High, Input::Low, Input::Close];
@@ -93,7 +93,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "100 (period - age of the high) / period, over period + 1 bars",
         inputs: &[Input::High],
         operator: |a| {
-            let highest = RollingExtreme::highest(a.bars(0) + 1);
+            let highest = AgedExtreme::highest(a.bars(0) + 1);
             Box::new(Aroon::new(a.number(0), highest, |bar| bar.high))
         },
         ..AROON
@@ -104,7 +104,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "100 (period - age of the low) / period, over period + 1 bars",
         inputs: &[Input::Low],
         operator: |a| {
-            let lowest = RollingExtreme::lowest(a.bars(0) + 1);
+            let lowest = AgedExtreme::lowest(a.bars(0) + 1);
             Box::new(Aroon::new(a.number(0), lowest, |bar| bar.low))
         },
         ..AROON
@@ -120,7 +120,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let flow = (bar.high - before.low).abs() - (bar.low - before.high).abs();
                 [flow, true_range(bar, before.close)]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..BASE
     },
@@ -214,12 +214,12 @@ impl Operator for Adxr {
 #[derive(Debug, Clone)]
 struct Aroon {
     period: f64,
-    extreme: RollingExtreme,
+    extreme: AgedExtreme,
     level: fn(&Bar) -> f64,
 }
 
 impl Aroon {
-    fn new(period: f64, extreme: RollingExtreme, level: fn(&Bar) -> f64) -> Self {
+    fn new(period: f64, extreme: AgedExtreme, level: fn(&Bar) -> f64) -> Self {
         Self {
             period,
             extreme,
@@ -230,7 +230,7 @@ impl Aroon {
 
 impl Operator for Aroon {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let age = self.extreme.push((self.level)(bar))?.age as f64;
+        let age = self.extreme.push((self.level)(bar))?;
         Some(100.0 * (self.period - age) / self.period)
     }
 }

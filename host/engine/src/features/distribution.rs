@@ -58,8 +58,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
         source: "C. Acerbi, D. Tasche 2002",
         operator: |a| {
             let show = |window: &SortedWindow, at: f64| {
-                let count = (at * window.len() as f64 - 1e-9).ceil().max(1.0);
-                -window.mean_of_smallest(count as usize)
+                // Rounded up, but not for a rounding error.
+                let count = (at * window.len() as f64 - 1e-9) as usize + 1;
+                -window.mean_of_smallest(count)
             };
             Box::new(Tail::new(a.bars(0), a.number(1), show))
         },

@@ -6,11 +6,10 @@ use super::kind::{
 };
 use super::momentum::typical_price;
 use super::parts::{
-    BARS_OF_A_DAY, PairsOf, Prices, SortedOf, Sums, Terms, TotalSlope, day_of, log_return, share,
-    window,
+    BARS_OF_A_DAY, Prices, Terms, day_of, log_return, pairs, rank, share, sums, total_slope, window,
 };
 use super::returns::close_location;
-use super::window::{Ema, PairMoments, RollingLine, RollingMean, SortedWindow, WilderMean};
+use super::window::{Ema, PairMoments, RollingLine, RollingMean, WilderMean};
 use crate::types::Bar;
 
 const PRICED: &[Input] = &[Input::High, Input::Low, Input::Close, Input::Volume];
@@ -63,7 +62,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: PRICED,
         operator: |a| {
             let terms = Terms::bars(|bar| [close_location(bar) * bar.volume, bar.volume]);
-            Box::new(TotalSlope::new(a.bars(0), terms))
+            Box::new(total_slope(a.bars(0), terms))
         },
         ..BASE
     },
@@ -104,7 +103,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "force_index",
         summary: "Moves of the close times their volume, averaged.",
-        formula: "EMA((close - close[-1]) volume) / (close SMA(volume)); 0 where nothing was traded",
+        formula: "EMA((close - close[-1]) volume) / (close SMA(volume)); 0 where nothing was \
+                  traded",
         source: "A. Elder 1993; TA-Lib EMA, SMA",
         units: "share of the price",
         parameters: &[Parameter::bars(
@@ -144,7 +144,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 [share(ease, bar.volume, 0.0), bar.volume]
             });
             let show = |s: &[f64; 2], n: f64| s[0] * s[1] / (n * n);
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },
@@ -184,7 +184,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             let terms = Terms::steps(|bar, before| {
                 [bar.volume * (bar.close / before.close - 1.0), bar.volume]
             });
-            Box::new(TotalSlope::new(a.bars(0), terms))
+            Box::new(total_slope(a.bars(0), terms))
         },
         ..BASE
     },
@@ -250,7 +250,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let up = half(bar.close > before.close) + half(bar.close >= before.close);
                 [up, bar.volume]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
         },
         ..BASE
     },
@@ -264,7 +264,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0) + 1,
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before), bar.volume]);
-            Box::new(PairsOf::new(a.bars(0), terms, PairMoments::correlation))
+            Box::new(pairs(a.bars(0), terms, PairMoments::correlation))
         },
         ..BASE
     },
@@ -278,7 +278,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0) + 1,
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before).abs(), bar.volume]);
-            Box::new(PairsOf::new(a.bars(0), terms, PairMoments::correlation))
+            Box::new(pairs(a.bars(0), terms, PairMoments::correlation))
         },
         ..BASE
     },
@@ -292,7 +292,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Volume],
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.volume]);
-            Box::new(SortedOf::new(a.bars(0), terms, SortedWindow::rank))
+            Box::new(rank(a.bars(0), terms))
         },
         ..BASE
     },
@@ -305,7 +305,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Volume],
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.volume * bar.volume, bar.volume]);
-            Box::new(Sums::new(a.bars(0), terms, |s, n| {
+            Box::new(sums(a.bars(0), terms, |s, n| {
                 (share(n * s[0], s[1] * s[1], 1.0) - 1.0) / (n - 1.0)
             }))
         },

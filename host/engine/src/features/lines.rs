@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Sums, Terms, share, window};
+use super::parts::{Terms, share, sums, window};
 use super::window::{Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum};
 use crate::types::Bar;
 
@@ -164,7 +164,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Open, Input::Close],
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.close - bar.open, bar.close]);
-            Box::new(Sums::new(a.bars(0), terms, |s, _| s[0] / s[1]))
+            Box::new(sums(a.bars(0), terms, |s, _| s[0] / s[1]))
         },
         ..BASE
     },
@@ -266,7 +266,7 @@ impl Middle {
     fn push(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some((highest?.value + lowest.value) / 2.0)
+        Some((highest? + lowest) / 2.0)
     }
 }
 
@@ -369,7 +369,7 @@ impl Operator for VerticalHorizontal {
         let lowest = self.lowest.push(bar.close);
         let previous = self.previous_close.replace(bar.close)?;
         let path = self.path.push((bar.close - previous).abs())?;
-        Some(share(highest?.value - lowest?.value, path, 0.0))
+        Some(share(highest? - lowest?, path, 0.0))
     }
 }
 

@@ -5,9 +5,7 @@ use statrs::function::erf::erf;
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{
-    MomentsOf, PairsOf, Prices, Sums, Terms, TotalSlope, log_return, share, window,
-};
+use super::parts::{Prices, Terms, log_return, moments, pairs, share, sums, total_slope, window};
 use super::volatility::Returns;
 use super::window::{PairMoments, RollingMoments, RollingPair, RollingSum};
 use crate::types::Bar;
@@ -45,7 +43,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let counted = if change.abs() > 0.0 { bar.volume } else { 0.0 };
                 [change.abs() * counted, counted * counted, bar.volume]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, n| {
+            Box::new(sums(a.bars(0), terms, |s, n| {
                 share(s[0], s[1], 0.0) * s[2] / n
             }))
         },
@@ -64,7 +62,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let counted = if change.abs() > 0.0 { amount } else { 0.0 };
                 [change.abs() * counted.sqrt(), counted, amount]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, n| {
+            Box::new(sums(a.bars(0), terms, |s, n| {
                 share(s[0], s[1], 0.0) * (s[2].max(0.0) / n).sqrt()
             }))
         },
@@ -79,7 +77,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: TAKEN_PRICED,
         operator: |a| {
             let terms = Terms::steps(|bar, before| [imbalance(bar), log_return(bar, before)]);
-            Box::new(PairsOf::new(a.bars(0), terms, PairMoments::slope))
+            Box::new(pairs(a.bars(0), terms, PairMoments::slope))
         },
         ..BASE
     },
@@ -93,7 +91,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: TAKEN_PRICED,
         operator: |a| {
             let terms = Terms::steps(|bar, before| [imbalance(bar), log_return(bar, before)]);
-            Box::new(PairsOf::new(a.bars(0), terms, PairMoments::correlation))
+            Box::new(pairs(a.bars(0), terms, PairMoments::correlation))
         },
         ..BASE
     },
@@ -105,9 +103,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "standard deviations",
         operator: |a| {
             let terms = Terms::bars(|bar| [imbalance(bar)]);
-            Box::new(MomentsOf::new(a.bars(0), terms, |m, value| {
-                m.z_score(value)
-            }))
+            Box::new(moments(a.bars(0), terms, |m, value| m.z_score(value)))
         },
         ..TAKER
     },
@@ -137,7 +133,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         parameters: &[window(24)],
         operator: |a| {
             let terms = Terms::bars(|bar| [2.0 * bought(bar) - bar.volume, bar.volume]);
-            Box::new(TotalSlope::new(a.bars(0), terms))
+            Box::new(total_slope(a.bars(0), terms))
         },
         ..TAKER
     },
@@ -149,7 +145,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "0 to 1",
         operator: |a| {
             let terms = Terms::bars(|bar| [(2.0 * bought(bar) - bar.volume).abs(), bar.volume]);
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..TAKER
     },
@@ -194,7 +190,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low],
         operator: |a| {
             let terms = Terms::steps(|bar, before| [corwin_schultz(bar, before)]);
-            Box::new(Sums::new(a.bars(0), terms, |[sum], n| sum / n))
+            Box::new(sums(a.bars(0), terms, |[sum], n| sum / n))
         },
         ..BASE
     },
@@ -208,11 +204,12 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low, Input::Close],
         operator: |a| {
             let terms = Terms::steps(|bar, before| {
-                let past = 0.5 * (before.close / before.high * (before.close / before.low)).ln();
-                let next = 0.5 * (before.close / bar.high * (before.close / bar.low)).ln();
-                [past * next]
+                let close = before.close * before.close;
+                let past = (close / (before.high * before.low)).ln();
+                let next = (close / (bar.high * bar.low)).ln();
+                [0.25 * past * next]
             });
-            Box::new(Sums::new(a.bars(0), terms, |[sum], n| {
+            Box::new(sums(a.bars(0), terms, |[sum], n| {
                 2.0 * (sum / n).max(0.0).sqrt()
             }))
         },
@@ -230,7 +227,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let stayed = bar.close.to_bits() == before.close.to_bits();
                 [f64::from(u8::from(stayed))]
             });
-            Box::new(Sums::new(a.bars(0), terms, |[sum], n| sum / n))
+            Box::new(sums(a.bars(0), terms, |[sum], n| sum / n))
         },
         ..BASE
     },
@@ -247,7 +244,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let impact = share(change, bar.close * bar.volume, 0.0);
                 [impact, impact.abs()]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..BASE
     },
@@ -280,7 +277,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let trades = bar.trades.unwrap_or(f64::NAN);
                 [log_return(bar, before).powi(2), trades]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| {
+            Box::new(sums(a.bars(0), terms, |s, _| {
                 share(s[0].max(0.0), s[1], 0.0).sqrt()
             }))
         },
@@ -321,10 +318,11 @@ fn imbalance(bar: &Bar) -> f64 {
 fn corwin_schultz(bar: &Bar, before: &Prices) -> f64 {
     let squares = (bar.high / bar.low).ln().powi(2) + (before.high / before.low).ln().powi(2);
     let both = (bar.high.max(before.high) / bar.low.min(before.low)).ln();
-    let divisor = 3.0 - 2.0 * std::f64::consts::SQRT_2;
-    let alpha = ((2.0 * squares).sqrt() - squares.sqrt()) / divisor - both / divisor.sqrt();
-    // 2 (e^a - 1) / (1 + e^a)
-    (2.0 * (alpha / 2.0).tanh()).max(0.0)
+    // 3 - 2 sqrt(2) is the square of sqrt(2) - 1, which the difference of the roots leaves.
+    let root = std::f64::consts::SQRT_2 - 1.0;
+    let alpha = (squares.sqrt() - both) / root;
+    let growth = alpha.exp();
+    (2.0 * (growth - 1.0) / (1.0 + growth)).max(0.0)
 }
 
 #[derive(Debug, Clone)]

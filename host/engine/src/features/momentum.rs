@@ -83,7 +83,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0),
         operator: |a| {
             Box::new(Cci {
+                count: a.number(0),
                 typical: Ring::new(a.bars(0)),
+                mean: RollingMean::new(a.bars(0)),
             })
         },
         ..BASE
@@ -206,7 +208,7 @@ impl Range {
     fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low);
-        Some((highest?.value, lowest?.value))
+        Some((highest?, lowest?))
     }
 }
 
@@ -252,24 +254,18 @@ impl Operator for StochasticD {
 
 #[derive(Debug, Clone)]
 struct Cci {
+    count: f64,
     typical: Ring,
+    mean: RollingMean,
 }
 
 impl Operator for Cci {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let typical = typical_price(bar);
         self.typical.push(typical);
-        if !self.typical.is_full() {
-            return None;
-        }
-        let count = self.typical.iter().count() as f64;
-        let mean = self.typical.iter().sum::<f64>() / count;
-        let deviation = self
-            .typical
-            .iter()
-            .map(|one| (one - mean).abs())
-            .sum::<f64>()
-            / count;
+        let mean = self.mean.push(typical)?;
+        let [older, newer] = self.typical.runs();
+        let deviation = (distance(older, mean) + distance(newer, mean)) / self.count;
         // Below this share of the price, mean and deviation are rounding errors of a flat window.
         let is_flat = deviation <= mean * 1e-14;
         Some(if is_flat {
@@ -278,6 +274,21 @@ impl Operator for Cci {
             (typical - mean) / (0.015 * deviation)
         })
     }
+}
+
+/// Sum of the distances from `center`, in four interleaved parts that a processor adds side by
+/// side.
+fn distance(values: &[f64], center: f64) -> f64 {
+    let mut parts = [0.0; 4];
+    let chunks = values.chunks_exact(4);
+    let rest = chunks.remainder().iter().map(|one| (one - center).abs());
+    let rest: f64 = rest.sum();
+    for chunk in chunks {
+        for (part, one) in parts.iter_mut().zip(chunk) {
+            *part += (one - center).abs();
+        }
+    }
+    parts.iter().sum::<f64>() + rest
 }
 
 /// Mean of high, low and close.
@@ -336,7 +347,7 @@ crate::state! {
     Range { highest, lowest }
     StochasticK { range, mean }
     StochasticD { line, mean }
-    Cci { typical }
+    Cci { typical, mean }
     Roc { closes }
     WilliamsR { range }
     MomentumDifference { fast, slow }

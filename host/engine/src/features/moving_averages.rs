@@ -56,7 +56,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         source: "TA-Lib TRIMA",
         units: "log return",
         operator: |a| {
-            let first = (a.bars(0) + 1) / 2;
+            let first = a.bars(0).div_ceil(2);
             Box::new(TrimaRatio {
                 first: RollingMean::new(first),
                 second: RollingMean::new(a.bars(0) + 1 - first),

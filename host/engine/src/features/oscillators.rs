@@ -5,7 +5,7 @@ use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps, settling_wilder,
 };
 use super::momentum::Rsi;
-use super::parts::{Prices, Sums, Terms, log_return, share, window};
+use super::parts::{Prices, Terms, log_return, share, sums, window};
 use super::trend::true_range;
 use super::window::{Ring, RollingExtreme, RollingMean, RollingSum, SortedWindow};
 use crate::types::Bar;
@@ -72,7 +72,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 [change, change.abs()]
             });
             let show = |s: &[f64; 2], _| 100.0 * share(s[0], s[1], 0.0);
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },
@@ -89,7 +89,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 [body.max(0.0), body.abs()]
             });
             let show = |s: &[f64; 2], _| 100.0 * share(s[0], s[1], 0.5);
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },
@@ -199,8 +199,8 @@ impl Operator for StochasticRsi {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let rsi = self.rsi.push(bar.close)?;
         let highest = self.highest.push(rsi);
-        let lowest = self.lowest.push(rsi)?.value;
-        Some(100.0 * share(rsi - lowest, highest?.value - lowest, 0.0))
+        let lowest = self.lowest.push(rsi)?;
+        Some(100.0 * share(rsi - lowest, highest? - lowest, 0.0))
     }
 }
 
@@ -286,7 +286,7 @@ impl Operator for ConnorsRsi {
         };
         let streak = self.of_streaks.push(self.streak);
         let is_full = self.changes.push(change);
-        let rank = 100.0 * self.changes.share_below(change);
+        let rank = 100.0 * self.changes.share_below();
         is_full.then_some((close? + streak? + rank) / 3.0)
     }
 }

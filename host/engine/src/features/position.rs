@@ -2,9 +2,9 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{MomentsOf, SortedOf, Sums, Terms, log_return, share, window};
+use super::parts::{Terms, log_return, moments, rank, share, sorted, sums, window};
 use super::volatility::Returns;
-use super::window::{MaxDrawdown, RollingExtreme, SortedWindow};
+use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme, SortedWindow};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -28,12 +28,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "bars since MAX(close), the latest of equals, over period - 1",
         source: "TA-Lib MAXINDEX",
         units: "share of the window",
-        operator: |a| {
-            Box::new(CloseAge::new(
-                RollingExtreme::highest(a.bars(0)),
-                a.number(0),
-            ))
-        },
+        operator: |a| Box::new(CloseAge::new(AgedExtreme::highest(a.bars(0)), a.number(0))),
         ..BASE
     },
     FeatureKind {
@@ -42,12 +37,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "bars since MIN(close), the latest of equals, over period - 1",
         source: "TA-Lib MININDEX",
         units: "share of the window",
-        operator: |a| {
-            Box::new(CloseAge::new(
-                RollingExtreme::lowest(a.bars(0)),
-                a.number(0),
-            ))
-        },
+        operator: |a| Box::new(CloseAge::new(AgedExtreme::lowest(a.bars(0)), a.number(0))),
         ..BASE
     },
     FeatureKind {
@@ -83,7 +73,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "interquartile ranges",
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.close]);
-            Box::new(SortedOf::new(a.bars(0), terms, robust_score))
+            Box::new(sorted(a.bars(0), terms, robust_score))
         },
         ..BASE
     },
@@ -95,7 +85,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "standard deviations",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
-            Box::new(MomentsOf::new(a.bars(0), terms, |m, r| m.z_score(r)))
+            Box::new(moments(a.bars(0), terms, |m, r| m.z_score(r)))
         },
         ..OF_RETURNS
     },
@@ -107,7 +97,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "share",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
-            Box::new(SortedOf::new(a.bars(0), terms, SortedWindow::rank))
+            Box::new(rank(a.bars(0), terms))
         },
         ..OF_RETURNS
     },
@@ -122,7 +112,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let half = |holds: bool| if holds { 0.5 } else { 0.0 };
                 [half(bar.close > before.close) + half(bar.close >= before.close)]
             });
-            Box::new(Sums::new(a.bars(0), terms, |[up], period| up / period))
+            Box::new(sums(a.bars(0), terms, |[up], period| up / period))
         },
         ..OF_RETURNS
     },
@@ -137,7 +127,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let change = log_return(bar, before);
                 [change.max(0.0), change.abs()]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.5)))
         },
         ..OF_RETURNS
     },
@@ -169,7 +159,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low, Input::Close],
         operator: |a| {
             let terms = Terms::bars(|bar| [super::returns::close_location(bar)]);
-            Box::new(Sums::new(a.bars(0), terms, |[sum], period| sum / period))
+            Box::new(sums(a.bars(0), terms, |[sum], period| sum / period))
         },
         ..BASE
     },
@@ -182,12 +172,12 @@ fn robust_score(window: &SortedWindow, close: f64) -> f64 {
 
 #[derive(Debug, Clone)]
 struct CloseAge {
-    extreme: RollingExtreme,
+    extreme: AgedExtreme,
     oldest: f64,
 }
 
 impl CloseAge {
-    fn new(extreme: RollingExtreme, period: f64) -> Self {
+    fn new(extreme: AgedExtreme, period: f64) -> Self {
         Self {
             extreme,
             oldest: period - 1.0,
@@ -197,7 +187,7 @@ impl CloseAge {
 
 impl Operator for CloseAge {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(self.extreme.push(bar.close)?.age as f64 / self.oldest)
+        Some(self.extreme.push(bar.close)? / self.oldest)
     }
 }
 
@@ -209,7 +199,7 @@ struct Runup {
 impl Operator for Runup {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let trough = self.trough.push(bar.close)?;
-        Some(bar.close / trough.value - 1.0)
+        Some(bar.close / trough - 1.0)
     }
 }
 
@@ -242,7 +232,7 @@ impl ExtremeReturn {
 impl Operator for ExtremeReturn {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
-        Some(self.extreme.push(change)?.value)
+        self.extreme.push(change)
     }
 }
 

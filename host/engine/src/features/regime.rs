@@ -2,10 +2,10 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Memory, Parameter, settling_steps};
-use super::parts::{MomentsOf, Terms, log_return, share, window};
+use super::parts::{share, window};
 use super::volatility::Returns;
 use super::window::{
-    Ring, RollingLine, RollingMean, RollingMoments, RollingPair, RollingSum, SortedWindow,
+    Ring, RollingLine, RollingMean, RollingMoments, RollingPair, RollingRank, RollingSum,
 };
 use crate::types::Bar;
 
@@ -87,7 +87,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             Box::new(VolatilityPercentile {
                 returns: Returns::default(),
                 squares: RollingMean::new(a.bars(0)),
-                volatilities: SortedWindow::new(a.bars(1)),
+                volatilities: RollingRank::new(a.bars(1)),
             })
         },
         ..BASE
@@ -109,7 +109,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "volatility_clustering",
         summary: "Whether large moves follow large moves.",
-        formula: "correlation of |r| and |r[-lag]| of log returns, over `period` pairs; 0 when flat",
+        formula: "correlation of |r| and |r[-lag]| of log returns, over `period` pairs; 0 when \
+                  flat",
         source: "R. Cont 2001; numpy.corrcoef",
         units: "-1 to 1",
         parameters: &[
@@ -165,9 +166,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
     FeatureKind {
         name: "fractional_difference",
-        summary: "Log price differenced by a fraction of an order: stationary, and yet with memory.",
-        formula: "sum of w[k] ln(close[t - k]) over a fixed width, w[0] = 1, w[k] = -w[k - 1] (order \
-                  - k + 1) / k; reads its whole window at each bar",
+        summary: "Log price differenced by a fraction of an order: stationary, yet with memory.",
+        formula: "sum of w[k] ln(close[t - k]) over a fixed width, w[0] = 1, w[k] = -w[k - 1] \
+                  (order - k + 1) / k; reads its whole window at each bar",
         source: "J. Hosking 1981; M. Lopez de Prado 2018, 5.5 (fixed width)",
         units: "log price",
         parameters: &[
@@ -262,25 +263,25 @@ impl Operator for TrendTValue {
 #[derive(Debug, Clone)]
 struct ReturnTValue {
     root: f64,
-    of_returns: MomentsOf,
+    returns: Returns,
+    moments: RollingMoments,
 }
 
 impl ReturnTValue {
     fn new(period: usize) -> Self {
-        let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
         Self {
             // The sample deviation is larger by sqrt(n / (n - 1)).
             root: (period as f64 - 1.0).sqrt(),
-            of_returns: MomentsOf::new(period, terms, |m, _| {
-                share(m.mean, m.standard_deviation, 0.0)
-            }),
+            returns: Returns::default(),
+            moments: RollingMoments::new(period),
         }
     }
 }
 
 impl Operator for ReturnTValue {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let ratio = self.of_returns.update(bar)?;
+        let moments = self.moments.push(self.returns.push(bar)?)?;
+        let ratio = share(moments.mean, moments.standard_deviation, 0.0);
         Some((ratio * self.root).clamp(-LARGEST_T, LARGEST_T))
     }
 }
@@ -325,15 +326,14 @@ impl Operator for MeanShift {
 struct VolatilityPercentile {
     returns: Returns,
     squares: RollingMean,
-    volatilities: SortedWindow,
+    volatilities: RollingRank,
 }
 
 impl Operator for VolatilityPercentile {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
         let variance = self.squares.push(change * change)?;
-        let is_full = self.volatilities.push(variance);
-        is_full.then(|| self.volatilities.rank(variance))
+        self.volatilities.push(variance)
     }
 }
 
@@ -554,7 +554,7 @@ impl Operator for VarianceRatio {
 crate::state! {
     EfficiencyRatio { closes, previous_close, path }
     TrendTValue { line, closes }
-    ReturnTValue { of_returns }
+    ReturnTValue { returns, moments }
     MeanShift { returns, newer, handed, older }
     VolatilityPercentile { returns, squares, volatilities }
     Autocorrelation { returns, lagged, pairs }

@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Parameter};
-use super::window::{Ring, RollingExtreme, RollingMoments, SortedWindow};
+use super::window::{Ring, RollingExtreme, RollingMoments, RollingRank};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -110,7 +110,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0),
         operator: |a| {
             Box::new(Rank {
-                closes: SortedWindow::new(a.bars(0)),
+                closes: RollingRank::new(a.bars(0)),
             })
         },
         ..BASE
@@ -224,13 +224,12 @@ impl Operator for ZScore {
 
 #[derive(Debug, Clone)]
 struct Rank {
-    closes: SortedWindow,
+    closes: RollingRank,
 }
 
 impl Operator for Rank {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let is_full = self.closes.push(bar.close);
-        is_full.then(|| self.closes.rank(bar.close))
+        self.closes.push(bar.close)
     }
 }
 
@@ -243,7 +242,7 @@ struct DistanceToExtreme {
 impl Operator for DistanceToExtreme {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let extreme = self.extreme.push((self.level)(bar))?;
-        Some((bar.close / extreme.value).ln())
+        Some((bar.close / extreme).ln())
     }
 }
 
@@ -255,7 +254,7 @@ struct Drawdown {
 impl Operator for Drawdown {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let peak = self.peak.push(bar.close)?;
-        Some(bar.close / peak.value - 1.0)
+        Some(bar.close / peak - 1.0)
     }
 }
 

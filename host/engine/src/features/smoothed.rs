@@ -212,7 +212,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "schaff",
         summary: "Schaff's trend cycle: the place of the MACD line in its range, twice.",
         formula: "S(S(EMA(fast) - EMA(slow))); S is the smoothed stochastic s += (100 (x - lowest) \
-                  / (highest - lowest) - s) / 2, the last place where there is no range, 0 at first",
+                  / (highest - lowest) - s) / 2, the last place where there is no range, \
+                  0 at first",
         source: "D. Schaff 1999; TA-Lib EMA, MIN, MAX",
         units: "0 to 100",
         parameters: &[
@@ -390,8 +391,8 @@ impl StochasticMomentum {
 impl Operator for StochasticMomentum {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
-        let lowest = self.lowest.push(bar.low)?.value;
-        let highest = highest?.value;
+        let lowest = self.lowest.push(bar.low)?;
+        let highest = highest?;
         let distance = self.distance.push(bar.close - (highest + lowest) / 2.0);
         let range = self.range.push(highest - lowest)?;
         Some(100.0 * share(distance?, range / 2.0, 0.0))
@@ -469,8 +470,8 @@ impl Operator for Fisher {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let middle = (bar.high + bar.low) / 2.0;
         let highest = self.highest.push(middle);
-        let lowest = self.lowest.push(middle)?.value;
-        let place = share(middle - lowest, highest?.value - lowest, 0.5);
+        let lowest = self.lowest.push(middle)?;
+        let place = share(middle - lowest, highest? - lowest, 0.5);
         self.place = (0.66 * (place - 0.5) + 0.67 * self.place).clamp(-0.999, 0.999);
         self.value = self.place.atanh() + 0.5 * self.value;
         Some(self.value)
@@ -498,8 +499,8 @@ impl Placed {
 
     fn push(&mut self, value: f64) -> Option<f64> {
         let highest = self.highest.push(value);
-        let lowest = self.lowest.push(value)?.value;
-        let place = share(value - lowest, highest?.value - lowest, self.place / 100.0);
+        let lowest = self.lowest.push(value)?;
+        let place = share(value - lowest, highest? - lowest, self.place / 100.0);
         self.place = 100.0 * place;
         let smooth = self
             .smooth

@@ -542,6 +542,45 @@ fn every_feature_survives_a_market_without_movement_and_volume() {
     }
 }
 
+/// Crashes and rallies by whole factors, standing prices, bars without volume, trades or takers.
+fn wild(seed: u64, bars: i64) -> Vec<Bar> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut close = 100.0_f64;
+    let bars = walk(seed, 0..bars).into_iter();
+    bars.map(|bar| {
+        let mut pick = |chances: [f64; 3]| chances[rng.random_range(0..3)];
+        let open = close * pick([1.0, 1.0, 0.5]);
+        close = (open * pick([1.0, 0.05, 12.0])).clamp(1e-6, 1e9);
+        let volume = bar.volume * pick([0.0, 1.0, 1e6]);
+        Bar {
+            open,
+            high: open.max(close) * pick([1.0, 1.0, 1.7]),
+            low: open.min(close) * pick([1.0, 1.0, 0.3]),
+            close,
+            volume,
+            quote_volume: Some(volume * close),
+            trades: Some(if volume > 0.0 { 3.0 } else { 0.0 }),
+            taker_buy_volume: Some(volume * pick([0.0, 0.5, 1.0])),
+            ..bar
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn every_feature_stays_finite_in_a_wild_market() {
+    let bars = wild(11, 500);
+    let mut told = Vec::new();
+    for kind in registry() {
+        for (text, mut operator) in operators(kind) {
+            let mut values = bars.iter().map(|bar| operator.update(bar)).enumerate();
+            let wrong = values.find(|(_, value)| value.is_some_and(|one| !one.is_finite()));
+            told.extend(wrong.map(|(row, value)| format!("{text} is {value:?} at {row}")));
+        }
+    }
+    assert!(told.is_empty(), "{told:#?}");
+}
+
 #[test]
 fn a_long_gap_starts_over_and_a_short_one_is_passed_over() {
     let hours = (0..50).filter(|at| !(20..23).contains(at) && !(30..44).contains(at));

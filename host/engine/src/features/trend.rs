@@ -8,7 +8,7 @@ use super::kind::{
 };
 use super::parts::Prices;
 use super::window::{
-    Ema, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
+    AgedExtreme, Ema, Ring, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
 };
 use crate::types::Bar;
 
@@ -81,10 +81,11 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
     FeatureKind {
         name: "dema_ratio",
+        version: 2,
         summary: "How far the close lies above its double exponential average.",
-        formula: "ln(close / (2 EMA - EMA(EMA)))",
+        formula: "1 - (2 EMA - EMA(EMA)) / close; finite where a crash takes the average below 0",
         source: "P. Mulloy 1994; TA-Lib DEMA",
-        units: "log return",
+        units: "share of the price",
         parameters: AVERAGE,
         memory: Memory::Recursive {
             settling_bars: |a| settling_ema(a.number(0), 2),
@@ -163,8 +164,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         operator: |a| {
             Box::new(AroonOscillator {
                 period: a.number(0),
-                highest: RollingExtreme::highest(a.bars(0) + 1),
-                lowest: RollingExtreme::lowest(a.bars(0) + 1),
+                highest: AgedExtreme::highest(a.bars(0) + 1),
+                lowest: AgedExtreme::lowest(a.bars(0) + 1),
             })
         },
         ..BASE
@@ -254,7 +255,7 @@ impl Operator for DemaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let first = self.first.push(bar.close)?;
         let second = self.second.push(first)?;
-        Some((bar.close / (2.0 * first - second)).ln())
+        Some(1.0 - (2.0 * first - second) / bar.close)
     }
 }
 
@@ -387,15 +388,15 @@ impl Operator for DiDifference {
 #[derive(Debug, Clone)]
 struct AroonOscillator {
     period: f64,
-    highest: RollingExtreme,
-    lowest: RollingExtreme,
+    highest: AgedExtreme,
+    lowest: AgedExtreme,
 }
 
 impl Operator for AroonOscillator {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some(100.0 / self.period * (lowest.age as f64 - highest?.age as f64))
+        Some(100.0 / self.period * (lowest - highest?))
     }
 }
 

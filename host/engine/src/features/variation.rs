@@ -5,9 +5,9 @@ use std::f64::consts::{FRAC_PI_2, LN_2, PI};
 use super::Operator;
 use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Sums, Terms, log_return, share, window};
+use super::parts::{Terms, log_return, share, sums, window};
 use super::trend::true_range;
-use super::volatility::{Returns, rogers_satchell_term};
+use super::volatility::{Returns, rogers_satchell_of};
 use super::window::{RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean};
 use crate::types::Bar;
 
@@ -123,7 +123,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let change = log_return(bar, before);
                 [change * change.abs(), change * change]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..SEMIVARIANCE
     },
@@ -157,7 +157,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before).powi(4)]);
             let show = |s: &[f64; 1], n: f64| (s[0].max(0.0) / (3.0 * n)).sqrt().sqrt();
-            Box::new(Sums::new(a.bars(0), terms, show))
+            Box::new(sums(a.bars(0), terms, show))
         },
         ..BASE
     },
@@ -177,7 +177,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                     log_return(bar, before).powi(2),
                 ]
             });
-            Box::new(Sums::new(a.bars(0), terms, |[inside, between], _| {
+            Box::new(sums(a.bars(0), terms, |[inside, between], _| {
                 if *inside > 0.0 && *between > 0.0 {
                     0.5 * (inside / between).ln()
                 } else {
@@ -228,7 +228,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
                 let gap = (bar.open / before.close).ln().powi(2);
                 [gap, gap + (bar.close / bar.open).ln().powi(2)]
             });
-            Box::new(Sums::new(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
         ..BASE
     },
@@ -282,8 +282,9 @@ impl Operator for YangZhang {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
         let gaps = self.gaps.push((bar.open / previous).ln());
-        let bodies = self.bodies.push((bar.close / bar.open).ln());
-        let ranges = self.ranges.push(rogers_satchell_term(bar))?;
+        let body = (bar.close / bar.open).ln();
+        let bodies = self.bodies.push(body);
+        let ranges = self.ranges.push(rogers_satchell_of(bar, body))?;
         let unbiased = self.count / (self.count - 1.0);
         let [gap, body] = [gaps?, bodies?].map(|one| one.standard_deviation.powi(2) * unbiased);
         let weight = 0.34 / (1.34 + (self.count + 1.0) / (self.count - 1.0));

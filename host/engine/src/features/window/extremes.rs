@@ -1,26 +1,27 @@
 //! Highest and lowest values of a window, and the deepest fall inside it.
 
-use std::collections::VecDeque;
-
 use super::Ring;
+use super::blocks::{Blocks, Join};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
-/// The highest (or lowest) of the last `period` values, in a monotonic queue.
 #[derive(Debug, Clone)]
-pub(in crate::features) struct RollingExtreme {
-    period: u64,
-    seen: u64,
-    /// 1 for the highest, -1 for the lowest.
-    sign: f64,
-    candidates: VecDeque<(u64, f64)>,
+struct Larger;
+
+impl Join for Larger {
+    const EMPTY: f64 = f64::NEG_INFINITY;
+
+    #[inline]
+    fn join(older: f64, newer: f64) -> f64 {
+        if newer > older { newer } else { older }
+    }
 }
 
-/// What [`RollingExtreme`] gives.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::features) struct Extreme {
-    pub(in crate::features) value: f64,
-    /// How many values ago it was seen, the latest one of equals; 0 is the newest value.
-    pub(in crate::features) age: u64,
+/// The highest (or lowest) of the last `period` values.
+#[derive(Debug, Clone)]
+pub(in crate::features) struct RollingExtreme {
+    /// 1 for the highest, -1 for the lowest.
+    sign: f64,
+    values: Blocks<Larger>,
 }
 
 impl RollingExtreme {
@@ -34,55 +35,123 @@ impl RollingExtreme {
 
     fn new(period: usize, sign: f64) -> Self {
         Self {
-            period: period as u64,
-            seen: 0,
             sign,
-            candidates: VecDeque::with_capacity(period + 1),
+            values: Blocks::new(period),
         }
     }
 
+    /// Adds a value; the extreme once `period` values have been seen.
     #[inline]
-    pub(in crate::features) fn push(&mut self, value: f64) -> Option<Extreme> {
-        let value = value * self.sign;
-        while self.candidates.back().is_some_and(|last| last.1 <= value) {
-            self.candidates.pop_back();
-        }
-        self.candidates.push_back((self.seen, value));
-        self.seen += 1;
-        // Positions ascend, and one step passes at most one of them.
-        let first_inside = self.seen.saturating_sub(self.period);
-        if self
-            .candidates
-            .front()
-            .is_some_and(|one| one.0 < first_inside)
-        {
-            self.candidates.pop_front();
-        }
-        let (position, best) = *self.candidates.front()?;
-        (self.seen >= self.period).then(|| Extreme {
-            value: best * self.sign,
-            age: self.seen - 1 - position,
-        })
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
+        Some(self.values.push(value * self.sign)? * self.sign)
     }
 }
 
-impl State for RollingExtreme {
+/// How long ago the highest (or lowest) of the last `period` values was, in blocks as [`Blocks`]
+/// has them.
+#[derive(Debug, Clone)]
+pub(in crate::features) struct AgedExtreme {
+    /// 1 for the highest, -1 for the lowest.
+    sign: f64,
+    /// Values of this block before `next`, and extremes of the last block from `next` on.
+    slots: Vec<f64>,
+    /// The place of each extreme of the last block.
+    places: Vec<u32>,
+    next: usize,
+    /// The extreme of this block and its place.
+    of_block: f64,
+    place: usize,
+    has_block: bool,
+}
+
+impl AgedExtreme {
+    pub(in crate::features) fn highest(period: usize) -> Self {
+        Self::new(period, 1.0)
+    }
+
+    pub(in crate::features) fn lowest(period: usize) -> Self {
+        Self::new(period, -1.0)
+    }
+
+    fn new(period: usize, sign: f64) -> Self {
+        Self {
+            sign,
+            slots: vec![f64::NEG_INFINITY; period],
+            places: vec![0; period],
+            next: 0,
+            of_block: f64::NEG_INFINITY,
+            place: 0,
+            has_block: false,
+        }
+    }
+
+    /// Adds a value; how many values ago the extreme was, the latest one of equals, once `period`
+    /// values have been seen. 0 is the newest value.
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
+        let value = value * self.sign;
+        if value >= self.of_block {
+            self.of_block = value;
+            self.place = self.next;
+        }
+        if let Some(slot) = self.slots.get_mut(self.next) {
+            *slot = value;
+        }
+        let newest = self.next;
+        self.next += 1;
+        let last = self.slots.get(self.next).zip(self.places.get(self.next));
+        let Some((of_last, place)) = last else {
+            let age = newest.saturating_sub(self.place);
+            self.complete_block();
+            return Some(age as f64);
+        };
+        let age = if self.of_block >= *of_last {
+            newest.saturating_sub(self.place)
+        } else {
+            (self.slots.len() + newest).saturating_sub(*place as usize)
+        };
+        self.has_block.then_some(age as f64)
+    }
+
+    fn complete_block(&mut self) {
+        let (mut later, mut place) = (f64::NEG_INFINITY, 0);
+        let slots = self.slots.iter_mut().zip(&mut self.places).enumerate();
+        for (position, (slot, found)) in slots.rev() {
+            if *slot > later {
+                later = *slot;
+                place = position as u32;
+            }
+            *slot = later;
+            *found = place;
+        }
+        self.next = 0;
+        self.of_block = f64::NEG_INFINITY;
+        self.place = 0;
+        self.has_block = true;
+    }
+}
+
+impl State for AgedExtreme {
     fn save(&self, to: &mut StateWriter) {
-        self.seen.save(to);
-        self.candidates.save(to);
+        self.slots.save(to);
+        self.places.save(to);
+        self.next.save(to);
+        self.of_block.save(to);
+        self.place.save(to);
+        self.has_block.save(to);
     }
 
     fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        self.seen.load(from)?;
-        self.candidates.load(from)?;
-        let inside = self.seen.saturating_sub(self.period)..self.seen;
-        let places = || self.candidates.iter().map(|one| one.0);
-        let is_sound = self.seen < u64::MAX
-            && places().all(|place| inside.contains(&place))
-            && places().zip(places().skip(1)).all(|(a, b)| a < b);
-        is_sound
+        let period = self.slots.len();
+        self.slots.load(from)?;
+        self.places.load(from)?;
+        self.next.load(from)?;
+        self.of_block.load(from)?;
+        self.place.load(from)?;
+        self.has_block.load(from)?;
+        let lengths = [self.slots.len(), self.places.len()];
+        (lengths == [period; 2] && self.next < period && self.place < period)
             .then_some(())
-            .ok_or(StateError::Damaged("an extreme outside its window"))
+            .ok_or(StateError::Damaged("a window of another length"))
     }
 }
 
@@ -177,4 +246,8 @@ impl State for MaxDrawdown {
         self.summarize();
         Ok(())
     }
+}
+
+crate::state! {
+    RollingExtreme { values }
 }

@@ -6,10 +6,48 @@ use super::{Moments, Ring};
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingLine {
     window: Ring,
+    scales: Scales,
     anchor: f64,
     sum: f64,
     /// Sum of position times value, the oldest value at position 0.
     weighted: f64,
+}
+
+/// What depends on the length of the window alone.
+#[derive(Debug, Clone, Copy)]
+struct Scales {
+    count: f64,
+    of_count: f64,
+    /// Sum of the positions.
+    positions: f64,
+    /// `count` squared times the variance of the positions.
+    position_variance: f64,
+    /// Inverse of it; 0 for one value alone, whose line has no slope.
+    of_position_variance: f64,
+    /// Inverse of the sum of the weights 1, 2, ...
+    of_weights: f64,
+}
+
+impl Scales {
+    fn new(period: usize) -> Self {
+        let count = period as f64;
+        let positions = count * (count - 1.0) / 2.0;
+        let squares = count * (count - 1.0) * (2.0 * count - 1.0) / 6.0;
+        let position_variance = count * squares - positions * positions;
+        let has_slope = position_variance > 0.0;
+        Self {
+            count,
+            of_count: 1.0 / count,
+            positions,
+            position_variance,
+            of_position_variance: if has_slope {
+                1.0 / position_variance
+            } else {
+                0.0
+            },
+            of_weights: 2.0 / (count * (count + 1.0)),
+        }
+    }
 }
 
 /// What [`RollingLine`] gives.
@@ -30,6 +68,7 @@ impl RollingLine {
     pub(in crate::features) fn new(period: usize) -> Self {
         Self {
             window: Ring::new(period),
+            scales: Scales::new(period),
             anchor: 0.0,
             sum: 0.0,
             weighted: 0.0,
@@ -37,36 +76,28 @@ impl RollingLine {
     }
 
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
-        let count = self.window.capacity as f64;
+        let count = self.scales.count;
         if let Some(removed) = self.window.push(value) {
-            self.weighted -= self.sum - (removed - self.anchor);
-            self.weighted += (count - 1.0) * (value - self.anchor);
-            self.sum += value - removed;
+            let (new, old) = (value - self.anchor, removed - self.anchor);
+            self.weighted += (count - 1.0) * new + old - self.sum;
+            self.sum += new - old;
         }
         if self.window.wrapped() {
             self.recompute();
         }
-        self.window.is_full().then(|| self.line(count))
+        self.window.is_full().then(|| self.line())
     }
 
-    fn line(&self, count: f64) -> Line {
-        let positions = count * (count - 1.0) / 2.0;
-        let squares = count * (count - 1.0) * (2.0 * count - 1.0) / 6.0;
-        let covariance = count * self.weighted - positions * self.sum;
-        let position_variance = count * squares - positions * positions;
-        // One value alone has no slope; its line is itself.
-        let slope = if position_variance > 0.0 {
-            covariance / position_variance
-        } else {
-            0.0
-        };
-        let weights = count * (count + 1.0) / 2.0;
+    fn line(&self) -> Line {
+        let scales = &self.scales;
+        let covariance = scales.count * self.weighted - scales.positions * self.sum;
+        let slope = covariance * scales.of_position_variance;
         Line {
             slope,
-            end: self.anchor + self.sum / count + slope * (count - 1.0) / 2.0,
-            weighted_mean: self.anchor + (self.weighted + self.sum) / weights,
+            end: self.anchor + self.sum * scales.of_count + slope * (scales.count - 1.0) / 2.0,
+            weighted_mean: self.anchor + (self.weighted + self.sum) * scales.of_weights,
             covariance,
-            position_variance,
+            position_variance: scales.position_variance,
         }
     }
 

@@ -1,10 +1,11 @@
 //! The building blocks of operators: bounded windows and recursive averages.
 //!
-//! Carried sums are compensated and recomputed from the window once per window length, so rounding
-//! errors never grow with the length of the history; sums of squares are taken around a value of
-//! the window. A push allocates nothing once the window is full.
+//! Sums are joined from blocks, out of which nothing is taken; products are recomputed from the
+//! window once per window length, around a value of it. Rounding errors therefore never grow with
+//! the length of the history. A push allocates nothing once the window is full.
 
 mod averages;
+mod blocks;
 mod extremes;
 mod line;
 mod moments;
@@ -14,10 +15,10 @@ mod sums;
 use super::state::{State, StateError, StateReader, StateWriter};
 
 pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
-pub(super) use extremes::{MaxDrawdown, RollingExtreme};
+pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
 pub(super) use line::RollingLine;
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
-pub(super) use sorted::SortedWindow;
+pub(super) use sorted::{RollingRank, SortedWindow};
 pub(super) use sums::{RollingMean, RollingSum};
 
 /// The last `capacity` values.

@@ -6,6 +6,7 @@ use super::Ring;
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingMoments {
     window: Ring,
+    of_count: f64,
     anchor: f64,
     sum: f64,
     sum_of_squares: f64,
@@ -41,6 +42,7 @@ impl RollingMoments {
     pub(in crate::features) fn new(period: usize) -> Self {
         Self {
             window: Ring::new(period),
+            of_count: 1.0 / period as f64,
             anchor: f64::NAN,
             sum: 0.0,
             sum_of_squares: 0.0,
@@ -59,14 +61,10 @@ impl RollingMoments {
             1
         };
         self.newest = value;
-        if let Some(removed) = self.window.push(value) {
-            let old = removed - self.anchor;
-            self.sum -= old;
-            self.sum_of_squares -= old * old;
-        }
+        let old = self.window.push(value).map_or(0.0, |old| old - self.anchor);
         let new = value - self.anchor;
-        self.sum += new;
-        self.sum_of_squares += new * new;
+        self.sum += new - old;
+        self.sum_of_squares += new * new - old * old;
         if self.repeats >= self.window.capacity {
             self.anchor = value;
             self.sum = 0.0;
@@ -86,18 +84,18 @@ impl RollingMoments {
     }
 
     fn moments(&mut self) -> Moments {
-        let count = self.window.capacity as f64;
-        let variance_of = |sum: f64, squares: f64| (squares - sum * sum / count) / count;
+        let of_count = self.of_count;
+        let variance_of = |sum: f64, squares: f64| (squares - sum * sum * of_count) * of_count;
         let mut variance = variance_of(self.sum, self.sum_of_squares);
         let is_flat = self.repeats >= self.window.capacity;
-        if variance <= CANCELLATION * self.sum_of_squares / count && !is_flat {
+        if variance <= CANCELLATION * self.sum_of_squares * of_count && !is_flat {
             // A window that has become almost flat: deviations from one of its own values are
             // exact.
             self.recompute_around(self.newest);
             variance = variance_of(self.sum, self.sum_of_squares);
         }
         Moments {
-            mean: self.anchor + self.sum / count,
+            mean: self.anchor + self.sum * of_count,
             standard_deviation: if variance < 0.0 { 0.0 } else { variance.sqrt() },
         }
     }
@@ -108,6 +106,7 @@ impl RollingMoments {
 pub(in crate::features) struct RollingPair {
     x: Ring,
     y: Ring,
+    of_count: f64,
     anchor: [f64; 2],
     sum: [f64; 2],
     /// Sums of xx, yy and xy around the anchors.
@@ -129,6 +128,7 @@ impl RollingPair {
         Self {
             x: Ring::new(period),
             y: Ring::new(period),
+            of_count: 1.0 / period as f64,
             anchor: [f64::NAN; 2],
             sum: [0.0; 2],
             products: [0.0; 3],
@@ -139,24 +139,20 @@ impl RollingPair {
         if self.anchor[0].is_nan() || self.anchor[1].is_nan() {
             self.anchor = [x, y];
         }
-        let replaced = self.x.push(x).zip(self.y.push(y));
-        if let Some((old_x, old_y)) = replaced {
-            self.count(old_x, old_y, -1.0);
-        }
-        self.count(x, y, 1.0);
+        let [anchor_x, anchor_y] = self.anchor;
+        let (old_x, old_y) = (self.x.push(x), self.y.push(y));
+        let old_x = old_x.map_or(0.0, |old| old - anchor_x);
+        let old_y = old_y.map_or(0.0, |old| old - anchor_y);
+        let (new_x, new_y) = (x - anchor_x, y - anchor_y);
+        self.sum[0] += new_x - old_x;
+        self.sum[1] += new_y - old_y;
+        self.products[0] += new_x * new_x - old_x * old_x;
+        self.products[1] += new_y * new_y - old_y * old_y;
+        self.products[2] += new_x * new_y - old_x * old_y;
         if self.x.wrapped() {
             self.recompute();
         }
         self.x.is_full().then(|| self.moments())
-    }
-
-    fn count(&mut self, x: f64, y: f64, sign: f64) {
-        let (x, y) = (x - self.anchor[0], y - self.anchor[1]);
-        self.sum[0] += sign * x;
-        self.sum[1] += sign * y;
-        self.products[0] += sign * x * x;
-        self.products[1] += sign * y * y;
-        self.products[2] += sign * x * y;
     }
 
     fn recompute(&mut self) {
@@ -177,10 +173,10 @@ impl RollingPair {
     }
 
     fn moments(&mut self) -> PairMoments {
-        let found = self.from_sums();
-        let count = self.x.capacity as f64;
+        let found = self.of_sums();
+        let of_count = self.of_count;
         let cancels = |variance: f64, squares: f64| {
-            variance <= CANCELLATION * squares / count && squares > 0.0
+            variance <= CANCELLATION * squares * of_count && squares > 0.0
         };
         let is_poor = cancels(found.variance_x, self.products[0])
             || cancels(found.variance_y, self.products[1]);
@@ -188,7 +184,7 @@ impl RollingPair {
             return found;
         }
         self.recompute();
-        let mut found = self.from_sums();
+        let mut found = self.of_sums();
         // What is left of a variable that does not vary is the rounding of its mean.
         if is_rounding(found.variance_x, found.mean_x) {
             found.variance_x = 0.0;
@@ -201,10 +197,10 @@ impl RollingPair {
         found
     }
 
-    fn from_sums(&self) -> PairMoments {
-        let count = self.x.capacity as f64;
-        let [x, y] = self.sum.map(|sum| sum / count);
-        let [xx, yy, xy] = self.products.map(|sum| sum / count);
+    fn of_sums(&self) -> PairMoments {
+        let of_count = self.of_count;
+        let [x, y] = self.sum.map(|sum| sum * of_count);
+        let [xx, yy, xy] = self.products.map(|sum| sum * of_count);
         PairMoments {
             mean_x: self.anchor[0] + x,
             mean_y: self.anchor[1] + y,

@@ -13,6 +13,7 @@ fn rolling_values_equal_a_fresh_computation_far_into_the_history() {
     let mut moments = RollingMoments::new(period);
     let mut line = RollingLine::new(period);
     let mut highest = RollingExtreme::highest(period);
+    let mut aged = AgedExtreme::highest(period);
     for (i, &value) in values.iter().enumerate() {
         let got = (
             sum.push(value),
@@ -20,7 +21,9 @@ fn rolling_values_equal_a_fresh_computation_far_into_the_history() {
             line.push(value),
             highest.push(value),
         );
+        let aged = aged.push(value);
         let Some(start) = (i + 1).checked_sub(period) else {
+            assert!(aged.is_none());
             assert!(got.0.is_none() && got.1.is_none() && got.2.is_none() && got.3.is_none());
             continue;
         };
@@ -47,11 +50,13 @@ fn rolling_values_equal_a_fresh_computation_far_into_the_history() {
             near(got.2.unwrap().slope, covariance / spread),
             "slope at {i}"
         );
-        assert_eq!(
-            got.3.unwrap().value.to_bits(),
-            top.to_bits(),
-            "highest at {i}"
-        );
+        let (got, aged) = (got.3.unwrap(), aged.unwrap());
+        assert_eq!(got.to_bits(), top.to_bits(), "highest at {i}");
+        let age = window
+            .iter()
+            .rev()
+            .position(|v| v.to_bits() == top.to_bits());
+        assert_eq!(age, Some(aged as usize), "age at {i}");
     }
 }
 
@@ -90,12 +95,13 @@ fn a_window_that_turns_flat_has_exactly_no_deviation() {
 
 #[test]
 fn the_latest_of_equal_extremes_counts() {
-    let mut lowest = RollingExtreme::lowest(3);
-    let ages: Vec<Option<u64>> = [2.0, 1.0, 1.0, 3.0, 4.0, 5.0]
+    let mut lowest = AgedExtreme::lowest(3);
+    let ages: Vec<Option<f64>> = [2.0, 1.0, 1.0, 3.0, 4.0, 5.0]
         .into_iter()
-        .map(|value| lowest.push(value).map(|found| found.age))
+        .map(|value| lowest.push(value))
         .collect();
-    assert_eq!(ages, [None, None, Some(0), Some(1), Some(2), Some(2)]);
+    let expected = [None, None, Some(0.0), Some(1.0), Some(2.0), Some(2.0)];
+    assert_eq!(ages, expected);
 }
 
 #[test]
@@ -148,8 +154,8 @@ fn a_sorted_window_tells_ranks_and_quantiles() {
     let full: Vec<bool> = values[..5].iter().map(|v| window.push(*v)).collect();
     assert_eq!(full, [false, false, false, false, true]);
     // Two zeros below, one other 3.
-    assert!((window.rank(3.0) - 2.5 / 4.0).abs() < 1e-15);
-    assert!((window.share_below(3.0) - 0.5).abs() < 1e-15);
+    assert!((window.rank() - 2.5 / 4.0).abs() < 1e-15);
+    assert!((window.share_below() - 0.5).abs() < 1e-15);
     assert!((window.quantile(0.5) - 3.0).abs() < 1e-15);
     assert!((window.quantile(0.9) - 5.4).abs() < 1e-12);
     for value in &values[5..] {
@@ -179,5 +185,23 @@ fn the_deepest_fall_is_that_of_all_pairs_of_the_window() {
             }
         }
         assert_eq!(got.unwrap().to_bits(), deepest.to_bits(), "at {i}");
+    }
+}
+
+#[test]
+fn counted_and_sorted_ranks_are_the_same() {
+    let coarse = |value: f64| (value * 2.0).round() / 2.0;
+    for period in [2, 7, 64, 65, 257] {
+        let mut rank = RollingRank::new(period);
+        let mut window = SortedWindow::new(period);
+        for (i, value) in wave(1000).into_iter().map(coarse).enumerate() {
+            let is_full = window.push(value);
+            let expected = is_full.then(|| window.rank().to_bits());
+            assert_eq!(
+                rank.push(value).map(f64::to_bits),
+                expected,
+                "{period} at {i}"
+            );
+        }
     }
 }
