@@ -13,6 +13,7 @@ use std::process::Command;
 use fusebox_loader::{PackageSpec, write_package};
 use fusebox_tests::binary::{self, Ran, fusebox};
 use fusebox_tests::fixtures::{self, build_dir, project_root};
+use fusebox_tests::live::{ema, version};
 use serde_json::Value;
 
 /// `make` in a project, the way an author calls it.
@@ -567,4 +568,43 @@ fn cases_are_listed_and_mistakes_are_told() {
         "{}",
         ran.stdout
     );
+}
+
+#[test]
+fn a_version_that_no_host_takes_fails_and_a_wrong_configuration_is_said_once() {
+    let odd = ema(&[&version("1.0")]);
+    let report = check(&odd, &["--level", "1"]).json();
+    assert!(failed(&report).contains(&"id-and-version"), "{report:#}");
+    let found = case(&report, "id-and-version")["found"].as_str().unwrap();
+    assert_eq!(
+        found,
+        "`version` is \"1.0\"; it must be three numbers such as 1.4.2"
+    );
+    let refused = write_package(tempfile::tempdir().unwrap().path(), &PackageSpec::new(&odd));
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains(found),
+        "the loader says the same: {refused}"
+    );
+
+    // It needs an `alpha`, which is not given.
+    let sound = ema(&[]).to_string_lossy().into_owned();
+    let arguments = ["plugin", "check", &sound, "--quick", "--level", "4"];
+    let ran = binary::run(&project_root(), &arguments);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let reason = "key `alpha` is missing";
+    let says = ran.stdout.matches(reason).count();
+    assert!(says < 8, "said {says} times: {}", ran.stdout);
+    assert!(
+        ran.stdout.contains("more cases for the same reason"),
+        "{}",
+        ran.stdout
+    );
+    let report = binary::run(&project_root(), &[&arguments[..], &["--json"]].concat()).json();
+    let cases = report["cases"].as_array().unwrap();
+    let told = cases.iter().filter(|case| {
+        let found = case["found"].as_str().unwrap_or_default();
+        found.contains(reason)
+    });
+    assert!(told.count() > 8, "the report keeps every one: {report:#}");
 }

@@ -86,10 +86,8 @@ fn require_live_equals_batch(
             let differing = is_same
                 .enumerate()
                 .find(|(_, (a, b))| a.to_bits() != b.to_bits());
-            if let Some((column, (live, batch))) = differing {
-                let name = set.names().nth(column).unwrap();
-                panic!("{name} at {closed_at}: {live} live, {batch} in the batch");
-            }
+            let name = differing.and_then(|(column, _)| set.names().nth(column));
+            assert_eq!(differing, None, "{name:?} at {closed_at}");
             next[symbol] += 1;
         }
         if cuts.contains(&closed_at) {

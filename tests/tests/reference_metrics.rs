@@ -1,4 +1,4 @@
-//! Metrics against scikit-learn, SciPy and NumPy.
+//! Metrics against scikit-learn, SciPy, statsmodels, properscoring, empyrical and NumPy.
 //!
 //! The values come from tests/reference/sklearn_metrics.py; nothing is computed in Python here.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
@@ -9,10 +9,18 @@ use std::path::Path;
 use fusebox_engine::eval::classification::{
     ClassScores, class_metrics, confusion_matrix, roc_auc_of,
 };
-use fusebox_engine::eval::ranking::{RankScores, rank_metrics};
+use fusebox_engine::eval::forecast::{
+    IntervalForecasts, IntervalQuality, PointForecasts, crps_of_ensemble, crps_of_gaussian,
+    crps_of_quantiles, pinball_loss, point_metrics,
+};
+use fusebox_engine::eval::ranking::{
+    Coefficient, CoefficientSummary, RankScores, best_constant_direction, block_coefficients,
+    cross_sectional_coefficients, rank_metrics,
+};
 use fusebox_engine::eval::trading::{
-    SharpeEvidence, TradeOutcome, TradingHistory, deflated_sharpe, expected_best_sharpe,
-    monthly_returns, probabilistic_sharpe, trading_metrics,
+    SharpeEvidence, TradeOutcome, TradingHistory, autocorrelations, deflated_sharpe,
+    expected_best_sharpe, lo_annualisation, monthly_returns, newey_west_lags, newey_west_t,
+    normal_sharpe_standard_error, probabilistic_sharpe, sharpe_standard_error, trading_metrics,
 };
 use fusebox_engine::labels::Direction;
 use fusebox_engine::types::Timestamp;
@@ -24,6 +32,8 @@ type Expected = BTreeMap<String, Option<f64>>;
 struct Reference {
     classification: Vec<Classification>,
     ranking: Ranking,
+    forecast: Forecast,
+    autocorrelation: Autocorrelation,
     trading: Trading,
     sharpe: Sharpe,
 }
@@ -43,6 +53,42 @@ struct Ranking {
     scores: Vec<f64>,
     returns: Vec<f64>,
     expected: Expected,
+    best_constant_direction: f64,
+    cross_sectional: Expected,
+    blocks: Expected,
+}
+
+#[derive(Deserialize)]
+struct Forecast {
+    mean: Vec<f64>,
+    spread: Vec<f64>,
+    outcomes: Vec<f64>,
+    members: Vec<Vec<f64>>,
+    lower: Vec<f64>,
+    upper: Vec<f64>,
+    levels: Vec<f64>,
+    quantiles: Vec<Vec<f64>>,
+    interval_level: f64,
+    expected: Expected,
+    pinball: Vec<f64>,
+    crps_gaussian: f64,
+    crps_ensemble: f64,
+    crps_quantiles: f64,
+    coverage: f64,
+    mean_width: f64,
+    winkler_score: f64,
+}
+
+#[derive(Deserialize)]
+struct Autocorrelation {
+    returns: Vec<f64>,
+    lags: usize,
+    autocorrelations: Vec<f64>,
+    t_statistic: f64,
+    standard_error: f64,
+    normal_standard_error: f64,
+    sharpe: f64,
+    autoregressions: Vec<(f64, f64, f64)>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +98,7 @@ struct Trading {
     steps_per_year: f64,
     equity: Vec<f64>,
     profits: Vec<f64>,
+    bars_held: Vec<u64>,
     gross_exposure: Vec<f64>,
     traded_notional: f64,
     expected: Expected,
@@ -127,6 +174,100 @@ fn ranking_metrics_equal_scipy() {
     };
     let values = rank_metrics().map(|one| (one.name().to_owned(), one.value(scores)));
     compare("ranking", &values.collect(), &case.expected);
+    let best = best_constant_direction(scores);
+    assert!(near(best, Some(case.best_constant_direction)), "{best:?}");
+    let times: Vec<Timestamp> = (0..200).map(|at| Timestamp::from_nanos(at / 5)).collect();
+    let across = cross_sectional_coefficients(&times, scores, 3, Coefficient::Rank);
+    compare("cross-sectional", &summary(&across), &case.cross_sectional);
+    let along = RankScores {
+        scores: &case.scores[..196],
+        returns: &case.returns[..196],
+    };
+    let blocks = block_coefficients(along, 7, Coefficient::Rank);
+    compare("blocks", &summary(&blocks), &case.blocks);
+}
+
+fn summary(coefficients: &[f64]) -> BTreeMap<String, Option<f64>> {
+    let found = CoefficientSummary::of(coefficients).unwrap();
+    serde_json::from_value(serde_json::to_value(found).unwrap()).unwrap()
+}
+
+#[test]
+fn forecast_metrics_equal_scikit_learn_and_properscoring() {
+    let case = reference().forecast;
+    let outcomes = &case.outcomes;
+    let forecasts = PointForecasts {
+        forecasts: &case.mean,
+        outcomes,
+    };
+    let values = point_metrics().map(|one| (one.name().to_owned(), one.value(forecasts)));
+    compare("points", &values.collect(), &case.expected);
+    for (at, (level, expected)) in case.levels.iter().zip(&case.pinball).enumerate() {
+        let quantiles: Vec<f64> = case.quantiles.iter().map(|row| row[at]).collect();
+        let loss = pinball_loss(&quantiles, outcomes, *level);
+        assert!(near(loss, Some(*expected)), "{level}: {loss:?}");
+    }
+    let normal: Vec<(f64, f64)> = case.mean.iter().copied().zip(case.spread).collect();
+    // The error function of statrs is good to ten digits.
+    let gaussian = crps_of_gaussian(&normal, outcomes).unwrap();
+    let difference = gaussian / case.crps_gaussian - 1.0;
+    assert!(difference.abs() < 1e-10, "{gaussian}");
+    let quality = IntervalQuality::of(&IntervalForecasts {
+        lower: &case.lower,
+        upper: &case.upper,
+        outcomes,
+        level: case.interval_level,
+    })
+    .unwrap();
+    for (name, got, expected) in [
+        (
+            "ensemble",
+            crps_of_ensemble(&case.members, outcomes),
+            case.crps_ensemble,
+        ),
+        (
+            "quantiles",
+            crps_of_quantiles(&case.quantiles, &case.levels, outcomes),
+            case.crps_quantiles,
+        ),
+        ("coverage", Some(quality.coverage), case.coverage),
+        ("width", Some(quality.mean_width), case.mean_width),
+        ("winkler", Some(quality.winkler_score), case.winkler_score),
+    ] {
+        assert!(near(got, Some(expected)), "{name}: {got:?}, {expected}");
+    }
+}
+
+#[test]
+fn autocorrelated_returns_are_judged_as_by_statsmodels_and_lo() {
+    let case = reference().autocorrelation;
+    let lags = newey_west_lags(case.returns.len());
+    assert_eq!(lags, case.lags);
+    let found = autocorrelations(&case.returns, lags).unwrap();
+    assert_eq!(found.len(), lags);
+    for (got, expected) in found.iter().zip(&case.autocorrelations) {
+        assert!(near(Some(*got), Some(*expected)), "{got}, {expected}");
+    }
+    let normal = normal_sharpe_standard_error(case.sharpe, case.returns.len());
+    for (name, got, expected) in [
+        ("t", newey_west_t(&case.returns, lags), case.t_statistic),
+        (
+            "error",
+            sharpe_standard_error(&case.returns, lags),
+            case.standard_error,
+        ),
+        ("normal error", normal, case.normal_standard_error),
+    ] {
+        assert!(near(got, Some(expected)), "{name}: {got:?}, {expected}");
+    }
+    for (share, steps, expected) in case.autoregressions {
+        let powers: Vec<f64> = (1..steps as i32).map(|lag| share.powi(lag)).collect();
+        let got = lo_annualisation(&powers, steps);
+        assert!(
+            near(got, Some(expected)),
+            "{share}, {steps}: {got:?}, {expected}"
+        );
+    }
 }
 
 #[test]
@@ -136,11 +277,16 @@ fn trading_metrics_equal_numpy() {
     let times: Vec<Timestamp> = (0..case.equity.len())
         .map(|step| time(step).unwrap())
         .collect();
-    let trade = |profit: &f64| TradeOutcome {
+    let trade = |(profit, bars_held): (&f64, &u64)| TradeOutcome {
         profit: *profit,
-        bars_held: 1,
+        bars_held: *bars_held,
     };
-    let trades: Vec<TradeOutcome> = case.profits.iter().map(trade).collect();
+    let trades: Vec<TradeOutcome> = case
+        .profits
+        .iter()
+        .zip(&case.bars_held)
+        .map(trade)
+        .collect();
     let history = TradingHistory {
         times: &times,
         equity: &case.equity,

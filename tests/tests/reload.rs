@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fusebox_loader::guard::FailureKind;
-use fusebox_loader::live::control::{self, Command, RequestOutcome};
+use fusebox_loader::live::control::{self, Command, KeptOut, RequestOutcome};
 use fusebox_loader::live::golden::{self, GoldenInput};
 use fusebox_loader::live::store::TrustSource;
 use fusebox_loader::live::{
     AuditEvent, LiveModel, ModelSource, ModelSpec, Occasion, Reason, State, VersionPolicy,
     WorkerProber,
 };
+use fusebox_loader::trust::{Revocation, Subject};
 use fusebox_loader::{LoadOptions, PackageSpec, TrustPolicy, discover, find, load, write_package};
 use fusebox_plugin_api::config::Config;
 use fusebox_tests::fixtures::plugin_dir;
@@ -520,7 +521,8 @@ fn a_model_that_breaks_with_none_behind_it_says_so_and_a_reload_makes_a_new_one(
     let event = machine.await_event(&mut model, down);
     assert_eq!(event.reason, Some(Reason::Panic));
     let words = event.message.unwrap_or_default();
-    assert!(words.contains("`plugin reload`"), "{words}");
+    let hint = "`fusebox plugin reload panics`";
+    assert!(words.contains(hint), "{words}");
     assert_eq!(
         machine.events().into_iter().filter(down).count(),
         1,
@@ -570,6 +572,230 @@ fn a_change_of_trust_counts_for_the_next_package_without_a_restart() {
     let outcome = machine.request(&mut model, Command::Reload { target });
     assert!(matches!(outcome, RequestOutcome::Done(_)), "{outcome:?}");
     assert_eq!(model.generation().version(), "1.2.0");
+}
+
+fn revoking(subjects: &[Subject]) -> Option<TrustPolicy> {
+    let mut policy = TrustPolicy::trusting();
+    for subject in subjects {
+        policy.revocations.add(Revocation {
+            subject: subject.clone(),
+            reason: "leaks".to_owned(),
+        });
+    }
+    Some(policy)
+}
+
+fn versions(range: &str) -> Subject {
+    Subject::plugin(EMA, range).unwrap()
+}
+
+fn is_revoked(number: &str) -> impl Fn(&AuditEvent) -> bool {
+    move |event| event.is(Occasion::Revoked) && event.version == number
+}
+
+/// A machine whose trust can be changed, which looks at its directories often.
+fn changing() -> (Arc<Changing>, Machine) {
+    let trust = Arc::new(Changing(Mutex::new(Some(TrustPolicy::trusting()))));
+    let source = Arc::clone(&trust);
+    let machine = Machine::with(|options| {
+        options.trust = Some(source);
+        options.rescan_ms = 20;
+    });
+    (trust, machine)
+}
+
+#[test]
+fn a_live_version_that_is_revoked_goes_back_with_its_state() {
+    let (trust, machine) = changing();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 0;
+    let mut model = machine.add(spec);
+    let (mut reference, mut inputs) = (Reference(0.0), inputs());
+    let mut feed = |model: &mut LiveModel| {
+        for input in inputs.by_ref().take(10) {
+            let found = value(model, input);
+            assert_eq!(found.to_bits(), reference.step(input).to_bits());
+        }
+    };
+    feed(&mut model);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    feed(&mut model);
+    *trust.0.lock().unwrap() = revoking(&[versions(">=1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    assert_eq!(told.reason, Some(Reason::Revoked));
+    let words = told.message.unwrap();
+    for part in ["is revoked: leaks", "goes back to 1.0.0"] {
+        assert!(words.contains(part), "{words}");
+    }
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted) && event.version == "1.0.0" && event.seq > told.seq
+    });
+    assert_eq!(model.generation().version(), "1.0.0");
+    feed(&mut model);
+    let status = machine.supervisor.status();
+    let is_out = |one: &KeptOut| one.reason == Reason::Revoked && one.version == "1.1.0";
+    assert!(status.models[0].kept_out.iter().any(is_out), "{status:?}");
+    // It is told once, and stays out although it is the newest.
+    std::thread::sleep(Duration::from_millis(200));
+    model.poll();
+    let events = machine.events();
+    let count = events.iter().filter(|event| is_revoked("1.1.0")(event));
+    assert_eq!(count.count(), 1, "{}", machine.story());
+    assert_eq!(model.generation().version(), "1.0.0");
+}
+
+#[test]
+fn a_revoked_version_in_probation_gives_way_and_a_revoked_parked_one_never_comes_back() {
+    let (trust, machine) = changing();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 500;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    // By the digest of its library.
+    let digest = model.generation().loaded.digest().unwrap().to_owned();
+    *trust.0.lock().unwrap() = revoking(&[Subject::digest(&digest).unwrap()]);
+    let back = machine.await_event(&mut model, |event| event.is(Occasion::RolledBack));
+    assert_eq!(back.reason, Some(Reason::Revoked));
+    assert_eq!(model.generation().version(), "1.0.0");
+    commit(&machine.plugins(), &[&version("1.2.0")]);
+    machine.await_promotion(&mut model, "1.2.0");
+    assert!(model.parked().is_some());
+    *trust.0.lock().unwrap() = revoking(&[versions("1.0.0")]);
+    machine.await_event(&mut model, is_revoked("1.0.0"));
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Destroyed) && event.version == "1.0.0"
+    });
+    assert!(model.parked().is_none());
+    assert_eq!(model.generation().version(), "1.2.0");
+    let status = machine.supervisor.status();
+    assert!(status.models[0].parked.is_none(), "{status:?}");
+}
+
+#[test]
+fn revoked_standbys_end_and_what_has_no_way_back_stays_until_something_allowed_comes() {
+    let (trust, machine) = changing();
+    for number in ["1.0.0", "1.1.0"] {
+        commit(&machine.plugins(), &[&version(number)]);
+    }
+    let mut spec = spec();
+    spec.swap.probation.rows = 0;
+    spec.source = ModelSource::Plugin {
+        id: EMA.to_owned(),
+        versions: VersionPolicy::LatestN(2),
+        config: alpha(),
+        artifact: Vec::new(),
+    };
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    *trust.0.lock().unwrap() = revoking(&[versions(">=1.0.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    let words = told.message.unwrap();
+    assert!(words.contains("stays live"), "{words}");
+    assert!(words.contains("install an allowed one"), "{words}");
+    machine.await_event(&mut model, is_revoked("1.0.0"));
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Destroyed) && event.version == "1.0.0"
+    });
+    assert!(machine.supervisor.status().models[0].standbys.is_empty());
+    assert_eq!(model.generation().version(), "1.1.0");
+    let told = |occasion| {
+        machine
+            .events()
+            .iter()
+            .filter(|one| one.is(occasion))
+            .count()
+    };
+    assert_eq!(told(Occasion::Revoked), 2);
+    // A lower version that is allowed is a way back as soon as it is there.
+    commit(&machine.plugins(), &[&version("0.9.0")]);
+    machine.await_promotion(&mut model, "0.9.0");
+    assert_eq!(told(Occasion::Revoked), 2, "{}", machine.story());
+    assert_eq!(told(Occasion::RollbackFailed), 0, "{}", machine.story());
+}
+
+#[test]
+fn a_pin_and_the_policy_hold_a_revoked_version_and_the_event_says_so() {
+    let (trust, machine) = changing();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 0;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    let target = || EMA.to_owned();
+    let pin = Command::Pin {
+        target: target(),
+        version: "1.1.0".to_owned(),
+    };
+    machine.request(&mut model, pin);
+    *trust.0.lock().unwrap() = revoking(&[versions("1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    assert!(told.message.unwrap().contains("plugin unpin ema"));
+    assert_eq!(model.generation().version(), "1.1.0");
+    machine.request(&mut model, Command::Unpin { target: target() });
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted) && event.version == "1.0.0" && event.seq > told.seq
+    });
+}
+
+#[test]
+fn a_revoked_version_stays_live_where_the_policy_says_so() {
+    let (trust, machine) = changing();
+    commit(&machine.plugins(), &[]);
+    let mut spec = spec();
+    spec.swap.probation.rows = 0;
+    spec.swap.leave_revoked = false;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    commit(&machine.plugins(), &[&version("1.1.0")]);
+    machine.await_promotion(&mut model, "1.1.0");
+    *trust.0.lock().unwrap() = revoking(&[versions("1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    let words = told.message.unwrap();
+    assert!(words.contains("`fusebox plugin rollback ema`"), "{words}");
+    assert_eq!(model.generation().version(), "1.1.0");
+    let target = "ema".to_owned();
+    let outcome = machine.request(&mut model, Command::Rollback { target });
+    let RequestOutcome::Done(event) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let words = event.message.unwrap();
+    assert!(words.contains("ema: 1.1.0 -> 1.0.0, generation"), "{words}");
+    assert_eq!(model.generation().version(), "1.0.0");
+}
+
+#[test]
+fn revoked_code_is_left_with_whatever_weights_it_runs() {
+    let (trust, machine) = changing();
+    for number in ["1.0.0", "1.1.0"] {
+        commit(&machine.plugins(), &[&version(number)]);
+        weights(&machine, number, 0.5, false);
+    }
+    let mut spec = ModelSpec::of_packages("ema");
+    spec.swap.probation.rows = 0;
+    let mut model = machine.add(spec);
+    value(&mut model, 1.0);
+    assert_eq!(model.generation().version(), "1.1.0");
+    *trust.0.lock().unwrap() = revoking(&[versions("1.1.0")]);
+    let told = machine.await_event(&mut model, is_revoked("1.1.0"));
+    let words = told.message.unwrap();
+    assert!(
+        words.contains("goes back to 1.1.0 with code 1.0.0"),
+        "{words}"
+    );
+    machine.await_event(&mut model, |event| {
+        event.is_state(State::Promoted) && event.version == "1.0.0"
+    });
+    // New weights go live with the code that is allowed, not with what is mapped and revoked.
+    weights(&machine, "1.2.0", 1.0, false);
+    machine.await_promotion(&mut model, "1.2.0");
+    assert_eq!(model.generation().version(), "1.0.0");
 }
 
 #[test]

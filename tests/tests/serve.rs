@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use fusebox_loader::{PackageSpec, write_package};
-use fusebox_tests::binary::{command, run};
+use fusebox_tests::binary::{Ran, command, run};
 use fusebox_tests::live::{EMA, ema, version};
 use serde_json::Value;
 
@@ -74,10 +74,49 @@ fn a_served_model_is_replaced_rolled_back_and_pinned_without_losing_a_bar() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.json()
     };
-    assert_eq!(ask(&["rollback", "ema-c"])["outcome"], "done");
+    let back = ask(&["rollback", "ema-c"]);
+    assert_eq!(back["outcome"], "done");
+    let told = |answer: &Value, parts: &[&str]| {
+        let words = answer["message"].as_str().unwrap();
+        assert!(parts.iter().all(|part| words.contains(part)), "{words}");
+    };
+    told(&back, &["ema-c: 1.1.0 -> 1.0.0, generation 1, state"]);
     serve.wait(is_answer_of("1.0.0"));
-    assert_eq!(ask(&["pin", EMA, "1.1.0"])["outcome"], "done");
+    let standings = |number: &str| {
+        let list = ask(&["list"]);
+        let mut plugins = list.as_array().unwrap().iter();
+        let plugin = plugins.find(|one| one["version"] == number).unwrap();
+        plugin["standing"].clone()
+    };
+    assert_eq!(standings("1.0.0")[0]["standing"], "live");
+    assert_eq!(standings("1.1.0")[0]["standing"], "kept-out");
+    assert_eq!(standings("1.1.0")[0]["reason"], "operator");
+    let unknown = run(at, &["plugin", "pin", "ema", "1.1.0"]);
+    assert!(
+        unknown.stderr.contains("did you mean `ema-c`?"),
+        "{unknown:?}"
+    );
+    let pinned = ask(&["pin", EMA, "1.1.0"]);
+    assert_eq!(pinned["outcome"], "done");
+    told(
+        &pinned,
+        &["1.0.0 -> 1.1.0, generation", "state restored by snapshot"],
+    );
     serve.wait(is_answer_of("1.1.0"));
+    let now = standings("1.1.0");
+    assert_eq!(now[0]["standing"], "live");
+    assert_eq!(now[0]["model"], "ema-c");
+    assert!(
+        now.as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["standing"] == "pinned"),
+        "{now}"
+    );
+    let list = run(at, &["plugin", "list"]);
+    assert!(list.stdout.contains("live: ema-c"), "{list:?}");
+    let stays = ask(&["unpin", EMA]);
+    told(&stays, &["ema-c: 1.1.0 stays live"]);
     let audit = ask(&["audit", "--last", "500"]);
     assert_eq!(audit["is_running"], true);
     let happened = |what: &str| {
@@ -87,6 +126,11 @@ fn a_served_model_is_replaced_rolled_back_and_pinned_without_losing_a_bar() {
     for what in ["promoted", "rolled-back", "probation", "request"] {
         assert!(happened(what), "{what} is not in the audit log");
     }
+    ends_in_order(serve);
+}
+
+/// Interrupts it: it ends with a summary, and no bar was lost or doubled.
+fn ends_in_order(mut serve: Serve) {
     let id = serve.child.id().to_string();
     let killed = Command::new("kill").args(["-INT", &id]).status().unwrap();
     assert!(killed.success());
@@ -193,7 +237,7 @@ fn what_cannot_be_served_or_steered_is_said_in_one_error() {
         let fixed = ["plugin", "serve", "--bars", "3", "--bars-per-second", "0"];
         run(at, &[&fixed, arguments].concat())
     };
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (
             &["--plugin", "com.example.ema-d"],
             1,
@@ -203,6 +247,8 @@ fn what_cannot_be_served_or_steered_is_said_in_one_error() {
         (&["--plugin", EMA, "--params", "{"], 2, "--params"),
         (&["--plugin", EMA, "--versions", "newest"], 2, "latest-N"),
         (&[], 2, "--plugin ID"),
+        (&["--plugin", ""], 2, "`--plugin` is empty"),
+        (&["--model", " "], 2, "`--model` is empty"),
     ];
     for (arguments, code, words) in cases {
         let ran = serve(arguments);
@@ -218,4 +264,150 @@ fn what_cannot_be_served_or_steered_is_said_in_one_error() {
     let ran = run(at, &["plugin", "rollback", "ema-c"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("fusebox plugin serve"), "{ran:?}");
+}
+
+#[test]
+fn a_wish_for_what_does_not_exist_is_refused_and_recorded_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    install(at, "1.0.0", "0.0");
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let ran = run(at, &[&["plugin"], arguments].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        for part in words {
+            assert!(ran.stderr.contains(part), "{part} is not in {ran:?}");
+        }
+    };
+    let near = "did you mean `com.example.ema-c`?";
+    for command in ["reload", "rollback", "unpin"] {
+        refused(&[command, "com.example.ema-d"], &[near]);
+    }
+    refused(&["pin", "com.example.ema-d", "1.0.0"], &[near]);
+    refused(
+        &["pin", EMA, "9.9.9"],
+        &["neither installed nor live", "there are: 1.0.0", "--force"],
+    );
+    refused(&["pin", EMA, "9.9"], &["`9.9` is no version"]);
+    refused(&["audit", "--model", "ema-c"], &["it was never live"]);
+    assert!(!at.join(".fusebox/state/desired.json").exists());
+    let pinned = run(at, &["plugin", "pin", EMA, "9.9.9", "--force"]);
+    assert_eq!(pinned.code, Some(0), "{pinned:?}");
+    assert!(pinned.stdout.contains("recorded"), "{pinned:?}");
+    let taken_back = run(at, &["plugin", "unpin", EMA]);
+    assert_eq!(taken_back.code, Some(0), "{taken_back:?}");
+    let pinned = run(at, &["plugin", "pin", "ema-c", "1.0.0", "--json"]);
+    assert_eq!(pinned.json()["outcome"], "recorded");
+    let list = run(at, &["plugin", "list", "--json"]).json();
+    assert_eq!(list[0]["standing"][0]["standing"], "pinned", "{list}");
+    let served = run(
+        at,
+        &[
+            "plugin",
+            "serve",
+            "--bars",
+            "3",
+            "--bars-per-second",
+            "0",
+            "--plugin",
+            EMA,
+            "--params",
+            "{\"alpha\": 0.5}",
+        ],
+    );
+    assert_eq!(served.code, Some(0), "{served:?}");
+    let list = run(at, &["plugin", "list", "--json"]).json();
+    let standings = list[0]["standing"].as_array().unwrap();
+    assert_eq!(standings.len(), 1, "nothing is live any more: {list}");
+    refused(&["audit", "--model", "ema-d"], &["did you mean `ema-c`?"]);
+    let audit = run(at, &["plugin", "audit", "--model", "ema-c"]);
+    let times: Vec<usize> = audit
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|one| one.ends_with('Z')))
+        .map(str::len)
+        .collect();
+    assert!(
+        times.len() > 3 && times.iter().all(|len| *len == 24),
+        "{audit:?}"
+    );
+}
+
+#[test]
+fn a_revoked_version_that_is_served_gives_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    install(at, "1.0.0", "0.0");
+    let mut serve = Serve::start(at);
+    serve.wait(is_answer_of("1.0.0"));
+    install(at, "1.1.0", "1000.0");
+    serve.wait(is_answer_of("1.1.0"));
+    let revoke = [
+        "plugin",
+        "trust",
+        "revoke",
+        "--plugin",
+        EMA,
+        "--versions",
+        "1.1.0",
+    ];
+    let ran = run(at, &[&revoke[..], &["--reason", "leaks"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    serve.wait(|line| line["event"] == "revoked");
+    serve.wait(is_answer_of("1.0.0"));
+    // The swap is written down right after the first row that it answers.
+    let standing = || {
+        let list = run(at, &["plugin", "list", "--json"]).json();
+        let mut plugins = list.as_array().unwrap().iter();
+        let revoked = plugins.find(|one| one["version"] == "1.1.0").unwrap();
+        assert_eq!(revoked["state"], "refused", "{revoked}");
+        revoked["standing"].clone()
+    };
+    let is_out = (0..200).any(|_| standing()[0]["reason"] == "revoked");
+    assert!(is_out, "{}", standing());
+    serve.child.kill().unwrap();
+    serve.child.wait().unwrap();
+}
+
+#[test]
+fn on_a_kernel_without_walls_a_worker_starts_and_the_operator_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    install(at, "1.0.0", "0.0");
+    let fusebox = command(at);
+    let mut without_walls = Command::new(env!("CARGO_BIN_EXE_without_walls"));
+    without_walls.current_dir(at).arg(fusebox.get_program());
+    for (name, value) in fusebox.get_envs() {
+        match value {
+            Some(value) => without_walls.env(name, value),
+            None => without_walls.env_remove(name),
+        };
+    }
+    let fixed = [
+        "plugin",
+        "serve",
+        "--bars",
+        "20",
+        "--bars-per-second",
+        "0",
+        "--json",
+    ];
+    let output = without_walls
+        .args(fixed)
+        .args(["--plugin", EMA, "--params", "{\"alpha\": 0.5}"])
+        .env("FUSEBOX_ENGINE__ISOLATION", "worker")
+        .output()
+        .unwrap();
+    let ran = Ran::from(output);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.iter().any(is_answer_of("1.0.0")), "{ran:?}");
+    let is_in_worker = |line: &Value| line["tier"] == "worker";
+    assert!(lines.iter().any(is_in_worker), "{ran:?}");
+    let told = "workers run without some of their walls, because this kernel does not offer: \
+                Landlock (this kernel does not have it, or it is switched off); seccomp (";
+    assert_eq!(ran.stderr.matches(told).count(), 1, "{ran:?}");
 }

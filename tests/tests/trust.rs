@@ -230,12 +230,25 @@ fn what_is_revoked_does_not_run() {
         Subject::digest(&sha256_hex(shop.manifest().as_bytes())).unwrap(),
         Subject::key(&shop.signer.key_id().to_string()).unwrap(),
     ];
+    let loaded = shop.load(&shop.first_party()).unwrap();
     for subject in subjects {
         let mut policy = shop.first_party();
         let reason = "it was stolen".to_owned();
         policy.revocations.add(Revocation { subject, reason });
         contains(&shop.refusal(&policy), "is revoked: it was stolen");
+        let hits = policy.revocations.against(&loaded);
+        assert_eq!(hits.len(), 1, "what was loaded before is hit as well");
     }
+    let mut others = Revocations::default();
+    for subject in [
+        Subject::plugin(ID, ">1.0.0").unwrap(),
+        Subject::digest(&sha256_hex(b"another")).unwrap(),
+        Subject::key(&new_signer().key_id().to_string()).unwrap(),
+    ] {
+        let reason = "it was stolen".to_owned();
+        others.add(Revocation { subject, reason });
+    }
+    assert!(others.against(&loaded).is_empty());
 }
 
 #[test]
@@ -468,11 +481,13 @@ fn keys_are_made_once_and_for_their_owner_alone() {
 /// Makes a key called acme and a package that it signs, trusts the key, and gives the package.
 fn signed_package(operator: &Operator) -> String {
     let made = operator.ok(&["plugin", "keygen", "--out", "keys", "--name", "acme"]);
-    let golden = operator.path("golden.arrow");
-    fs::write(&golden, b"answers").unwrap();
+    let frame = r#"{"rows": 1, "window": 1, "columns": 1, "inputs": [1], "outputs": 1,
+        "expected": ["0x3f000000"]}"#;
+    let golden = format!("{{\"golden\": 1, \"frames\": [{frame}]}}");
+    fs::write(operator.path("golden.json"), golden).unwrap();
     let package = operator.pack(
         "1.2.0",
-        &["--golden", "golden.arrow", "--budget-p99-us", "20"],
+        &["--golden", "golden.json", "--budget-p99-us", "20"],
     );
     let told = operator.fails(1, &["plugin", "verify", &package]);
     contains(&told, "it is not signed");
@@ -695,4 +710,93 @@ fn a_list_of_revocations_from_elsewhere_needs_a_signature() {
         .unwrap_err()
         .to_string();
     contains(&told, "the list was changed after it was signed");
+}
+
+#[test]
+fn what_is_no_package_and_no_key_is_told_in_one_sentence() {
+    let operator = Operator::new();
+    operator.ok(&["plugin", "keygen", "--name", "own"]);
+    let library = library().to_string_lossy().into_owned();
+    fs::create_dir(operator.path("empty")).unwrap();
+    let key: &[&str] = &["--key", "own.key"];
+    for (command, more) in [("sign", key), ("install", &[]), ("verify", &[])] {
+        for (path, words) in [
+            (
+                "nowhere",
+                "nowhere does not exist; name the directory that holds plugin.toml",
+            ),
+            (
+                "empty",
+                "empty is no package, because it holds no plugin.toml",
+            ),
+            (
+                library.as_str(),
+                "is a file; name the directory of its plugin.toml",
+            ),
+        ] {
+            let told = operator.fails(2, &[&["plugin", command, path], more].concat());
+            contains(&told, words);
+            assert_eq!(told.lines().count(), 1, "{told}");
+        }
+    }
+    let package = operator.pack("1.2.0", key);
+    let told = operator.fails(2, &["plugin", "install", "dist"]);
+    contains(&told, &format!("did you mean {package}?"));
+
+    let add = |key: &str| operator.fails(2, &["plugin", "trust", "add", key, "--role", "vendor"]);
+    contains(
+        &add("acme.pub"),
+        "acme.pub is neither a file nor a public key",
+    );
+    let told = add("own.key");
+    contains(&told, "it is a SECRET key");
+    contains(&told, "give the public one");
+    assert!(!operator.path("keyring.toml").exists());
+}
+
+#[test]
+fn a_bad_golden_file_is_not_packed_and_a_model_without_its_plugin_is_told() {
+    let operator = Operator::new();
+    operator.ok(&["plugin", "keygen", "--name", "own"]);
+    let library = library().to_string_lossy().into_owned();
+    let package = operator.pack("1.2.0", &["--key", "own.key"]);
+    let pack = |golden: &str| {
+        operator.fails(
+            2,
+            &[
+                "plugin", "pack", &library, "--out", "other", "--golden", golden,
+            ],
+        )
+    };
+    contains(&pack("absent.json"), "--golden absent.json: cannot read it");
+    fs::write(operator.path("bad.json"), "{\"golden\": 1, \"frames\": []}").unwrap();
+    contains(
+        &pack("bad.json"),
+        "it has no frames; `fusebox plugin golden` writes such a file",
+    );
+    contains(&pack("own.key"), "is not of layout 1");
+    assert!(!operator.path("other").exists(), "nothing was packed");
+
+    let model = |plugin: &str, more: &[&str]| {
+        let words = [
+            "plugin",
+            "model",
+            "m",
+            "1.0.0",
+            "--replace",
+            "--plugin",
+            plugin,
+        ];
+        operator.ok(&[&words, more].concat())["warning"].clone()
+    };
+    let warned = model("com.example.absent", &[]);
+    contains(
+        warned.as_str().unwrap(),
+        "com.example.absent is not installed in",
+    );
+    operator.ok(&["plugin", "trust", "add", "own.pub", "--role", "first-party"]);
+    operator.ok(&["plugin", "install", &package]);
+    let warned = model(ID, &["--plugin-version", ">1.2.0"]);
+    contains(warned.as_str().unwrap(), "fits `>1.2.0`; there are: 1.2.0");
+    assert!(model(ID, &["--plugin-version", "<=1.2.0"]).is_null());
 }

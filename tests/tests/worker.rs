@@ -488,14 +488,16 @@ fn whatever_a_plugin_does_to_its_process_costs_that_process_only() {
         .create_model(&alpha(), &[])
         .unwrap();
     let mut average = 0.0_f32;
-    let options = WorkerOptions {
-        predict_timeout_ms: 2_000,
+    let options = |predict_timeout_ms| WorkerOptions {
+        predict_timeout_ms,
         memory_mb: 512,
         control_timeout_ms: 20_000,
         ..stubborn()
     };
-    let hostile = plugin_with(hostile::hostile_dir(), HOSTILE, options.clone());
-    let throws = plugin_with(hostile::hostile_dir(), THROWS, options);
+    let hostile = plugin_with(hostile::hostile_dir(), HOSTILE, options(2_000));
+    // Filling the memory that it may have takes its time on a busy machine.
+    let patient = plugin_with(hostile::hostile_dir(), HOSTILE, options(60_000));
+    let throws = plugin_with(hostile::hostile_dir(), THROWS, options(2_000));
     let timeout = "was killed because it did not come back in time";
     let cases = [
         ("segfault", "was ended by signal 11 (SIGSEGV"),
@@ -509,7 +511,11 @@ fn whatever_a_plugin_does_to_its_process_costs_that_process_only() {
         ("throw", "was ended by signal 6 (SIGABRT, abort)"),
     ];
     for (what, how) in cases {
-        let culprit = if what == "throw" { &throws } else { &hostile };
+        let culprit = match what {
+            "throw" => &throws,
+            "alloc-10gb" => &patient,
+            _ => &hostile,
+        };
         let config = fault(what, "predict").with("after", 1);
         let mut model = culprit.create_model(&config, &[]).unwrap();
         if what != "throw" {

@@ -4,6 +4,7 @@
 //! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
 
 pub(crate) mod audit;
+mod installed;
 mod libraries;
 pub(crate) mod live;
 mod plugins;
@@ -27,8 +28,9 @@ use crate::config::raw::RawSource;
 use crate::config::{ConfigError, Loaded, Problem};
 use crate::failure::Failure;
 
+pub(crate) use installed::{Installed, Standing};
 pub(crate) use libraries::libraries;
-pub(crate) use plugins::{PluginState, State, load_options, plugins};
+pub(crate) use plugins::{PluginState, State, load_options, plugins, plugins_now};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
 /// What a run needs to know of the machine.

@@ -22,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::discover::Discovered;
 use crate::elf::{self, PluginNote};
 use crate::error::LoadError;
-use crate::generation::{PrivateCopy, next_generation, store_private};
+use crate::generation::{PrivateCopy, next_generation, sha256_hex, store_private};
 use crate::guard::{GuardedLearner, GuardedModel};
 use crate::manifest::{Artifact, Isolation, Manifest, host_target};
 use crate::trust::{Decision, TrustPolicy};
@@ -95,6 +95,7 @@ pub struct LoadedPlugin {
     digest: Option<String>,
     generation: u64,
     manifest: Option<Manifest>,
+    manifest_digest: String,
     trust: Decision,
     copy: Option<PathBuf>,
     open: Arc<dyn OpenPlugin>,
@@ -129,6 +130,12 @@ impl LoadedPlugin {
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// SHA-256 of the bytes of the manifest in hexadecimal; empty for a linked plugin.
+    #[must_use]
+    pub fn manifest_digest(&self) -> &str {
+        &self.manifest_digest
     }
 
     /// Where its code runs.
@@ -194,6 +201,7 @@ impl LoadedPlugin {
 #[derive(Debug)]
 pub struct Verified {
     manifest: Manifest,
+    manifest_digest: String,
     trust: Decision,
     origin: PathBuf,
     copy: PrivateCopy,
@@ -276,6 +284,7 @@ pub fn verify(package: &Discovered, options: &LoadOptions) -> Result<Verified, L
     let copy = store_private(bytes, sha256, &options.cache_dir, generation)?;
     Ok(Verified {
         manifest: manifest.clone(),
+        manifest_digest: sha256_hex(package.manifest_bytes()),
         trust,
         origin: package.path.join(&artifact.path),
         copy,
@@ -348,6 +357,7 @@ pub fn map(mut verified: Verified, options: &LoadOptions) -> Result<LoadedPlugin
         digest: Some(verified.copy.sha256.clone()),
         generation,
         manifest: Some(manifest),
+        manifest_digest: verified.manifest_digest.clone(),
         trust: verified.trust.clone(),
         copy,
         open: open.into(),
@@ -379,6 +389,7 @@ pub fn open_with(
         digest: None,
         generation,
         manifest: None,
+        manifest_digest: String::new(),
         trust: Decision::linked(),
         copy: None,
         open: open.into(),

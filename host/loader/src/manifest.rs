@@ -230,6 +230,27 @@ pub fn host_target() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
+/// What an id must be.
+const ID_FORM: &str = "reverse DNS such as com.example.ema";
+
+/// What a version must be.
+const VERSION_FORM: &str = "three numbers such as 1.4.2";
+
+/// What no host takes in an id and a version, in the words of a refused manifest.
+#[must_use]
+pub fn name_problems(id: &str, version: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !is_valid_id(id) {
+        problems.push(format!("`id` is {id:?}; it must be {ID_FORM}"));
+    }
+    if version_numbers(version).is_none() {
+        problems.push(format!(
+            "`version` is {version:?}; it must be {VERSION_FORM}"
+        ));
+    }
+    problems
+}
+
 /// The three numbers of a version; `None` where it is anything else.
 #[must_use]
 pub fn version_numbers(version: &str) -> Option<[u64; 3]> {
@@ -312,17 +333,12 @@ impl Manifest {
         }
         let manifest = Self {
             manifest: MANIFEST_VERSION,
-            id: reader.checked(
-                &table,
-                "id",
-                is_valid_id,
-                "reverse DNS such as com.example.ema",
-            ),
+            id: reader.checked(&table, "id", is_valid_id, ID_FORM),
             version: reader.checked(
                 &table,
                 "version",
                 |text| version_numbers(text).is_some(),
-                "three numbers such as 1.4.2",
+                VERSION_FORM,
             ),
             abi: reader.checked(&table, "abi", is_abi, "two numbers such as 1.0"),
             kind: reader.kinds(&table),

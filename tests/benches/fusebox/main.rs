@@ -12,6 +12,7 @@
 mod c_table;
 mod feature_matrix;
 mod features;
+mod pbo;
 mod plugin_call;
 mod reload;
 mod session;
@@ -24,7 +25,7 @@ use criterion::Criterion;
 use serde_json::Value;
 
 /// One line of the table: the benchmark, its name for people, and what its elements are.
-const LINES: [(&str, &str, &str); 14] = [
+const LINES: [(&str, &str, &str); 15] = [
     ("features", "feature extraction", "rows/s"),
     ("session/null", "session step, no journal", "bars/s"),
     (
@@ -64,6 +65,11 @@ const LINES: [(&str, &str, &str); 14] = [
         "same in C: deadline, breaker, counts, canaries",
         "ns",
     ),
+    (
+        "pbo/16_blocks_1000x50",
+        "backtest overfitting, 16 blocks of 1,000 x 50",
+        "ms",
+    ),
     ("worker/spin", "predict one row in a worker, spinning", "ns"),
     (
         "worker/futex",
@@ -85,6 +91,7 @@ fn main() {
     features::features(&mut criterion);
     session::session(&mut criterion);
     plugin_call::plugin_call(&mut criterion);
+    pbo::pbo(&mut criterion);
     if wants("worker") {
         worker::worker(&mut criterion);
     }
@@ -140,6 +147,9 @@ fn median(home: &Path, key: &str, unit: &str) -> Option<f64> {
     let nanos = read("estimates.json")?["median"]["point_estimate"].as_f64()?;
     if unit == "ns" {
         return Some(nanos);
+    }
+    if unit == "ms" {
+        return Some(nanos / 1e6);
     }
     let elements = read("benchmark.json")?["throughput"]["Elements"].as_f64()?;
     Some(elements / nanos * 1e9)

@@ -1,7 +1,7 @@
 //! What `fusebox run` says at the end: the verdicts, the figures beside their baselines, the
 //! digests, the files.
 
-use fusebox_services::report::{Estimate, Performance, model_verdict, strategy_verdict};
+use fusebox_services::report::{Estimate, Performance, Trading, model_verdict, strategy_verdict};
 use fusebox_services::training::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunSummary};
 use serde_json::{Value, json};
 
@@ -32,10 +32,16 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "accuracy": quality.accuracy,
         "majority_accuracy": quality.majority_accuracy,
         "accuracy_difference": quality.accuracy_difference,
+        "directional_accuracy": quality.directional_accuracy,
+        "best_constant_direction": quality.best_constant_direction,
         "strategy": trading.strategy,
         "buy_and_hold": trading.buy_and_hold,
         "excess_return": trading.excess_return,
+        "probabilistic_sharpe_ratio": trading.probabilistic_sharpe_ratio,
+        "minimum_track_record_bars": trading.minimum_track_record_bars,
+        "track_record_bars": trading.track_record_bars,
         "deflated_sharpe_ratio": trading.deflated_sharpe_ratio,
+        "trials": trading.trials,
         "model_verdict": model_verdict(report).headline,
         "strategy_verdict": strategy_verdict(report).headline,
     })
@@ -68,6 +74,22 @@ fn quality(summary: &RunSummary) -> String {
         with_interval(points, |value| format!("{:+.2} pp", 100.0 * value)),
     ]);
     table.add_row([
+        "direction".to_owned(),
+        percent(quality.directional_accuracy.value),
+        format!(
+            "{} (best constant)",
+            percent(quality.best_constant_direction)
+        ),
+        quality
+            .directional_accuracy
+            .value
+            .zip(quality.best_constant_direction)
+            .map_or_else(
+                || "-".to_owned(),
+                |(own, base)| format!("{:+.2} pp", 100.0 * (own - base)),
+            ),
+    ]);
+    table.add_row([
         "log loss".to_owned(),
         number(quality.log_loss),
         number(quality.baseline_log_loss),
@@ -91,11 +113,43 @@ fn performance(summary: &RunSummary) -> String {
     row("Sharpe ratio", &|one| {
         with_interval(one.sharpe_ratio, |value| format!("{value:.2}"))
     });
+    row("Sharpe ratio (Lo)", &|one| {
+        decimals(one.autocorrelation_corrected_sharpe_ratio)
+    });
+    row("tail ratio", &|one| decimals(one.tail_ratio));
     row("max drawdown", &|one| percent(one.max_drawdown));
     row("trades", &|one| {
         one.trades.map_or_else(|| "-".to_owned(), grouped)
     });
+    for (name, value) in luck(trading) {
+        table.add_row([name, value, String::new()]);
+    }
     table.to_string()
+}
+
+/// How far luck explains the strategy's Sharpe ratio.
+fn luck(trading: &Trading) -> [(String, String); 3] {
+    let least = trading.minimum_track_record_bars;
+    let least = least.map_or_else(|| "no length is enough".to_owned(), grouped);
+    let trials = match trading.trials {
+        1 => "1 trial known".to_owned(),
+        trials => format!("{} trials", grouped(u64::from(trials))),
+    };
+    let here = grouped(trading.track_record_bars);
+    [
+        (
+            "probabilistic Sharpe".to_owned(),
+            percent(trading.probabilistic_sharpe_ratio),
+        ),
+        (
+            "bars that it needs".to_owned(),
+            format!("{least} ({here} here)"),
+        ),
+        (
+            format!("deflated, {trials}"),
+            percent(trading.deflated_sharpe_ratio),
+        ),
+    ]
 }
 
 fn files(summary: &RunSummary) -> String {
@@ -137,6 +191,10 @@ fn percent(value: Option<f64>) -> String {
 
 fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
 fn with_interval(estimate: Estimate, show: impl Fn(f64) -> String) -> String {

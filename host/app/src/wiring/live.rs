@@ -157,6 +157,14 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
             None
         }
     };
+    for (key, given) in [("--plugin", &plan.plugin), ("--model", &plan.model)] {
+        if given.as_ref().is_some_and(|given| given.trim().is_empty()) {
+            let words = "is empty; name one such as com.example.ema, `fusebox plugin list` shows \
+                         what is installed";
+            problems.push(loaded.problem(key, words));
+            return None;
+        }
+    }
     let (name, source) = match &plan.model {
         Some(name) => {
             let plugin_versions = VersionPolicy::Latest;
@@ -180,7 +188,7 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
                 artifact(loaded, plan, problems),
             );
             let id = id?;
-            let name = short_name(&id);
+            let name = short_name(&id).to_owned();
             let source = ModelSource::Plugin {
                 id,
                 versions: versions?,
@@ -203,8 +211,8 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
 }
 
 /// The last word of an id, which names its model.
-fn short_name(id: &str) -> String {
-    id.rsplit('.').next().unwrap_or(id).to_owned()
+pub(super) fn short_name(id: &str) -> &str {
+    id.rsplit('.').next().unwrap_or(id)
 }
 
 /// Reads `latest`, `latest-2` or `1.4.2`.

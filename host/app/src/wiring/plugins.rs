@@ -15,6 +15,7 @@ use fusebox_services::training::{PluginId, TrainingPlugin};
 use serde::Serialize;
 
 use super::EngineSettings;
+use super::installed::{Installed, Standing};
 use super::trust::now_unix_s;
 use crate::failure::Failure;
 
@@ -66,12 +67,30 @@ pub(crate) struct PluginState {
     pub(crate) description: Option<String>,
     /// The package directory.
     pub(crate) path: String,
+    /// What the state directory says of it: live, waiting, pinned, kept out.
+    pub(crate) standing: Vec<Standing>,
 }
 
 /// Every plugin in the plugin directories, each checked as far as that goes without running it.
 pub(crate) fn plugins(settings: &EngineSettings, policy: &TrustPolicy) -> Vec<PluginState> {
     let packages = discover(&settings.plugin_dirs);
     packages.iter().map(|one| state(one, policy)).collect()
+}
+
+/// The same, with what the state directory says of each.
+///
+/// # Errors
+/// [`Failure`] where the state directory holds files that cannot be read.
+pub(crate) fn plugins_now(
+    settings: &EngineSettings,
+    policy: &TrustPolicy,
+) -> Result<Vec<PluginState>, Failure> {
+    let installed = Installed::read(settings)?;
+    let mut plugins = plugins(settings, policy);
+    for plugin in &mut plugins {
+        plugin.standing = installed.standings((&plugin.id, &plugin.version), &plugin.path);
+    }
+    Ok(plugins)
 }
 
 fn state(package: &Discovered, policy: &TrustPolicy) -> PluginState {
@@ -99,6 +118,7 @@ fn state(package: &Discovered, policy: &TrustPolicy) -> PluginState {
         digest: artifact.map(|one| one.sha256.clone()),
         description: manifest.and_then(|one| one.description.clone()),
         path: package.path.display().to_string(),
+        standing: Vec::new(),
     }
 }
 

@@ -1,17 +1,20 @@
 //! Metrics of predictions and of equity curves, their baselines and their uncertainty.
 //!
-//! One metric per file: [`classification`] for classes and probabilities, [`ranking`] for scores
-//! against returns, [`trading`] for equity curves and trades. [`PredictionReport`] and
-//! [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
-//! no loss) is `None`, never a number that stands for it.
+//! One metric per file: [`classification`] for classes and probabilities, [`forecast`] for numbers,
+//! quantiles and intervals, [`ranking`] for scores against returns, [`trading`] for equity curves
+//! and trades. [`PredictionReport`] and [`trading::TradingReport`] gather them for a run. What is
+//! not defined (no samples, no variance, no loss) is `None`, never a number that stands for it.
 //!
 //! Uncertainty comes from [`bootstrap`], which resamples blocks of time, because samples overlap in
-//! time and symbols move together. Randomness comes in as a seeded generator.
+//! time and symbols move together. What of a result is the luck of having tried many is told by
+//! [`luck`]. Randomness comes in as a seeded generator.
 
 mod baseline;
 pub mod bootstrap;
 mod class_shares;
 pub mod classification;
+pub mod forecast;
+pub mod luck;
 mod prediction;
 pub mod ranking;
 pub mod trading;

@@ -6,7 +6,7 @@ use rand_core::Rng;
 use serde::Serialize;
 
 use super::baseline;
-use super::bootstrap::{BootstrapOptions, Interval, block_steps, interval};
+use super::bootstrap::{AutomaticOptions, Interval, automatic_interval};
 use super::classification::{
     CalibrationBin, CalibrationError, ClassMetric as _, ClassScores, calibration_bins,
     class_metrics, confusion_matrix, roc_auc_of,
@@ -68,12 +68,12 @@ impl Default for EvaluationOptions {
 }
 
 impl EvaluationOptions {
-    /// The bootstrap for a history of `steps`.
+    /// How intervals of the predictions' statistics are estimated.
     #[must_use]
-    pub fn bootstrap(&self, steps: usize) -> BootstrapOptions {
-        BootstrapOptions {
+    pub fn bootstrap(&self) -> AutomaticOptions {
+        AutomaticOptions {
             samples: self.bootstrap_samples,
-            mean_block_steps: block_steps(steps, self.overlap_steps),
+            overlap_steps: self.overlap_steps,
             confidence: self.confidence,
             trials: self.trials,
         }
@@ -223,11 +223,10 @@ fn against(
     let total = steps
         .iter()
         .fold([0.0; 2], |t, step| [t[0] + step[0], t[1] + step[1]]);
-    let bootstrap = options.bootstrap(steps.len());
     Some(AccuracyAgainst {
         baseline_accuracy: f64::from(baseline_hits) / outcomes.len() as f64,
         difference: share(total, steps.len())?,
-        interval: interval(&steps, &bootstrap, rng, share),
+        interval: automatic_interval(&steps, &options.bootstrap(), rng, share),
     })
 }
 

@@ -296,14 +296,8 @@ impl<T: State + Default> State for Vec<T> {
     }
 
     fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        let count = from.count()?;
         self.clear();
-        for _ in 0..count {
-            let mut one = T::default();
-            one.load(from)?;
-            self.push(one);
-        }
-        Ok(())
+        load_each(from, |one| self.push(one))
     }
 }
 
@@ -314,15 +308,21 @@ impl<T: State + Default> State for VecDeque<T> {
     }
 
     fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        let count = from.count()?;
         self.clear();
-        for _ in 0..count {
-            let mut one = T::default();
-            one.load(from)?;
-            self.push_back(one);
-        }
-        Ok(())
+        load_each(from, |one| self.push_back(one))
     }
+}
+
+fn load_each<T: State + Default>(
+    from: &mut StateReader<'_>,
+    mut take: impl FnMut(T),
+) -> Result<(), StateError> {
+    for _ in 0..from.count()? {
+        let mut one = T::default();
+        one.load(from)?;
+        take(one);
+    }
+    Ok(())
 }
 
 impl State for Box<dyn Operator> {

@@ -38,7 +38,7 @@ mod trap;
 pub use bench::{Bench, Settings};
 pub use report::{CaseReport, Report, Status};
 pub use supervise::{Plan, Runner, supervise};
-pub use target::Target;
+pub use target::{Target, package_below};
 
 use serde::{Deserialize, Serialize};
 

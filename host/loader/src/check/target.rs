@@ -98,8 +98,10 @@ impl Target {
     }
 }
 
-/// Where a package lies one or two directories below, for people who gave the plugin directory.
-fn package_below(dir: &Path) -> String {
+/// Where a package lies one or two directories below, for people who gave the plugin directory: the
+/// end of a sentence, empty where there is none.
+#[must_use]
+pub fn package_below(dir: &Path) -> String {
     let below = |dir: PathBuf| -> Vec<PathBuf> {
         let entries = fs::read_dir(dir)
             .into_iter()

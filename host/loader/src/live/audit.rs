@@ -52,6 +52,8 @@ pub enum Occasion {
     Proven,
     /// A lower version was loaded and waits, warm, behind the live one.
     Standby,
+    /// A generation that is loaded was revoked meanwhile; the message says what follows.
+    Revoked,
     /// The directory of a package is gone. What is live stays live.
     Removed,
     /// A retired instance did not end its threads in time.

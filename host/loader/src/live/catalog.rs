@@ -80,6 +80,20 @@ impl Catalog {
         lower
     }
 
+    /// What is below the code of a live generation: plugins with a lower version, and the model
+    /// packages that it could take over with.
+    #[must_use]
+    pub fn below_code(&self, live: &Generation) -> Self {
+        let mut lower = self.clone();
+        let plugin = version_numbers(live.version());
+        lower.plugins.retain(|one| Some(one.numbers) < plugin);
+        if let Some(weights) = &live.weights {
+            let model = version_numbers(&weights.version);
+            lower.models.retain(|one| Some(one.found.numbers) <= model);
+        }
+        lower
+    }
+
     /// Keeps what this fingerprint is made of.
     pub fn keep_only(&mut self, fingerprint: &str) {
         let (plugin, model) = (code_of(fingerprint), weights_of(fingerprint));
@@ -173,7 +187,7 @@ fn fingerprint(marker: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::files::put;
+    use crate::disk::replace_file;
 
     #[test]
     fn only_committed_packages_with_proper_names_are_found() {
@@ -187,7 +201,7 @@ mod tests {
             "a.b/latest/plugin.toml",
             ".c.d/1.0.0/plugin.toml",
         ] {
-            put(&dir.join(path), b"x").unwrap();
+            replace_file(&dir.join(path), b"x").unwrap();
         }
         let catalog = Catalog::read(&[dir.to_owned(), dir.join("absent")], &[]);
         let versions: Vec<&str> = catalog
@@ -196,7 +210,7 @@ mod tests {
             .map(|one| one.version.as_str())
             .collect();
         assert_eq!(versions, ["1.9.0", "1.10.0"]);
-        put(&dir.join("a.b/1.9.0/plugin.toml.minisig"), b"signed").unwrap();
+        replace_file(&dir.join("a.b/1.9.0/plugin.toml.minisig"), b"signed").unwrap();
         fs::remove_dir_all(dir.join("a.b/1.10.0")).unwrap();
         let later = Catalog::read(&[dir.to_owned()], &[]);
         assert_ne!(later.plugins[0].fingerprint, catalog.plugins[0].fingerprint);

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEvent, Occasion, read_events};
 use super::choose::{code_of, weights_of};
-use super::files::put;
 use super::state::Reason;
+use crate::disk::replace_file;
 use crate::manifest::version_numbers;
 
 /// Name of the file with what is wanted.
@@ -255,6 +255,15 @@ impl KeptOut {
             || own.ends_with('+') && fingerprint.starts_with(own)
     }
 
+    /// The same of its code, whatever weights it runs with.
+    #[must_use]
+    pub fn with_any_weights(mut self) -> Self {
+        if weights_of(&self.fingerprint).is_some() {
+            self.fingerprint = format!("{}+", code_of(&self.fingerprint));
+        }
+        self
+    }
+
     /// What an operator who goes from one generation to another does not want: the part of the
     /// first that the second has not.
     #[must_use]
@@ -271,6 +280,34 @@ impl KeptOut {
     }
 }
 
+/// What a loaded generation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It answers.
+    Live,
+    /// It waits, warm, to take over again: behind the live one, or for the end of its probation.
+    Standby,
+}
+
+/// A generation that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedNow {
+    /// What it does.
+    pub role: Role,
+    /// The plugin.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// Version of the model package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// Its number, of that process.
+    pub generation: u64,
+    /// Identifies everything that it was made of.
+    pub fingerprint: String,
+}
+
 /// What a supervisor remembers of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -279,13 +316,33 @@ pub struct Memory {
     /// What is kept out.
     #[serde(default)]
     pub kept_out: Vec<KeptOut>,
+    /// What is loaded. It counts only while a supervisor runs: one that was killed could not take
+    /// it out.
+    #[serde(default)]
+    pub loaded: Vec<LoadedNow>,
 }
 
 /// Most refused generations of a model that are remembered; the oldest is forgotten, and may be
 /// tried again.
 pub const MAX_KEPT_OUT: usize = 64;
 
-pub(crate) type Memories = BTreeMap<String, Memory>;
+/// What a supervisor remembers, by model.
+pub type Memories = BTreeMap<String, Memory>;
+
+/// What the supervisor of a state directory remembers, or the last one did; nothing where there was
+/// none. What is loaded is left out where none runs.
+///
+/// # Errors
+/// Where the file is there but cannot be read.
+pub fn read_memories(state_dir: &Path) -> io::Result<Memories> {
+    let mut memories: Memories = read_json(&state_dir.join(STATE_FILE))?;
+    if !is_running(state_dir) {
+        for memory in memories.values_mut() {
+            memory.loaded.clear();
+        }
+    }
+    Ok(memories)
+}
 
 /// The state directory, held by one supervisor.
 #[derive(Debug)]
@@ -376,7 +433,7 @@ fn read_json<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> io::Result<
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    put(path, &serde_json::to_vec_pretty(value)?)
+    replace_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
 #[cfg(test)]

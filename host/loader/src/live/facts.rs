@@ -1,13 +1,14 @@
 //! What is known of one generation, and an instance of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
 use fusebox_plugin_api::model::{ModelInfo, Snapshot};
 use serde::{Deserialize, Serialize};
 
+use super::link::lock;
 use super::state::State;
 use crate::clock::Clock;
 use crate::guard::{GuardPolicy, GuardedModel, ModelMetrics};
@@ -45,6 +46,7 @@ pub struct Generation {
     /// What its answers are held to.
     pub guard: GuardPolicy,
     state: AtomicU8,
+    took_over: Mutex<Option<StateMode>>,
 }
 
 /// What a [`Generation`] is made from.
@@ -82,6 +84,7 @@ impl Generation {
             metrics: Arc::default(),
             guard: made.guard,
             state: AtomicU8::new(State::Mapped as u8),
+            took_over: Mutex::new(None),
         }
     }
 
@@ -112,6 +115,16 @@ impl Generation {
 
     pub(crate) fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// How it came to its state when it was brought in step last; `None` for a first generation.
+    #[must_use]
+    pub fn took_over(&self) -> Option<StateMode> {
+        *lock(&self.took_over)
+    }
+
+    pub(crate) fn set_took_over(&self, mode: StateMode) {
+        *lock(&self.took_over) = Some(mode);
     }
 
     /// Another instance of it, without state.

@@ -1,34 +1,12 @@
-//! Files of a live system: written whole or not at all, and what a file looks like from outside.
+//! What the files of a package look like from outside, to see whether somebody writes to them.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Deepest folder and most files that a stamp looks at.
 const MAX_DEPTH: u32 = 4;
 const MAX_FILES: usize = 4_096;
-
-/// Writes a file beside its place, makes it durable and renames it in.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let dir = path.parent().unwrap_or(path);
-    fs::create_dir_all(dir)?;
-    let (process, count) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = dir.join(format!(".{name}.{process}-{count}.tmp"));
-    let written = File::create_new(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        File::open(dir)?.sync_all()
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    written
-}
 
 /// What the files of a package look like; equal stamps mean that nobody writes to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,15 +60,16 @@ fn look(dir: &Path, depth: u32, files: &mut Vec<(PathBuf, u64, i64, i64, u64)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::replace_file;
 
     #[test]
     fn a_stamp_changes_with_content_and_identity() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a/b");
-        put(&file, b"one").unwrap();
+        replace_file(&file, b"one").unwrap();
         let first = Stamp::of(dir.path());
         assert_eq!(first, Stamp::of(dir.path()));
-        put(&file, b"two").unwrap();
+        replace_file(&file, b"two").unwrap();
         assert_ne!(
             first,
             Stamp::of(dir.path()),

@@ -83,7 +83,9 @@ pub(crate) enum Command {
     /// To take over.
     Promote(Box<Handover>),
     /// To go back to the generation before, where it still waits. Answers whether it did.
-    GoBack(Arc<Port<bool>>),
+    GoBack(Reason, Arc<Port<bool>>),
+    /// Give the generation before away: it must not answer again. The probation ends with it.
+    DropParked,
 }
 
 #[derive(Debug)]
@@ -152,6 +154,8 @@ pub(crate) struct Promoted {
 pub(crate) enum Notice {
     /// The generation has proven itself.
     ProbationPassed(Arc<Generation>),
+    /// The probation ended early, because there is no generation any more to go back to.
+    ProbationCut,
     /// This instance answers no more.
     Retired(Instance),
     /// The generation before took over again.

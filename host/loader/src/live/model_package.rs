@@ -34,12 +34,13 @@ use std::path::{Path, PathBuf};
 use fusebox_plugin_api::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::files::put;
 use super::golden::{Golden, GoldenSet, MAX_GOLDEN_BYTES};
 use super::policy::is_valid_name;
 use super::state::{Reason, Rejection};
+use crate::disk::replace_file;
 use crate::generation::sha256_hex;
 use crate::manifest::{is_valid_id, version_numbers};
+use crate::trust::VersionRange;
 
 /// Name of the file; its arrival commits the package.
 pub const MODEL_FILE: &str = "model.toml";
@@ -213,7 +214,7 @@ pub fn write_model_package(
         Ok(_) | Err(_) => {}
     }
     let write = |path: &Path, bytes: &[u8]| {
-        put(path, bytes).map_err(|source| ModelPackageError::Io {
+        replace_file(path, bytes).map_err(|source| ModelPackageError::Io {
             doing: "write",
             path: path.to_owned(),
             source,
@@ -321,9 +322,11 @@ impl ModelManifest {
             ));
         }
         if let Some(wanted) = &self.plugin_version
-            && let Err(problem) = VersionRange::parse(wanted)
+            && VersionRange::parse(wanted).is_none()
         {
-            problems.push(problem);
+            problems.push(format!(
+                "`plugin_version` is `{wanted}`; it must be such as `>=1.2.0, <2.0.0` or `1.2.0`"
+            ));
         }
         let files = [
             self.artifact
@@ -386,8 +389,10 @@ impl ModelManifest {
         let range = self.plugin_version.as_deref().map(VersionRange::parse);
         match range {
             None => true,
-            Some(Ok(range)) => version_numbers(version).is_some_and(|numbers| range.holds(numbers)),
-            Some(Err(_)) => false,
+            Some(Some(range)) => {
+                version_numbers(version).is_some_and(|numbers| range.contains(numbers))
+            }
+            Some(None) => false,
         }
     }
 }
@@ -458,51 +463,6 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, ModelPacka
     Ok(bytes)
 }
 
-/// Which versions fit: comparisons joined by commas, such as `>=1.2.0, <2.0.0`; a bare version is
-/// that one alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionRange(Vec<(Comparison, [u64; 3])>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Least,
-    Below,
-    Exactly,
-}
-
-impl VersionRange {
-    /// Reads a range.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parts = text.split(',').map(str::trim).map(|part| {
-            let (comparison, version) = if let Some(rest) = part.strip_prefix(">=") {
-                (Comparison::Least, rest)
-            } else if let Some(rest) = part.strip_prefix('<') {
-                (Comparison::Below, rest)
-            } else {
-                (Comparison::Exactly, part.strip_prefix('=').unwrap_or(part))
-            };
-            version_numbers(version.trim()).map(|numbers| (comparison, numbers))
-        });
-        let parts: Option<Vec<_>> = parts.collect();
-        parts.map(Self).ok_or_else(|| {
-            format!("`plugin_version` is `{text}`; it must be such as `>=1.2.0, <2.0.0` or `1.2.0`")
-        })
-    }
-
-    /// Whether a version fits.
-    #[must_use]
-    pub fn holds(&self, version: [u64; 3]) -> bool {
-        self.0.iter().all(|(comparison, bound)| match comparison {
-            Comparison::Least => version >= *bound,
-            Comparison::Below => version < *bound,
-            Comparison::Exactly => version == *bound,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -565,7 +525,7 @@ mod tests {
         let package = root.path().join("other/1.0.0");
         let text = "model = 2\nname = \"btc\"\nversion = \"1.0\"\nplugin = \"ema\"\n\
                     plugin_version = \"~1\"\n[artifact]\npath = \"../x\"\nsha256 = \"00\"\n";
-        put(&package.join(MODEL_FILE), text.as_bytes()).unwrap();
+        replace_file(&package.join(MODEL_FILE), text.as_bytes()).unwrap();
         let error = ModelManifest::read(&package).unwrap_err().to_string();
         for words in [
             "`model` is 2",
@@ -578,12 +538,5 @@ mod tests {
         ] {
             assert!(error.contains(words), "{words} not in {error}");
         }
-    }
-
-    #[test]
-    fn ranges_hold_what_they_say() {
-        let range = VersionRange::parse("1.2.0").unwrap();
-        assert!(range.holds([1, 2, 0]) && !range.holds([1, 2, 1]));
-        assert!(VersionRange::parse("").is_err());
     }
 }

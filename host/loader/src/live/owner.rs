@@ -174,11 +174,7 @@ impl LiveModel {
             Some(FailureKind::OutOfBounds) => Reason::OutOfBounds,
             _ => Reason::Panic,
         };
-        let message = format!(
-            "{error}; it answers nothing more: `plugin reload` makes a new instance, another \
-             version takes its place"
-        );
-        let rejection = Rejection::new(reason, message);
+        let rejection = Rejection::new(reason, error.to_string());
         self.link
             .notify(Notice::Down(Arc::clone(generation), rejection));
     }
@@ -198,10 +194,11 @@ impl LiveModel {
             match self.link.receive() {
                 Some(Command::Sync(request)) => self.sync(request),
                 Some(Command::Promote(handover)) => self.take_over(*handover),
-                Some(Command::GoBack(port)) => {
-                    let is_back = self.go_back(Reason::Operator);
+                Some(Command::GoBack(reason, port)) => {
+                    let is_back = self.go_back(reason);
                     port.put(is_back);
                 }
+                Some(Command::DropParked) => self.drop_parked(),
                 None => return,
             }
         }
@@ -263,6 +260,14 @@ impl LiveModel {
         if let Some(parked) = self.parked.take() {
             self.retire(parked.instance);
         }
+    }
+
+    fn drop_parked(&mut self) {
+        if self.probation.take().is_some() {
+            self.active.generation.set_state(State::Promoted);
+            self.link.notify(Notice::ProbationCut);
+        }
+        self.retire_parked();
     }
 
     fn retire(&self, instance: Instance) {

@@ -87,6 +87,9 @@ pub struct SwapPolicy {
     pub enforce_budget: bool,
     /// What follows its promotion.
     pub probation: ProbationPolicy,
+    /// Whether a generation that is revoked while it is live gives way by itself to one that is
+    /// allowed; otherwise it stays live, and the audit log says so.
+    pub leave_revoked: bool,
     /// How long a retired generation has to end its threads, milliseconds.
     pub quiesce_ms: u64,
 }
@@ -102,6 +105,7 @@ impl Default for SwapPolicy {
             max_difference: None,
             enforce_budget: true,
             probation: ProbationPolicy::default(),
+            leave_revoked: true,
             quiesce_ms: 1_000,
         }
     }

@@ -124,6 +124,8 @@ pub enum Reason {
     Breaker,
     /// The operator went back to another version.
     Operator,
+    /// It was revoked after it was loaded.
+    Revoked,
     /// Another version took its place before it was proven.
     Superseded,
     /// The supervisor is stopping.

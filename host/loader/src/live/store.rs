@@ -10,9 +10,11 @@ use super::catalog::Catalog;
 use super::choose::Target;
 use super::files::Stamp;
 use super::origin::{FileOrigin, Library, Origin, Prober};
+use crate::clock::{Clock, SystemClock};
+use crate::discover::Discovered;
 use crate::load::{LoadOptions, LoadedPlugin};
 use crate::manifest::Isolation;
-use crate::trust::TrustPolicy;
+use crate::trust::{Revocations, TrustPolicy};
 
 /// What an origin is asked for.
 #[derive(Debug)]
@@ -36,6 +38,15 @@ pub trait Store: fmt::Debug + Send {
 
     /// What the files of a target look like.
     fn stamp(&mut self, target: &Target) -> Stamp;
+
+    /// Which plugins may run no longer, as it is now.
+    fn revocations(&mut self) -> Revocations;
+
+    /// Whether a target may run as things are now; why not, in words. Nothing of it is loaded.
+    ///
+    /// # Errors
+    /// What the policy, or the package itself, says against it.
+    fn judge(&mut self, target: &Target) -> Result<(), String>;
 
     /// The steps of a target.
     fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin>;
@@ -64,9 +75,28 @@ pub struct DirStore {
     pub prober: Option<Arc<dyn Prober>>,
     /// Where the trust policy is read; `None` keeps that of `load`.
     pub trust: Option<Arc<dyn TrustSource>>,
+    /// The revocations that were read last: they count on where the files cannot be read.
+    revoked: Revocations,
+    /// What was wrong with the policy when it was read last, so that it is told once.
+    problem: Option<String>,
 }
 
 impl DirStore {
+    /// Packages in these directories, loaded like this, neither tried first nor judged by any other
+    /// policy than that of `load`.
+    #[must_use]
+    pub fn new(plugin_dirs: Vec<PathBuf>, model_dirs: Vec<PathBuf>, load: LoadOptions) -> Self {
+        Self {
+            plugin_dirs,
+            model_dirs,
+            revoked: load.trust.revocations.clone(),
+            load,
+            prober: None,
+            trust: None,
+            problem: None,
+        }
+    }
+
     fn trust_now(&self) -> TrustPolicy {
         match self.trust.as_ref().map(|source| source.policy()) {
             None => self.load.trust.clone(),
@@ -90,6 +120,34 @@ impl Store for DirStore {
             .as_ref()
             .map(|model| Stamp::of(&model.found.path));
         Stamp::of(&target.plugin.path).and(model.unwrap_or_default())
+    }
+
+    fn revocations(&mut self) -> Revocations {
+        let Some(source) = &self.trust else {
+            return self.revoked.clone();
+        };
+        let problem = match source.policy() {
+            Ok(policy) => {
+                self.revoked = policy.revocations;
+                None
+            }
+            Err(words) => Some(words),
+        };
+        if let Some(words) = problem.as_ref().filter(|_| problem != self.problem) {
+            tracing::warn!(
+                "what is live is held to the revocations that were read last, because the policy \
+                 cannot be read: {words}"
+            );
+        }
+        self.problem = problem;
+        self.revoked.clone()
+    }
+
+    fn judge(&mut self, target: &Target) -> Result<(), String> {
+        let package = Discovered::at(&target.plugin.path);
+        let now_unix_s = SystemClock.unix_ns().div_euclid(1_000_000_000);
+        let judged = self.trust_now().judge(&package, now_unix_s);
+        judged.map(drop).map_err(|error| error.to_string())
     }
 
     fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin> {

@@ -117,15 +117,12 @@ impl Supervisor {
             leaks: Arc::new(Leaks::new(options.leaks)),
             settle: options.settle,
         });
+        let dirs = (options.plugin_dirs, options.model_dirs);
+        let mut store = DirStore::new(dirs.0, dirs.1, options.load);
+        (store.prober, store.trust) = (options.prober, options.trust);
         let controller = Controller::new(Parts {
             env,
-            store: Box::new(DirStore {
-                plugin_dirs: options.plugin_dirs,
-                model_dirs: options.model_dirs,
-                load: options.load,
-                prober: options.prober,
-                trust: options.trust,
-            }),
+            store: Box::new(store),
             state_dir: Some(state_dir),
             drive: Drive::Threads,
             rescan_ms: options.rescan_ms,

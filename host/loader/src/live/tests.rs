@@ -39,6 +39,7 @@ use crate::generation::next_generation;
 use crate::guard::{FailureKind, GuardPolicy};
 use crate::load::{LoadOptions, LoadedPlugin, open_with};
 use crate::manifest::{Isolation, version_numbers};
+use crate::trust::Revocations;
 
 const PLUGIN: &str = "a.b";
 const MODEL: &str = "m";
@@ -92,6 +93,7 @@ impl Flaw {
 struct World {
     plugins: BTreeMap<[u64; 3], (u64, Flaw)>,
     weights: BTreeMap<[u64; 3], (u64, Flaw)>,
+    revoked: Revocations,
     /// The process of the next frame dies.
     crashes: bool,
     /// The next frame takes so long that this is raised meanwhile.
@@ -282,6 +284,14 @@ impl Store for FakeStore {
 
     fn stamp(&mut self, target: &Target) -> Stamp {
         Stamp::numbered(target.fingerprint().len() as u64)
+    }
+
+    fn revocations(&mut self) -> Revocations {
+        lock(&self.0).revoked.clone()
+    }
+
+    fn judge(&mut self, _: &Target) -> Result<(), String> {
+        Ok(())
     }
 
     fn origin(&mut self, order: Order<'_>) -> Box<dyn Origin> {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `keyring` | whose signatures count, for what, and until when |
 //! | `revocations` | what may run no longer, and why |
+//! | `range` | which versions are meant |
 //! | `signature` | keys and signatures, in the format of minisign |
 //! | `versions` | the highest version of each plugin that was live |
 //! | `date` | days, for keys that expire |
@@ -16,6 +17,7 @@
 mod date;
 mod file;
 mod keyring;
+mod range;
 mod revocations;
 mod signature;
 #[cfg(test)]
@@ -30,7 +32,8 @@ use serde::Serialize;
 pub use date::Date;
 pub use file::TrustFileError;
 pub use keyring::{Key, Keyring, Role, is_scope};
-pub use revocations::{Revocation, Revocations, Subject, VersionRange, signature_path};
+pub use range::VersionRange;
+pub use revocations::{Revocation, Revocations, Subject, signature_path};
 pub use signature::{KeyId, NewKeys, Signer, SigningError, generate_keys, public_key};
 pub use versions::{FileVersionStore, HighestVersions, VersionError, VersionStore, is_lower};
 
@@ -39,6 +42,7 @@ use signature::Claimed;
 
 use crate::discover::{Discovered, SignatureBytes};
 use crate::error::LoadError;
+use crate::generation::sha256_hex;
 use crate::manifest::{Isolation, MANIFEST_FILE, Manifest, SIGNATURE_FILE};
 
 /// Largest package where the operator says nothing, MiB.
@@ -280,8 +284,10 @@ impl TrustPolicy {
         let judged = self.judge_signature(package, manifest, now_unix_s);
         let mut refusals = judged.refusals;
         let hits = self.revocations.hits(Revocable {
-            manifest,
-            manifest_bytes: package.manifest_bytes(),
+            id: &manifest.id,
+            version: &manifest.version,
+            manifest: Some(manifest),
+            manifest_digest: &sha256_hex(package.manifest_bytes()),
             key: judged.key_id.as_ref(),
         });
         refusals.extend(hits.into_iter().map(|hit| Refusal::Revoked {

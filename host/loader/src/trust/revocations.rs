@@ -27,9 +27,10 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::keyring::{Keyring, Role};
+use super::range::VersionRange;
 use super::signature::{Claimed, KeyId};
 use super::{TrustFileError, file};
-use crate::generation::sha256_hex;
+use crate::load::LoadedPlugin;
 use crate::manifest::{Manifest, is_digest, is_valid_id, version_numbers};
 
 /// Number of the layout.
@@ -37,82 +38,6 @@ const REVOCATIONS_VERSION: i64 = 1;
 
 /// More entries than this are a mistake.
 const MAX_ENTRIES: usize = 20_000;
-
-/// Versions between bounds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VersionRange(Vec<(Comparison, [u64; 3])>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Below,
-    AtMost,
-    Above,
-    AtLeast,
-    Equal,
-}
-
-impl Comparison {
-    /// Longer signs first, so that `<=` is not read as `<`.
-    const SIGNS: [(&'static str, Self); 5] = [
-        ("<=", Self::AtMost),
-        (">=", Self::AtLeast),
-        ("<", Self::Below),
-        (">", Self::Above),
-        ("=", Self::Equal),
-    ];
-}
-
-impl VersionRange {
-    /// Reads bounds such as `>=1.2.0, <1.4.3`, one version, or `*`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.trim() == "*" {
-            return Some(Self::default());
-        }
-        let bound = |part: &str| {
-            let part = part.trim();
-            let mut signs = Comparison::SIGNS.iter();
-            let (comparison, version) = signs
-                .find_map(|(sign, comparison)| Some((*comparison, part.strip_prefix(sign)?)))
-                .unwrap_or((Comparison::Equal, part));
-            Some((comparison, version_numbers(version.trim())?))
-        };
-        text.split(',').map(bound).collect::<Option<_>>().map(Self)
-    }
-
-    /// Whether a version lies inside.
-    #[must_use]
-    pub fn contains(&self, version: [u64; 3]) -> bool {
-        self.0.iter().all(|(comparison, bound)| match comparison {
-            Comparison::Below => version < *bound,
-            Comparison::AtMost => version <= *bound,
-            Comparison::Above => version > *bound,
-            Comparison::AtLeast => version >= *bound,
-            Comparison::Equal => version == *bound,
-        })
-    }
-}
-
-impl fmt::Display for VersionRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("*");
-        }
-        for (position, (comparison, [major, minor, patch])) in self.0.iter().enumerate() {
-            let between = if position > 0 { ", " } else { "" };
-            let sign = Comparison::SIGNS.iter().find(|(_, one)| one == comparison);
-            let sign = sign.map_or("", |(sign, _)| *sign);
-            write!(f, "{between}{sign}{major}.{minor}.{patch}")?;
-        }
-        Ok(())
-    }
-}
-
-impl Serialize for VersionRange {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// What is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -166,8 +91,11 @@ pub struct Revocations {
 /// What a package is, as far as revocations go.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Revocable<'a> {
-    pub(super) manifest: &'a Manifest,
-    pub(super) manifest_bytes: &'a [u8],
+    pub(super) id: &'a str,
+    pub(super) version: &'a str,
+    pub(super) manifest: Option<&'a Manifest>,
+    /// SHA-256 of the bytes of the manifest.
+    pub(super) manifest_digest: &'a str,
     pub(super) key: Option<&'a KeyId>,
 }
 
@@ -194,20 +122,30 @@ impl Revocations {
 
     /// The entries that hit a package.
     pub(super) fn hits(&self, package: Revocable<'_>) -> Vec<&Revocation> {
-        let digest = sha256_hex(package.manifest_bytes);
-        let files = package.manifest.digests();
-        let version = version_numbers(&package.manifest.version);
+        let files = package.manifest.map(Manifest::digests).unwrap_or_default();
+        let version = version_numbers(package.version);
         let is_hit = |entry: &&Revocation| match &entry.subject {
             Subject::Plugin { plugin, versions } => {
-                *plugin == package.manifest.id
-                    && version.is_none_or(|version| versions.contains(version))
+                plugin == package.id && version.is_none_or(|version| versions.contains(version))
             }
             Subject::Digest { digest: revoked } => {
-                *revoked == digest || files.values().any(|file| file == revoked)
+                revoked == package.manifest_digest || files.values().any(|file| file == revoked)
             }
             Subject::Key { key } => package.key == Some(key),
         };
         self.entries.iter().filter(is_hit).collect()
+    }
+
+    /// The entries that hit code which was loaded, perhaps before they were written.
+    #[must_use]
+    pub fn against(&self, loaded: &LoadedPlugin) -> Vec<&Revocation> {
+        self.hits(Revocable {
+            id: loaded.id(),
+            version: loaded.version(),
+            manifest: loaded.manifest(),
+            manifest_digest: loaded.manifest_digest(),
+            key: loaded.trust().key_id.as_ref(),
+        })
     }
 
     /// Reads a list; `None` where there is none.
@@ -383,23 +321,6 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_hold_what_they_say() {
-        let holds = |range: &str, version: &str| {
-            let range = VersionRange::parse(range).unwrap();
-            assert_eq!(VersionRange::parse(&range.to_string()), Some(range.clone()));
-            range.contains(version_numbers(version).unwrap())
-        };
-        assert!(holds("*", "0.0.1"));
-        assert!(holds("1.4.2", "1.4.2") && !holds("1.4.2", "1.4.3"));
-        assert!(holds("<= 1.4.2", "1.4.2") && !holds("<1.4.2", "1.4.2"));
-        assert!(holds(">=1.2.0, <1.10.0", "1.9.9") && !holds(">=1.2.0, <1.10.0", "1.10.0"));
-        assert!(holds(">1.0.0", "1.0.1") && !holds(">1.0.0", "1.0.0"));
-        for wrong in ["", "1.4", "~1.4.0", ">=1.0.0,", "1.x.0"] {
-            assert_eq!(VersionRange::parse(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_list_survives_being_written_and_wrong_ones_say_everything() {

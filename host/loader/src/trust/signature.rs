@@ -120,6 +120,12 @@ pub enum SigningError {
     /// The key is not a public one.
     #[error("it is not a minisign public key: {0}")]
     PublicKey(String),
+    /// The key is a secret one.
+    #[error(
+        "it is a SECRET key, which belongs to its owner alone; give the public one, the `.pub` \
+         file that was made with it"
+    )]
+    IsSecret,
     /// The machine has no randomness, or not enough memory.
     #[error("the key cannot be made: {0}")]
     Generate(String),
@@ -172,12 +178,17 @@ pub fn generate_keys(name: &str, password: Option<String>) -> Result<NewKeys, Si
 /// number of the key.
 ///
 /// # Errors
-/// [`SigningError::PublicKey`].
+/// [`SigningError::PublicKey`], [`SigningError::IsSecret`].
 pub fn public_key(text: &str) -> Result<(String, KeyId), SigningError> {
     let refuse = |why: &str| SigningError::PublicKey(why.to_owned());
     let lines = text.lines().map(str::trim);
     let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with("untrusted comment"));
     let line = lines.next().ok_or_else(|| refuse("it is empty"))?;
+    // The base64 line of a public key has 56 characters, that of a secret one 212.
+    const SECRET_CHARS: usize = 200;
+    if line.starts_with("RW") && line.len() >= SECRET_CHARS {
+        return Err(SigningError::IsSecret);
+    }
     PublicKey::from_base64(line).map_err(|error| refuse(&error.to_string()))?;
     let key_id = KeyId::of_base64(line).ok_or_else(|| refuse("it has no key id"))?;
     Ok((line.to_owned(), key_id))

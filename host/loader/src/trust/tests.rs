@@ -27,7 +27,7 @@ impl Package {
         fs::write(dir.path().join("lib.so"), b"library").unwrap();
         let artifact = Artifact {
             path: "lib.so".to_owned(),
-            sha256: crate::generation::sha256_hex(b"library"),
+            sha256: sha256_hex(b"library"),
         };
         let mut manifest = Manifest {
             manifest: MANIFEST_VERSION,
@@ -270,7 +270,7 @@ fn revocations_hit_by_plugin_by_digest_and_by_key() {
         });
         policy
     };
-    let digest = |bytes: &[u8]| Subject::digest(&crate::generation::sha256_hex(bytes)).unwrap();
+    let digest = |bytes: &[u8]| Subject::digest(&sha256_hex(bytes)).unwrap();
     for subject in [
         Subject::plugin("com.example.a", "*").unwrap(),
         Subject::plugin("com.example.a", ">=1.2.0, <1.3.0").unwrap(),

@@ -74,8 +74,47 @@ pub(super) fn prepare() -> io::Result<()> {
     Ok(())
 }
 
-/// Shuts this process in and tells which walls this kernel cannot build.
+/// What builds the walls: the kernel, or a test that plays one which does not offer them.
+trait Builder {
+    fn limit(&self, resource: Resource, most: u64) -> io::Result<()>;
+    fn no_new_privs(&self) -> io::Result<()>;
+    fn files(&self, limits: &Limits) -> Result<RulesetStatus, String>;
+    fn calls(&self) -> Result<(), String>;
+}
+
+struct Kernel;
+
+impl Builder for Kernel {
+    fn limit(&self, resource: Resource, most: u64) -> io::Result<()> {
+        let most = Some(most);
+        let limit = Rlimit {
+            current: most,
+            maximum: most,
+        };
+        Ok(setrlimit(resource, limit)?)
+    }
+
+    fn no_new_privs(&self) -> io::Result<()> {
+        Ok(rustix::thread::set_no_new_privs(true)?)
+    }
+
+    fn files(&self, limits: &Limits) -> Result<RulesetStatus, String> {
+        restrict_files(limits).map_err(|error| error.to_string())
+    }
+
+    fn calls(&self) -> Result<(), String> {
+        restrict_calls().map_err(|error| error.to_string())
+    }
+}
+
+/// Shuts this process in and tells which walls this kernel cannot build. Those that it can build
+/// stand whatever is missing, and the worker goes on: whether that is enough is the operator's
+/// decision, whom the host tells.
 pub(super) fn enter(limits: &Limits) -> Vec<String> {
+    build(&Kernel, limits)
+}
+
+fn build(builder: &dyn Builder, limits: &Limits) -> Vec<String> {
     let mut missing = Vec::new();
     for (resource, name, most) in [
         (Resource::Core, "core", 0),
@@ -87,26 +126,21 @@ pub(super) fn enter(limits: &Limits) -> Vec<String> {
         (Resource::Fsize, "file size", FILE_BYTES),
         (Resource::Nofile, "descriptors", DESCRIPTORS),
     ] {
-        let most = Some(most);
-        let limit = Rlimit {
-            current: most,
-            maximum: most,
-        };
-        if let Err(error) = setrlimit(resource, limit) {
+        if let Err(error) = builder.limit(resource, most) {
             missing.push(format!("limit of {name} ({error})"));
         }
     }
-    if let Err(error) = rustix::thread::set_no_new_privs(true) {
+    if let Err(error) = builder.no_new_privs() {
         missing.push(format!("no_new_privs ({error})"));
     }
-    match restrict_files(limits) {
+    match builder.files(limits) {
         Ok(RulesetStatus::NotEnforced) => {
             missing.push("Landlock (this kernel does not have it, or it is switched off)".into());
         }
         Ok(_) => {}
         Err(error) => missing.push(format!("Landlock ({error})")),
     }
-    if let Err(error) = restrict_calls() {
+    if let Err(error) = builder.calls() {
         missing.push(format!("seccomp ({error})"));
     }
     missing
@@ -326,6 +360,87 @@ fn allowed_calls() -> Result<Rules, seccompiler::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+
+    /// A kernel that offers what it is told to, and notes what it was asked for.
+    #[derive(Default)]
+    struct Old {
+        has_limits: bool,
+        landlock: Option<&'static str>,
+        asked: RefCell<Vec<&'static str>>,
+    }
+
+    impl Builder for Old {
+        fn limit(&self, _: Resource, _: u64) -> io::Result<()> {
+            self.asked.borrow_mut().push("limit");
+            match self.has_limits {
+                true => Ok(()),
+                false => Err(io::Error::from_raw_os_error(libc::EPERM)),
+            }
+        }
+
+        fn no_new_privs(&self) -> io::Result<()> {
+            self.asked.borrow_mut().push("privileges");
+            Ok(())
+        }
+
+        fn files(&self, _: &Limits) -> Result<RulesetStatus, String> {
+            self.asked.borrow_mut().push("files");
+            match self.landlock {
+                None => Ok(RulesetStatus::NotEnforced),
+                Some(error) => Err(error.to_owned()),
+            }
+        }
+
+        fn calls(&self) -> Result<(), String> {
+            self.asked.borrow_mut().push("calls");
+            Err("the kernel was built without it".to_owned())
+        }
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            memory_mb: 64,
+            library: PathBuf::from("/x.so"),
+            readable: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_offer_is_named_and_the_rest_is_built() {
+        let old = Old {
+            has_limits: true,
+            ..Old::default()
+        };
+        let missing = build(&old, &limits());
+        assert_eq!(
+            missing,
+            [
+                "Landlock (this kernel does not have it, or it is switched off)",
+                "seccomp (the kernel was built without it)"
+            ]
+        );
+        let asked = old.asked.into_inner();
+        assert_eq!(asked.iter().filter(|one| **one == "limit").count(), 4);
+        assert_eq!(&asked[4..], ["privileges", "files", "calls"]);
+    }
+
+    #[test]
+    fn every_wall_is_tried_also_after_others_failed() {
+        let old = Old {
+            landlock: Some("no"),
+            ..Old::default()
+        };
+        let missing = build(&old, &limits()).join("; ");
+        for part in [
+            "limit of core",
+            "limit of descriptors",
+            "Landlock (no)",
+            "seccomp (",
+        ] {
+            assert!(missing.contains(part), "{part} is not in {missing}");
+        }
+    }
 
     #[test]
     fn the_filter_compiles_and_names_no_way_out() {

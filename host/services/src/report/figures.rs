@@ -35,6 +35,10 @@ fn whole(value: f64) -> Option<String> {
     format::number(value, 0)
 }
 
+fn tenths(value: f64) -> Option<String> {
+    format::number(value, 1)
+}
+
 fn ratio(value: f64) -> Option<String> {
     format::number(value, 2)
 }
@@ -66,7 +70,7 @@ fn plain(value: Option<f64>) -> Estimate {
     }
 }
 
-const FIGURES: [Figure; 16] = [
+const FIGURES: [Figure; 19] = [
     Figure {
         name: "Final equity",
         definition: "cash and positions at the last close",
@@ -98,6 +102,12 @@ const FIGURES: [Figure; 16] = [
         read: |one| one.sharpe_ratio,
     },
     Figure {
+        name: "Sharpe ratio (Lo)",
+        definition: "annualised with the autocorrelations of bar returns instead of without",
+        write: ratio,
+        read: |one| plain(one.autocorrelation_corrected_sharpe_ratio),
+    },
+    Figure {
         name: "Sortino ratio",
         definition: "mean return over downside deviation, annualised, target 0",
         write: ratio,
@@ -122,6 +132,12 @@ const FIGURES: [Figure; 16] = [
         read: |one| plain(one.longest_drawdown_days),
     },
     Figure {
+        name: "Tail ratio",
+        definition: "95th percentile of bar returns over the size of the 5th",
+        write: ratio,
+        read: |one| plain(one.tail_ratio),
+    },
+    Figure {
         name: "Trades",
         definition: "round trips",
         write: whole,
@@ -144,6 +160,12 @@ const FIGURES: [Figure; 16] = [
         definition: "mean net return of a round trip",
         write: fine_gain,
         read: |one| plain(one.mean_trade_return),
+    },
+    Figure {
+        name: "Mean holding time (bars)",
+        definition: "from entry to exit of a round trip",
+        write: tenths,
+        read: |one| plain(one.mean_bars_held),
     },
     Figure {
         name: "Annual turnover",
@@ -186,15 +208,38 @@ pub(super) fn figure_rows(data: &ReportData) -> Vec<FigureRow> {
     ));
     rows.push(strategy_only(
         "Probabilistic Sharpe ratio",
-        "probability that the true Sharpe ratio is above 0",
+        "probability that the true Sharpe ratio is above 0, bar returns taken for independent",
         cell(&plain(trading.probabilistic_sharpe_ratio), probability),
     ));
     rows.push(strategy_only(
+        "Minimum track record (bars)",
+        "bars of such returns until that probability reaches the level of the intervals; \
+         undefined where no number is enough",
+        Cell {
+            interval: Some(format!("{} here", format::count(trading.track_record_bars))),
+            ..cell(
+                &plain(trading.minimum_track_record_bars.map(|bars| bars as f64)),
+                whole,
+            )
+        },
+    ));
+    rows.push(strategy_only(
         "Deflated Sharpe ratio",
-        "the same against the best Sharpe ratio that the trials would show by luck",
-        cell(&plain(trading.deflated_sharpe_ratio), probability),
+        "the probability against the best Sharpe ratio that the trials would show by luck",
+        Cell {
+            interval: Some(trials_text(trading.trials)),
+            ..cell(&plain(trading.deflated_sharpe_ratio), probability)
+        },
     ));
     rows
+}
+
+/// The number of trials that the run knows of; with one, nothing was deflated.
+fn trials_text(trials: u32) -> String {
+    match trials {
+        1 => "1 trial known: not deflated".to_owned(),
+        trials => format!("{} trials", format::count(u64::from(trials))),
+    }
 }
 
 fn strategy_only(name: &'static str, definition: &'static str, strategy: Cell) -> FigureRow {

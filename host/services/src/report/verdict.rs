@@ -207,7 +207,7 @@ fn deflated_sentence(trading: &Trading) -> Option<String> {
     let deflated = trading.deflated_sharpe_ratio?;
     let value = format::percent(deflated, 1)?;
     let trials = match trading.trials {
-        1 => "1 trial".to_owned(),
+        1 => "1 trial, the only one that the run knows of,".to_owned(),
         trials => format!("{} trials", format::count(u64::from(trials))),
     };
     let judgement = if deflated >= CONVINCING {

@@ -268,6 +268,8 @@ fn trading(
         },
         probabilistic_sharpe_ratio: own.report.probabilistic_sharpe,
         deflated_sharpe_ratio: own.report.deflated_sharpe,
+        minimum_track_record_bars: own.report.minimum_track_record,
+        track_record_bars: (own.report.steps as u64).saturating_sub(1),
         trials: spec.evaluation.trials,
         monthly_returns: describe::months(&own.report.monthly, &benchmark.report.monthly),
         costs: describe::costs(&traded.strategy),

@@ -1,13 +1,13 @@
 //! How good the out-of-sample predictions are: pooled, and fold by fold.
 
 use fusebox_engine::dataset::{Fold, Samples};
-use fusebox_engine::eval::bootstrap::{Interval, interval};
+use fusebox_engine::eval::bootstrap::{Interval, automatic_interval};
 use fusebox_engine::eval::classification::{
     ClassScores, ReliabilityBin, reliability_bins, reliability_error,
 };
 use fusebox_engine::eval::ranking::{
-    RankScores, information_coefficient_interval, rank_information_coefficient_interval,
-    score_buckets,
+    RankScores, best_constant_direction, directional_accuracy_interval,
+    information_coefficient_interval, rank_information_coefficient_interval, score_buckets,
 };
 use fusebox_engine::eval::{
     EvaluationOptions, Outcome, PredictionReport, class_share_log_loss, score,
@@ -128,6 +128,11 @@ pub(super) fn classification(
             value: metric("rank_information_coefficient"),
             interval: rank_correlation.map(shown),
         },
+        directional_accuracy: Estimate {
+            value: metric("directional_accuracy"),
+            interval: directional_accuracy_interval(outcomes, options, random).map(shown),
+        },
+        best_constant_direction: constant_direction(outcomes),
         confusion: report.confusion.iter().map(|row| row.to_vec()).collect(),
         per_class: per_class(&report),
         calibration: Direction::ALL
@@ -202,9 +207,17 @@ fn accuracy_interval(
         moment[1] += 1.0;
     }
     let steps: Vec<[f64; 2]> = moments.into_values().collect();
-    let bootstrap = options.bootstrap(steps.len());
-    interval(&steps, &bootstrap, random, |[right, count], _| {
+    automatic_interval(&steps, &options.bootstrap(), random, |[right, count], _| {
         (count > 0.0).then(|| right / count)
+    })
+}
+
+fn constant_direction(outcomes: &[Outcome]) -> Option<f64> {
+    let pair = |one: &Outcome| (score(&one.probabilities), one.forward_return);
+    let (scores, returns): (Vec<f64>, Vec<f64>) = outcomes.iter().map(pair).unzip();
+    best_constant_direction(RankScores {
+        scores: &scores,
+        returns: &returns,
     })
 }
 

@@ -3,11 +3,13 @@
 use clap::Args;
 use fusebox_loader::live::AuditEvent;
 use fusebox_loader::live::audit::read_events;
+use fusebox_plugin_api::config::nearest;
 use serde::Serialize;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::output::table;
+use crate::wiring::Installed;
 
 /// Show what happened to every generation: one line per transition, newest last
 #[derive(Debug, Args)]
@@ -19,7 +21,7 @@ pub(crate) struct AuditArgs {
     /// Events to show, counted from the newest
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     last: usize,
-    /// Events of this live model only
+    /// Events of this live model only, or of the plugin of this id
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
@@ -40,7 +42,13 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> Result<(), Failure> {
         let place = format!("cannot read the audit log in {}", state_dir.display());
         Failure::Failed(anyhow::Error::from(error).context(place))
     })?;
-    events.retain(|event| args.model.as_ref().is_none_or(|name| event.model == *name));
+    if let Some(name) = &args.model {
+        let is_meant = |event: &AuditEvent| event.model == *name || event.plugin == *name;
+        if !events.iter().any(is_meant) {
+            return Err(unknown(name, &events, &Installed::read(&settings)?));
+        }
+        events.retain(is_meant);
+    }
     events.drain(..events.len().saturating_sub(args.last));
     let shown = Shown {
         state_dir: state_dir.display().to_string(),
@@ -48,6 +56,23 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> Result<(), Failure> {
         events,
     };
     context.output.show(&shown, || text(&shown))
+}
+
+/// Nothing ever happened to what is asked for: it does not exist, or it was never live.
+fn unknown(name: &str, events: &[AuditEvent], installed: &Installed) -> Failure {
+    let told = events.iter().flat_map(|one| [&*one.model, &*one.plugin]);
+    let mut known: Vec<&str> = told.filter(|name| !name.is_empty()).collect();
+    known.sort_unstable();
+    known.dedup();
+    let hint = match nearest(name, &known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if installed.check_name(name).is_ok() => "it was never live".to_owned(),
+        None if known.is_empty() => "nothing was live here yet".to_owned(),
+        None => format!("there is: {}", known.join(", ")),
+    };
+    Failure::Usage(format!(
+        "no event is about a model or plugin `{name}`; {hint}"
+    ))
 }
 
 fn text(shown: &Shown) -> String {
@@ -120,8 +145,22 @@ pub(super) fn event_name(event: &AuditEvent) -> String {
     text.trim_matches('"').to_owned()
 }
 
-/// A moment to the millisecond, without the date's zone.
-pub(super) fn time(unix_ns: i64) -> String {
-    let at = fusebox_engine::types::Timestamp::from_nanos(unix_ns - unix_ns.rem_euclid(1_000_000));
-    at.to_string()
+/// A moment to the millisecond, in as many characters whenever it is.
+fn time(unix_ns: i64) -> String {
+    const SECOND: i64 = 1_000_000_000;
+    let past = unix_ns.rem_euclid(SECOND);
+    let second = fusebox_engine::types::Timestamp::from_nanos(unix_ns - past).to_string();
+    format!("{}.{:03}Z", second.trim_end_matches('Z'), past / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_as_many_digits_whenever_they_are() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time(1_500_000_000), "1970-01-01T00:00:01.500Z");
+        assert_eq!(time(1_002_999_999), "1970-01-01T00:00:01.002Z");
+    }
 }

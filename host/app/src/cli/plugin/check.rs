@@ -269,8 +269,12 @@ fn list(context: &Context) -> Result<(), Failure> {
 
 fn text(report: &Report) -> String {
     let mut table = table(&["level", "case", "result", "found"]);
-    for case in &report.cases {
-        let found = case.found.clone().unwrap_or_default();
+    let repeats = repeats(report);
+    for (case, first) in report.cases.iter().zip(&repeats) {
+        let found = match first {
+            Some(first) => format!("as `{first}`"),
+            None => case.found.clone().unwrap_or_default(),
+        };
         table.add_row([
             case.level.to_string(),
             case.name.to_owned(),
@@ -280,12 +284,11 @@ fn text(report: &Report) -> String {
     }
     let mut text = table.to_string();
     text.push('\n');
-    for case in report
-        .cases
-        .iter()
-        .filter(|case| case.status == Status::Failed)
-    {
-        text.push_str(&failure(case));
+    for (case, first) in report.cases.iter().zip(&repeats) {
+        if case.status == Status::Failed && first.is_none() {
+            let more = repeats.iter().filter(|one| **one == Some(case.name));
+            text.push_str(&failure(case, more.count()));
+        }
     }
     let count = |status| report.count(status);
     let (passed, failed, skipped) = (
@@ -301,8 +304,22 @@ fn text(report: &Report) -> String {
     text
 }
 
-/// A failed case in full.
-fn failure(case: &CaseReport) -> String {
+/// For every case the one before it that failed for the same reason, where there is one: a wrong
+/// configuration fails nearly all of them, and is said once.
+fn repeats(report: &Report) -> Vec<Option<&'static str>> {
+    let is_plain = |case: &CaseReport| {
+        case.status == Status::Failed && case.found.is_some() && case.calls.is_none()
+    };
+    let first_like = |(position, case): (usize, &CaseReport)| {
+        let before = report.cases[..position].iter();
+        let mut alike = before.filter(|one| is_plain(one) && one.found == case.found);
+        alike.next().filter(|_| is_plain(case)).map(|one| one.name)
+    };
+    report.cases.iter().enumerate().map(first_like).collect()
+}
+
+/// A failed case in full, and how many others failed for the same reason.
+fn failure(case: &CaseReport, more: usize) -> String {
     let mut text = format!(
         "\n{} (level {}): {}\n  must hold: {}\n",
         case.name,
@@ -310,6 +327,11 @@ fn failure(case: &CaseReport) -> String {
         case.found.as_deref().unwrap_or("failed"),
         case.about
     );
+    match more {
+        0 => {}
+        1 => text.push_str("  and 1 more case for the same reason\n"),
+        more => text.push_str(&format!("  and {more} more cases for the same reason\n")),
+    }
     for line in &case.output {
         text.push_str(&format!("  it printed: {line}\n"));
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
+use crate::wiring::Installed;
 
 /// Waits of 20 ms in a second.
 const ATTEMPTS_PER_SECOND: u32 = 50;
@@ -30,7 +31,7 @@ pub(crate) struct ReloadArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A pin is kept over restarts. It is recorded also while nothing is live, and takes effect with the
-next start.
+next start. A version that is neither installed nor live is pinned only with --force.
 
 Examples:
   fusebox plugin pin com.example.ema 1.4.2
@@ -41,6 +42,9 @@ pub(crate) struct PinArgs {
     /// Version, three numbers
     #[arg(value_name = "VERSION")]
     wanted: String,
+    /// Pin also what is neither installed nor live
+    #[arg(long)]
+    force: bool,
 }
 
 /// Follow the version policy again
@@ -91,22 +95,57 @@ struct Answer {
 
 pub(crate) fn reload(args: ReloadArgs, context: &Context) -> Result<(), Failure> {
     let target = args.common.target.clone();
+    check_name(&args.common, context)?;
     ask(&args.common, Command::Reload { target }, context)
 }
 
 pub(crate) fn pin(args: PinArgs, context: &Context) -> Result<(), Failure> {
     let (target, version) = (args.common.target.clone(), args.wanted);
+    if !args.force {
+        let installed = Installed::read(&engine_settings(&args.common.engine, context)?)?;
+        installed.check_name(&target).map_err(Failure::Usage)?;
+        check_version(&installed, &target, &version)?;
+    }
     ask(&args.common, Command::Pin { target, version }, context)
 }
 
 pub(crate) fn unpin(args: UnpinArgs, context: &Context) -> Result<(), Failure> {
     let target = args.common.target.clone();
+    let installed = Installed::read(&engine_settings(&args.common.engine, context)?)?;
+    // A pin of something that is gone can be taken back.
+    if !installed.is_pinned(&target) {
+        installed.check_name(&target).map_err(Failure::Usage)?;
+    }
     ask(&args.common, Command::Unpin { target }, context)
 }
 
 pub(crate) fn rollback(args: RollbackArgs, context: &Context) -> Result<(), Failure> {
     let target = args.common.target.clone();
+    check_name(&args.common, context)?;
     ask(&args.common, Command::Rollback { target }, context)
+}
+
+fn check_name(common: &CommonArgs, context: &Context) -> Result<(), Failure> {
+    let installed = Installed::read(&engine_settings(&common.engine, context)?)?;
+    installed.check_name(&common.target).map_err(Failure::Usage)
+}
+
+/// Refuses to pin what cannot be loaded.
+fn check_version(installed: &Installed, target: &str, version: &str) -> Result<(), Failure> {
+    let versions = installed.versions_of(target);
+    let is_number = fusebox_loader::manifest::version_numbers(version).is_some();
+    if !is_number || versions.contains(&version) {
+        // What is no version at all is told where the wish is written down.
+        return Ok(());
+    }
+    let there = match versions.is_empty() {
+        true => "no version is".to_owned(),
+        false => format!("there are: {}", versions.join(", ")),
+    };
+    Err(Failure::Usage(format!(
+        "version {version} of `{target}` is neither installed nor live; {there}; install it first, \
+         or pin it all the same with --force"
+    )))
 }
 
 fn ask(common: &CommonArgs, command: Command, context: &Context) -> Result<(), Failure> {
@@ -123,14 +162,17 @@ fn ask(common: &CommonArgs, command: Command, context: &Context) -> Result<(), F
             state_dir.display()
         )));
     }
+    // What lasts is heeded when it goes live; nobody answers for it before.
+    let is_awaited =
+        is_running && (!lasts || Installed::read(&settings)?.is_live(command.target()));
     let request = control::request(state_dir, command.clone()).map_err(refuse)?;
     let mut answer = Answer {
         request,
         command,
-        outcome: if is_running { "pending" } else { "recorded" },
+        outcome: if is_awaited { "pending" } else { "recorded" },
         message: None,
     };
-    if is_running && common.wait_s > 0 {
+    if is_awaited && common.wait_s > 0 {
         let attempts = common.wait_s.saturating_mul(ATTEMPTS_PER_SECOND);
         match control::wait(state_dir, request, attempts).map_err(refuse)? {
             RequestOutcome::Done(event) => {
@@ -158,7 +200,11 @@ fn forget(state_dir: &Path, command: Command, context: &Context) -> Result<(), F
         request: 0,
         command,
         outcome: "recorded",
-        message: Some(format!("{forgotten} refusals are forgotten")),
+        message: Some(match forgotten {
+            0 => "nothing was kept out".to_owned(),
+            1 => "1 refusal is forgotten".to_owned(),
+            more => format!("{more} refusals are forgotten"),
+        }),
     };
     context.output.show(&answer, || text(&answer))
 }
@@ -174,12 +220,12 @@ fn text(answer: &Answer) -> String {
     let words = answer.message.clone().unwrap_or_default();
     match answer.outcome {
         "done" if words.is_empty() => "done".to_owned(),
-        "done" => format!("done: {words}"),
+        "done" => words,
         "refused" => format!("refused: {words}"),
         "recorded" if words.is_empty() => {
-            "recorded; it takes effect when the models are started".to_owned()
+            "recorded; it takes effect when the model is started".to_owned()
         }
-        "recorded" => format!("recorded; {words}; it takes effect when the models are started"),
+        "recorded" => format!("recorded; {words}; it takes effect when the model is started"),
         _ => format!(
             "not finished yet; `fusebox plugin audit` shows what becomes of request {}",
             answer.request

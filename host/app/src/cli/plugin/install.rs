@@ -8,7 +8,7 @@ use fusebox_loader::trust::{FileVersionStore, HighestVersions};
 use fusebox_loader::{Discovered, PackageError};
 use serde_json::json;
 
-use super::{plugin_root, refused};
+use super::{check_is_package, plugin_root, refused};
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::wiring::now_unix_s;
@@ -35,6 +35,7 @@ pub(crate) struct InstallArgs {
 }
 
 pub(super) fn run(args: &InstallArgs, context: &Context) -> Result<(), Failure> {
+    check_is_package(&args.package)?;
     let settings = engine_settings(&args.engine, context)?;
     let policy = settings.trust.policy()?;
     let root = plugin_root(&settings)?;

@@ -6,13 +6,15 @@ use fusebox_loader::trust::Decision;
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::output::table;
-use crate::wiring::{self, PluginState};
+use crate::wiring::{self, PluginState, Standing};
 
-/// List the plugins that are found, with the reason where one is broken
+/// List the plugins that are found: what each may do, and which one is live
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A plugin that is broken, or that the operator's policy refuses, is shown with its reason and is no
-failure of this command.
+failure of this command. The column `now` tells from the state directory which version is live or
+waits as a standby, in which model, what is pinned, and what is kept out; `--json` has the reasons
+in full.
 
 Examples:
   fusebox plugin list
@@ -24,7 +26,7 @@ pub(crate) struct ListArgs {
 
 pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<(), Failure> {
     let settings = engine_settings(&args.engine, context)?;
-    let plugins = wiring::plugins(&settings, &settings.trust.policy()?);
+    let plugins = wiring::plugins_now(&settings, &settings.trust.policy()?)?;
     context.output.show(&plugins, || text(&plugins, &settings))
 }
 
@@ -48,6 +50,7 @@ fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
         "tier",
         "trust",
         "state",
+        "now",
         "digest or reason",
     ];
     let mut table = table(&titles);
@@ -62,6 +65,7 @@ fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
             plugin.tier.map_or_else(dash, |tier| tier.to_string()),
             plugin.trust.as_ref().map_or_else(dash, Decision::signer),
             plugin.state.word().to_owned(),
+            now(plugin),
             plugin
                 .reason
                 .clone()
@@ -70,4 +74,12 @@ fn text(plugins: &[PluginState], settings: &wiring::EngineSettings) -> String {
         ]);
     }
     table.to_string()
+}
+
+fn now(plugin: &PluginState) -> String {
+    let standings: Vec<String> = plugin.standing.iter().map(Standing::words).collect();
+    match standings.is_empty() {
+        true => "-".to_owned(),
+        false => standings.join("; "),
+    }
 }

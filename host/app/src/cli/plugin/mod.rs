@@ -20,6 +20,8 @@ mod verify;
 use std::path::Path;
 
 use clap::Subcommand;
+use fusebox_loader::check::package_below;
+use fusebox_loader::manifest::MANIFEST_FILE;
 
 use super::Context;
 use crate::failure::Failure;
@@ -78,6 +80,25 @@ fn plugin_root(settings: &EngineSettings) -> Result<&Path, Failure> {
     first.map(std::path::PathBuf::as_path).ok_or_else(|| {
         Failure::Usage("there is no plugin directory; name one with --plugin-dir".to_owned())
     })
+}
+
+/// Refuses a path that holds no package at all, before anything is said about its content.
+fn check_is_package(path: &Path) -> Result<(), Failure> {
+    if path.join(MANIFEST_FILE).exists() {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::Usage(if path.is_file() {
+        format!(
+            "{shown} is a file; name the directory of its {MANIFEST_FILE} (a library becomes a \
+             package with `fusebox plugin pack`)"
+        )
+    } else if path.exists() {
+        let hint = package_below(path);
+        format!("{shown} is no package, because it holds no {MANIFEST_FILE}{hint}")
+    } else {
+        format!("{shown} does not exist; name the directory that holds {MANIFEST_FILE}")
+    }))
 }
 
 /// What is asked for cannot be done.

@@ -1,14 +1,17 @@
 //! `fusebox plugin model`: weights and configuration under a name, apart from the code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fusebox_loader::live::catalog::Catalog;
+use fusebox_loader::live::model_package::ModelManifest;
 use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, write_model_package};
-use fusebox_plugin_api::config::Config;
+use fusebox_plugin_api::config::{Config, nearest};
 use serde_json::json;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
+use crate::wiring::EngineSettings;
 
 /// Put weights and configuration under a name; a newer version goes live by itself
 #[derive(Debug, Args)]
@@ -74,10 +77,53 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         replace: args.replace,
     };
     let path = write_model_package(root, &spec).map_err(failure)?;
-    let document = json!({"path": path, "name": spec.name, "version": spec.version});
+    let warning = warning(&path, &settings)?;
+    let mut document = json!({"path": path, "name": spec.name, "version": spec.version});
+    if let Some(warning) = &warning {
+        document["warning"] = json!(warning);
+    }
     context.output.show(&document, || {
-        format!("{}: model {} {}\n", path.display(), spec.name, spec.version)
+        let mut text = format!("{}: model {} {}\n", path.display(), spec.name, spec.version);
+        if let Some(warning) = &warning {
+            text.push_str(&format!("warning: {warning}\n"));
+        }
+        text
     })
+}
+
+/// Why the model cannot be served yet: its plugin may come later, so this is no failure.
+fn warning(path: &Path, settings: &EngineSettings) -> Result<Option<String>, Failure> {
+    let manifest = ModelManifest::read(path).map_err(failure)?;
+    let installed = Catalog::read(&settings.plugin_dirs, &[]).plugins;
+    let (id, dirs) = (&manifest.plugin, &settings.plugin_dirs);
+    let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let versions: Vec<&str> = installed
+        .iter()
+        .filter(|one| one.name == *id)
+        .map(|one| one.version.as_str())
+        .collect();
+    if versions.is_empty() {
+        let names: Vec<&str> = installed.iter().map(|one| one.name.as_str()).collect();
+        let hint = match nearest(id, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "install it before the model is served".to_owned(),
+        };
+        let dirs = dirs.join(", ");
+        return Ok(Some(format!(
+            "plugin {id} is not installed in {dirs}; {hint}"
+        )));
+    }
+    if versions
+        .iter()
+        .any(|version| manifest.takes_plugin(version))
+    {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "no installed version of {id} fits `{}`; there are: {}",
+        manifest.plugin_version.unwrap_or_default(),
+        versions.join(", ")
+    )))
 }
 
 fn failure(error: ModelPackageError) -> Failure {

@@ -1,9 +1,10 @@
 //! `fusebox plugin pack`: a package from a built library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fusebox_loader::discover::Discovered;
+use fusebox_loader::live::golden::{Golden, MAX_GOLDEN_BYTES};
 use fusebox_loader::manifest::{Budget, IsolationTable, StateTable};
 use fusebox_loader::{Isolation, PackageError, PackageSpec, write_signed_package};
 use fusebox_plugin_api::abi::MODEL_ID;
@@ -114,6 +115,9 @@ impl PackArgs {
 pub(super) fn run(args: &PackArgs, context: &Context) -> Result<(), Failure> {
     let signer = args.key.as_deref().map(|key| args.password.signer(key));
     let signer = signer.transpose()?;
+    if let Some(golden) = &args.golden {
+        check_golden(golden)?;
+    }
     let path = write_signed_package(&args.out, &args.spec(), signer.as_ref()).map_err(failure)?;
     let package = Discovered::at(&path);
     let manifest = package.manifest().map_err(anyhow::Error::from)?;
@@ -138,6 +142,23 @@ pub(super) fn run(args: &PackArgs, context: &Context) -> Result<(), Failure> {
             manifest.digests().len()
         )
     })
+}
+
+/// A host refuses a package whose known answers it cannot read, so nobody gets to make one.
+fn check_golden(path: &Path) -> Result<(), Failure> {
+    let problem = |words: String| {
+        Failure::Usage(format!(
+            "--golden {}: {words}; `fusebox plugin golden` writes such a file",
+            path.display()
+        ))
+    };
+    let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot read it: {error}")))?;
+    if bytes.len() as u64 > MAX_GOLDEN_BYTES {
+        let most = MAX_GOLDEN_BYTES;
+        return Err(problem(format!("it is larger than {most} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| problem("it is not text".to_owned()))?;
+    Golden::parse(&text).map(drop).map_err(problem)
 }
 
 /// What was asked for cannot be packed, or the packing failed.

@@ -6,6 +6,7 @@ use clap::Args;
 use fusebox_loader::package::sign_package;
 use serde_json::json;
 
+use super::check_is_package;
 use super::keys::PasswordArgs;
 use crate::cli::Context;
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub(crate) struct SignArgs {
 }
 
 pub(super) fn run(args: &SignArgs, context: &Context) -> Result<(), Failure> {
+    check_is_package(&args.package)?;
     let signer = args.password.signer(&args.key)?;
     let package = sign_package(&args.package, &signer).map_err(anyhow::Error::from)?;
     let key_id = signer.key_id();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use fusebox_loader::package::write_file;
 use fusebox_loader::trust::{
-    Date, Key, Keyring, Revocation, Revocations, Role, Subject, is_scope, signature_path,
+    Date, Key, Keyring, Revocation, Revocations, Role, Subject, is_scope, public_key,
+    signature_path,
 };
 use serde_json::json;
 
@@ -83,7 +84,9 @@ pub(crate) struct RemoveArgs {
 /// Revoke versions of a plugin, a digest, or a key
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A digest is the SHA-256 of a plugin.toml or of any file of a package.
+A digest is the SHA-256 of a plugin.toml or of any file of a package. What is live is held to the
+list as well: it goes back to an allowed version by itself (`engine.live.leave_revoked`), or stays
+live where there is none, and `fusebox plugin audit` says which.
 
 Examples:
   fusebox plugin trust revoke --plugin com.example.ema --versions '>=1.2.0, <1.4.3' \\
@@ -161,6 +164,13 @@ fn add(args: &AddArgs, context: &Context) -> Result<(), Failure> {
     } else {
         args.key.clone()
     };
+    if !file.exists() && public_key(&text).is_err() {
+        return Err(Failure::Usage(format!(
+            "{} is neither a file nor a public key; name the `.pub` file that `fusebox plugin \
+             keygen` or `minisign -G` wrote",
+            args.key
+        )));
+    }
     let stem = file.file_stem().filter(|_| file.exists());
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     let Some(name) = args.name.clone().or(stem) else {

@@ -8,6 +8,7 @@ use fusebox_loader::load::check_library;
 use fusebox_loader::{Decision, LoadError, Manifest, TrustPolicy};
 use serde::Serialize;
 
+use super::check_is_package;
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
@@ -51,6 +52,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
+    check_is_package(&args.package)?;
     let settings = engine_settings(&args.engine, context)?;
     let trust = settings.trust.with_keyring(args.keyring.as_deref());
     let report = report(&Discovered::at(&args.package), &trust.policy()?);

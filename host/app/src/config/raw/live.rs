@@ -32,6 +32,9 @@ pub(crate) struct RawLive {
     /// Share of failed calls in probation above which the old generation takes over again.
     #[schemars(range(min = 0, max = 1))]
     pub(crate) probation_error_rate: f64,
+    /// Whether a version that is revoked while it is live gives way by itself to one that is
+    /// allowed; otherwise it stays live, and the audit log says so.
+    pub(crate) leave_revoked: bool,
     /// Share of failed calls from which the breaker opens; the model is then not asked for a while.
     #[schemars(range(min = 0, max = 1))]
     pub(crate) breaker_error_rate: f64,
@@ -54,6 +57,7 @@ impl Default for RawLive {
             max_difference: swap.max_difference,
             probation_rows: rows(swap.probation.rows),
             probation_error_rate: swap.probation.error_rate,
+            leave_revoked: swap.leave_revoked,
             breaker_error_rate: breaker.error_rate,
             breaker_open_ms: breaker.open_ms,
         }
@@ -73,6 +77,7 @@ impl RawLive {
                 error_rate: self.probation_error_rate,
                 ..ProbationPolicy::default()
             },
+            leave_revoked: self.leave_revoked,
             ..SwapPolicy::default()
         }
     }

@@ -139,7 +139,7 @@ impl Show {
 fn is_notable(event: &AuditEvent) -> bool {
     match event.event {
         What::State(state) => state == State::Promoted,
-        What::Other(occasion) => occasion != Occasion::Request || event.message.is_some(),
+        What::Other(occasion) => occasion != Occasion::Request || event.reason.is_some(),
     }
 }
 

@@ -74,6 +74,28 @@ impl ClassMetric for CalibrationError {
             .into_iter()
             .filter_map(distance)
             .sum();
-        (!scores.labels.is_empty()).then(|| sum / scores.labels.len() as f64)
+        let is_defined = self.bins > 0 && !scores.labels.is_empty();
+        is_defined.then(|| sum / scores.labels.len() as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Direction;
+
+    #[test]
+    fn without_samples_or_bins_there_is_no_error() {
+        let none = ClassScores {
+            labels: &[],
+            probabilities: &[],
+        };
+        assert_eq!(CalibrationError { bins: 10 }.value(none), None);
+        let one = ClassScores {
+            labels: &[Direction::Up],
+            probabilities: &[[0.0, 0.25, 0.75]],
+        };
+        assert_eq!(CalibrationError { bins: 0 }.value(one), None);
+        assert_eq!(CalibrationError { bins: 10 }.value(one), Some(0.25));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_core::Rng;
 
 use super::mid_ranks;
-use crate::eval::bootstrap::{BootstrapOptions, Interval, interval};
+use crate::eval::bootstrap::{Interval, automatic_interval};
 use crate::eval::prediction::{EvaluationOptions, Outcome, score};
 use crate::eval::varies;
 use crate::types::Timestamp;
@@ -65,8 +65,8 @@ fn of_pairs(
         }
     }
     let steps: Vec<[f64; 6]> = moments.into_values().collect();
-    let bootstrap: BootstrapOptions = options.bootstrap(steps.len());
-    interval(&steps, &bootstrap, rng, |[count, x, y, xx, yy, xy], _| {
+    let bootstrap = options.bootstrap();
+    automatic_interval(&steps, &bootstrap, rng, |[count, x, y, xx, yy, xy], _| {
         let spread = ((xx - x * x / count) * (yy - y * y / count)).sqrt();
         (spread > 0.0).then(|| (xy - x * y / count) / spread)
     })
@@ -100,6 +100,30 @@ mod tests {
         assert_eq!(found, None);
         let found = rank_information_coefficient_interval(&outcomes, &options, &mut rng);
         assert_eq!(found, None);
+    }
+
+    #[test]
+    fn permuted_scores_have_no_coefficient() {
+        let mut rng = ChaCha8Rng::seed_from_u64(21);
+        let mut within = [0; 2];
+        for _ in 0..200 {
+            let returns: Vec<f64> = (0..400).map(|_| rng.random::<f64>() - 0.5).collect();
+            // The true labels, dealt out anew.
+            let mut scores = returns.clone();
+            for at in (1..scores.len()).rev() {
+                scores.swap(at, rng.random_range(0..=at));
+            }
+            let linear = correlation(&scores, &returns).unwrap();
+            let ranked = correlation(&mid_ranks(&scores), &mid_ranks(&returns)).unwrap();
+            for (within, found) in within.iter_mut().zip([linear, ranked]) {
+                *within += u32::from(found.abs() < 2.0 / 400_f64.sqrt());
+            }
+        }
+        // Within two standard errors of zero 95.4 % of the time.
+        assert!(
+            within.iter().all(|count| (180..=200).contains(count)),
+            "{within:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Metrics of a score against the return that followed.
 
 mod correlation_interval;
+mod directional_accuracy;
 mod information_coefficient;
+mod information_ratio;
 mod rank_information_coefficient;
 mod score_buckets;
 
@@ -10,7 +12,13 @@ use super::varies;
 pub use correlation_interval::{
     information_coefficient_interval, rank_information_coefficient_interval,
 };
+pub use directional_accuracy::{
+    DirectionalAccuracy, best_constant_direction, directional_accuracy_interval,
+};
 pub use information_coefficient::InformationCoefficient;
+pub use information_ratio::{
+    Coefficient, CoefficientSummary, block_coefficients, cross_sectional_coefficients,
+};
 pub use rank_information_coefficient::RankInformationCoefficient;
 pub use score_buckets::{ScoreBucket, score_buckets};
 
@@ -34,7 +42,11 @@ pub trait RankMetric: Sync {
 
 /// Every metric of this kind.
 pub fn rank_metrics() -> impl Iterator<Item = &'static dyn RankMetric> {
-    const ALL: [&dyn RankMetric; 2] = [&InformationCoefficient, &RankInformationCoefficient];
+    const ALL: [&dyn RankMetric; 3] = [
+        &InformationCoefficient,
+        &RankInformationCoefficient,
+        &DirectionalAccuracy,
+    ];
     ALL.into_iter()
 }
 

@@ -6,17 +6,21 @@
 mod annual_growth;
 mod annual_turnover;
 mod annual_volatility;
+mod average_holding;
 mod average_trade;
 mod calmar;
 mod drawdown;
 mod exposure;
 mod monthly;
+mod newey_west;
 pub(super) mod normal;
 mod profit_factor;
 mod report;
 mod sharpe;
+mod sharpe_autocorrelation;
 mod sharpe_significance;
 mod sortino;
+mod tail_ratio;
 mod time_in_market;
 mod total_return;
 mod win_rate;
@@ -27,18 +31,25 @@ use crate::types::Timestamp;
 pub use annual_growth::AnnualGrowth;
 pub use annual_turnover::AnnualTurnover;
 pub use annual_volatility::AnnualVolatility;
+pub use average_holding::AverageHolding;
 pub use average_trade::AverageTrade;
 pub use calmar::Calmar;
 pub use drawdown::{Drawdown, MaxDrawdown, deepest_drawdown, longest_drawdown_nanos};
 pub use exposure::Exposure;
 pub use monthly::{MonthlyReturn, monthly_returns};
+pub use newey_west::{newey_west_lags, newey_west_t};
 pub use profit_factor::ProfitFactor;
 pub use report::{TradingReport, TradingReportOptions};
 pub use sharpe::Sharpe;
+pub use sharpe_autocorrelation::{
+    LoSharpe, autocorrelations, lo_annualisation, normal_sharpe_standard_error,
+    sharpe_standard_error,
+};
 pub use sharpe_significance::{
     SharpeEvidence, deflated_sharpe, expected_best_sharpe, probabilistic_sharpe,
 };
 pub use sortino::Sortino;
+pub use tail_ratio::TailRatio;
 pub use time_in_market::TimeInMarket;
 pub use total_return::TotalReturn;
 pub use win_rate::WinRate;
@@ -125,17 +136,20 @@ pub trait TradingMetric: Sync {
 
 /// Every metric that is one number.
 pub fn trading_metrics() -> impl Iterator<Item = &'static dyn TradingMetric> {
-    const ALL: [&dyn TradingMetric; 13] = [
+    const ALL: [&dyn TradingMetric; 16] = [
         &TotalReturn,
         &AnnualGrowth,
         &AnnualVolatility,
         &Sharpe,
+        &LoSharpe,
         &Sortino,
         &Calmar,
         &MaxDrawdown,
+        &TailRatio,
         &WinRate,
         &ProfitFactor,
         &AverageTrade,
+        &AverageHolding,
         &AnnualTurnover,
         &Exposure,
         &TimeInMarket,

@@ -9,7 +9,8 @@ use super::{
     Drawdown, MonthlyReturn, SharpeEvidence, TradingHistory, deepest_drawdown, deflated_sharpe,
     longest_drawdown_nanos, monthly_returns, probabilistic_sharpe, returns_of, trading_metrics,
 };
-use crate::eval::bootstrap::{BootstrapOptions, Interval, block_steps, interval};
+use crate::eval::bootstrap::{AutomaticOptions, Interval, automatic_interval};
+use crate::eval::luck::minimum_track_record;
 
 /// How a history is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +63,9 @@ pub struct TradingReport {
     pub probabilistic_sharpe: Option<f64>,
     /// Probability that the true Sharpe ratio is above zero, given the number of trials.
     pub deflated_sharpe: Option<f64>,
+    /// Steps that a history with these moments needs for the probabilistic Sharpe ratio to reach
+    /// the confidence asked for; `None` where no length is enough.
+    pub minimum_track_record: Option<u64>,
 }
 
 impl TradingReport {
@@ -73,9 +77,9 @@ impl TradingReport {
         rng: &mut impl Rng,
     ) -> Self {
         let returns = history.returns().unwrap_or_default();
-        let bootstrap = BootstrapOptions {
+        let bootstrap = AutomaticOptions {
             samples: options.bootstrap_samples,
-            mean_block_steps: block_steps(returns.len(), options.overlap_steps),
+            overlap_steps: options.overlap_steps,
             confidence: options.confidence,
             trials: options.trials,
         };
@@ -93,6 +97,8 @@ impl TradingReport {
             probabilistic_sharpe: evidence.and_then(|one| probabilistic_sharpe(&one, 0.0)),
             deflated_sharpe: evidence
                 .and_then(|one| deflated_sharpe(&one, options.trials, options.trials_variance)),
+            minimum_track_record: evidence
+                .and_then(|one| minimum_track_record(&one, 0.0, options.confidence)),
         }
     }
 }
@@ -100,12 +106,12 @@ impl TradingReport {
 fn sharpe_interval(
     returns: &[f64],
     history: &TradingHistory<'_>,
-    bootstrap: &BootstrapOptions,
+    bootstrap: &AutomaticOptions,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
     let steps: Vec<[f64; 2]> = returns.iter().map(|one| [*one, one * one]).collect();
     let annual = history.steps_per_year.sqrt();
-    interval(&steps, bootstrap, rng, |[sum, squares], count| {
+    automatic_interval(&steps, bootstrap, rng, |[sum, squares], count| {
         let count = count as f64;
         let variance = (squares - sum * sum / count) / (count - 1.0);
         // What is smaller than this is left over from rounding: the returns do not vary.
@@ -117,7 +123,7 @@ fn sharpe_interval(
 fn excess_interval(
     returns: &[f64],
     history: &TradingHistory<'_>,
-    bootstrap: &BootstrapOptions,
+    bootstrap: &AutomaticOptions,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
     let benchmark = returns_of(history.benchmark?)?;
@@ -129,7 +135,7 @@ fn excess_interval(
         .zip(&benchmark)
         .map(|(a, b)| [a - b])
         .collect();
-    interval(&steps, bootstrap, rng, |[sum], count| {
+    automatic_interval(&steps, bootstrap, rng, |[sum], count| {
         (count > 0).then(|| sum / count as f64 * history.steps_per_year)
     })
 }

@@ -44,24 +44,35 @@ impl SharpeEvidence {
             kurtosis: excess + 3.0,
         })
     }
+
+    /// Variance of the estimate times the returns less one, `1 - g3 SR + (g4 - 1) / 4 SR^2`;
+    /// `None` where the moments leave none.
+    pub(crate) fn sharpe_variance(&self) -> Option<f64> {
+        let tails = (self.kurtosis - 1.0) / 4.0 * self.sharpe * self.sharpe;
+        let variance = 1.0 - self.skewness * self.sharpe + tails;
+        (variance > 0.0).then_some(variance)
+    }
 }
 
 /// Probability that the true Sharpe ratio is above `threshold`; `None` where the moments leave no
 /// variance to the estimate.
 #[must_use]
 pub fn probabilistic_sharpe(evidence: &SharpeEvidence, threshold: f64) -> Option<f64> {
-    let sharpe = evidence.sharpe;
-    let tails = (evidence.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
-    let variance = 1.0 - evidence.skewness * sharpe + tails;
-    let root = (evidence.observations.checked_sub(1)? as f64).sqrt();
-    (variance > 0.0).then(|| normal::probability((sharpe - threshold) * root / variance.sqrt()))
+    let root = (evidence.observations.checked_sub(1).filter(|n| *n > 0)? as f64).sqrt();
+    let error = evidence.sharpe_variance()?.sqrt();
+    Some(normal::probability(
+        (evidence.sharpe - threshold) * root / error,
+    ))
 }
 
 /// The best Sharpe ratio that `trials` worthless strategies would show, whose Sharpe ratios vary
-/// by `trials_variance`; 0 for one trial.
+/// by `trials_variance`; 0 for one trial. `None` where the variance is negative or not a number.
 #[must_use]
 pub fn expected_best_sharpe(trials: u32, trials_variance: f64) -> Option<f64> {
     const EULER_MASCHERONI: f64 = 0.577_215_664_901_532_9;
+    if trials_variance.is_nan() || trials_variance < 0.0 {
+        return None;
+    }
     if trials <= 1 {
         return Some(0.0);
     }
@@ -122,6 +133,18 @@ mod tests {
             probabilistic_sharpe(&evidence, 0.0)
         );
         assert!(deflated_sharpe(&evidence, 10, None) < deflated_sharpe(&evidence, 1, None));
+    }
+
+    #[test]
+    fn what_is_no_variance_or_no_history_says_nothing() {
+        assert_eq!(expected_best_sharpe(10, -1.0), None);
+        assert_eq!(expected_best_sharpe(10, f64::NAN), None);
+        let single = SharpeEvidence {
+            observations: 1,
+            ..example(0.0, 3.0)
+        };
+        assert_eq!(probabilistic_sharpe(&single, 0.0), None);
+        assert_eq!(deflated_sharpe(&single, 1, None), None);
     }
 
     #[test]

@@ -450,23 +450,43 @@ impl Write for Sliced<'_, '_> {
 /// Tells the operator once what this kernel does not offer.
 fn warn_of_missing(missing: &[String]) {
     static WARNED: std::sync::Once = std::sync::Once::new();
-    if missing.is_empty() {
-        return;
+    if let Some(line) = missing_line(missing) {
+        WARNED.call_once(|| tracing::warn!("{line}"));
     }
-    WARNED.call_once(|| {
-        let missing: Vec<String> = missing
-            .iter()
-            .take(8)
-            .map(|one| {
-                one.chars()
-                    .take(200)
-                    .filter(|one| !one.is_control())
-                    .collect()
-            })
-            .collect();
-        tracing::warn!(
+}
+
+/// What the operator is told; nothing where every wall stands. A worker says what is missing, so
+/// little of it is believed.
+fn missing_line(missing: &[String]) -> Option<String> {
+    const MOST: usize = 8;
+    const MOST_CHARS: usize = 200;
+    let plain = |one: &String| -> String {
+        let plain = one.chars().filter(|one| !one.is_control());
+        plain.take(MOST_CHARS).collect()
+    };
+    let missing: Vec<String> = missing.iter().take(MOST).map(plain).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
             "workers run without some of their walls, because this kernel does not offer: {}",
             missing.join("; ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing_line;
+
+    #[test]
+    fn missing_walls_are_one_bounded_line() {
+        assert_eq!(missing_line(&[]), None);
+        let seccomp = "seccomp (not built in)".to_owned();
+        let line = missing_line(&["Landlock (off)\n".to_owned(), seccomp]).unwrap();
+        assert!(
+            line.ends_with("does not offer: Landlock (off); seccomp (not built in)"),
+            "{line}"
         );
-    });
+        let long = vec!["x".repeat(10_000); 100];
+        assert!(missing_line(&long).unwrap().len() < 2_000);
+    }
 }

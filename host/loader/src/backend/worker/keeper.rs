@@ -324,43 +324,21 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Brings a spare to the model's state and offers it.
+    /// Brings a spare to the model's state and offers it. Rows that come in meanwhile are replayed
+    /// in further rounds, until none is left while the state is locked.
     fn take_over(&self, mut worker: Worker) {
-        let outcome = self.rebuild(&mut worker);
-        let mut state = lock(&self.state);
-        state.begun = None;
-        if state.is_stopped {
-            drop(state);
-            return;
-        }
-        // Rows that came in the meantime were waited for by `rebuild`, under the same lock order:
-        // none is left, or the next round below finds them.
-        match outcome {
-            Ok(at) if state.history.next_group(at, &mut Group::default()) => {
-                drop(state);
-                return self.take_over_rest(worker, at);
-            }
-            Ok(_) => state.place = Place::Ready(Box::new(worker)),
-            Err(error) => {
-                let lived = SystemClock
-                    .now_ns()
-                    .saturating_sub(worker.process.started_ns);
-                state.place = Place::Vacant;
-                self.note_death(&mut state, lived, error.into());
-                drop(state);
-                drop(worker);
-            }
-        }
-        self.changed.notify_all();
-    }
-
-    /// Goes on where rows came in while the older ones were replayed.
-    fn take_over_rest(&self, mut worker: Worker, mut at: u64) {
+        let mut outcome = self.rebuild(&mut worker);
         loop {
-            let outcome = self.replay(&mut worker, at);
             let mut state = lock(&self.state);
+            state.begun = None;
+            if state.is_stopped {
+                return;
+            }
             match outcome {
-                Ok(end) if state.history.next_group(end, &mut Group::default()) => at = end,
+                Ok(at) if state.history.next_group(at, &mut Group::default()) => {
+                    drop(state);
+                    outcome = self.replay(&mut worker, at);
+                }
                 Ok(_) => {
                     state.place = Place::Ready(Box::new(worker));
                     break;

@@ -11,7 +11,7 @@ use crate::check::elf::Facts;
 use crate::check::{Case, Finding, HOLDS, Stop, Target, hold, skip};
 use crate::discover::{Discovered, SignatureBytes};
 use crate::elf;
-use crate::manifest::{MANIFEST_FILE, Manifest};
+use crate::manifest::{MANIFEST_FILE, Manifest, name_problems};
 use crate::trust::TrustPolicy;
 
 /// Largest file of a package.
@@ -33,6 +33,11 @@ pub(super) const CASES: &[Case] = &[
         "library-for-this-machine",
         "the library is a shared object for this machine, with an entry and a note",
         library_for_this_machine,
+    ),
+    files(
+        "id-and-version",
+        "id and version in the note are such as a host takes",
+        id_and_version,
     ),
     files(
         "note-equals-manifest",
@@ -155,6 +160,14 @@ fn library_for_this_machine(target: &Target) -> Finding {
     inspected
         .map(|_| None)
         .map_err(|error| Stop::Fail(error.to_string()))
+}
+
+fn id_and_version(target: &Target) -> Finding {
+    let note = elf::inspect(&bytes(target)?, &target.library)
+        .map_err(|error| Stop::Fail(error.to_string()))?;
+    let problems = name_problems(&note.id, &note.version);
+    hold(problems.is_empty(), || problems.join("; "))?;
+    HOLDS
 }
 
 fn note_equals_manifest(target: &Target) -> Finding {

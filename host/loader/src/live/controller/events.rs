@@ -1,6 +1,5 @@
 //! What the predicting side and the reloads say, and what follows from it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::slot::Slot;
@@ -110,7 +109,11 @@ impl Controller {
             self.env.leaks.count_revived(copy);
         }
         if let Some(refused) = goes_from {
-            self.keep_out(name, refused.going(&active.fingerprint));
+            let refused = match refused.reason {
+                Reason::Operator => refused.going(&active.fingerprint),
+                _ => refused,
+            };
+            self.keep_out(name, refused);
         }
     }
 
@@ -187,6 +190,12 @@ impl Controller {
                     .write(label(Occasion::Proven, name, &generation));
                 self.is_good(name, &generation);
             }
+            Notice::ProbationCut => {
+                if let Some(slot) = self.slots.get_mut(name) {
+                    slot.follow(false);
+                    slot.is_in_probation = false;
+                }
+            }
             Notice::Retired(instance) => self.retire(name, instance),
             Notice::RolledBack(rolled_back) => self.rolled_back(name, rolled_back),
             Notice::RollbackFailed(generation, rejection) => {
@@ -199,10 +208,22 @@ impl Controller {
                     .write(event.because(rejection.reason, rejection.message));
             }
             Notice::Down(generation, rejection) => {
+                let message = format!(
+                    "{}; it answers nothing more: `fusebox plugin reload {name}` makes a new \
+                     instance, another version that is installed takes its place",
+                    rejection.message
+                );
+                let (version, number) = (generation.version(), generation.number);
+                tracing::error!(
+                    model = name,
+                    version,
+                    generation = number,
+                    "down: {message}"
+                );
                 let event = label(Occasion::Down, name, &generation);
                 self.env
                     .audit
-                    .write(event.because(rejection.reason, rejection.message));
+                    .write(event.because(rejection.reason, message));
             }
             Notice::Closed => self.close(name),
         }
@@ -258,14 +279,17 @@ impl Controller {
             reason,
             message: words,
         };
-        if reason == Reason::Operator {
-            refused = refused.going(&rolled_back.to.fingerprint);
+        match reason {
+            Reason::Operator => refused = refused.going(&rolled_back.to.fingerprint),
+            Reason::Revoked => refused = refused.with_any_weights(),
+            _ => {}
         }
         if let Some(slot) = self.slots.get_mut(name) {
             slot.follow(false);
             slot.before
                 .retain(|one| one.number != rolled_back.to.number);
             slot.is_in_probation = false;
+            slot.returned_to = Some((bad.number, rolled_back.to.number));
         }
         self.keep_out(name, refused);
         if let Some(copy) = rolled_back.to.loaded.private_copy() {
@@ -276,12 +300,18 @@ impl Controller {
         if let Some(request) = request {
             self.answer(request, name, None);
         }
+        // What was wanted may have changed meanwhile.
+        self.is_scan_due.store(true, Ordering::Release);
     }
 
     fn close(&mut self, name: &str) {
         let Some(mut slot) = self.slots.remove(name) else {
             return;
         };
+        if let Some(memory) = self.memories.get_mut(name) {
+            memory.loaded.clear();
+            self.is_memory_new = true;
+        }
         if let Some(running) = &slot.running {
             running.cancel();
             if let Some(request) = running.request {
@@ -316,8 +346,7 @@ impl Controller {
 
     pub(super) fn request_of_going_back(&mut self, name: &str) -> Option<u64> {
         let slot = self.slots.get_mut(name)?;
-        let (request, _) = slot.going_back.take()?;
-        Some(request)
+        slot.going_back.take()?.request
     }
 
     /// Ends everything: what runs is called off, what waits is destroyed.
@@ -329,16 +358,31 @@ impl Controller {
         }
         self.hear_notices();
         self.env.audit.write(AuditEvent::new(Occasion::Stopped, ""));
+        for memory in self.memories.values_mut() {
+            memory.loaded.clear();
+        }
+        self.is_memory_new = true;
         self.save_memories();
     }
 
+    /// What going back keeps out: an operator's order what the other generation has not, a
+    /// revocation the code.
     pub(super) fn live_kept_out(&self, name: &str, reason: Reason) -> Option<KeptOut> {
-        let live = Arc::clone(&self.slots.get(name)?.live);
-        Some(KeptOut {
+        let slot = self.slots.get(name)?;
+        let live = &slot.live;
+        let out = KeptOut {
             fingerprint: live.fingerprint.clone(),
-            version: known_version(&live),
+            version: known_version(live),
             reason,
             message: "the operator went back to another version".to_owned(),
+        };
+        if reason != Reason::Revoked {
+            return Some(out);
+        }
+        let message = slot.told_revoked.get(&live.number).cloned();
+        Some(KeptOut {
+            message: message.unwrap_or_default(),
+            ..out.with_any_weights()
         })
     }
 }

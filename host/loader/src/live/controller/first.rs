@@ -199,9 +199,7 @@ impl Controller {
     /// loaded. A pinned model has none, because it goes nowhere.
     fn standby_reload(&mut self, spec: &ModelSpec) -> Option<(Reload, String)> {
         let slot = self.slots.get(&spec.name)?;
-        let pins = [spec.name.as_str(), slot.live.plugin()];
-        let is_pinned = pins.iter().any(|key| self.desired.pins.contains_key(*key));
-        if is_pinned || slot.standbys.len() >= slot.wanted_standbys() {
+        if slot.is_pinned(&self.desired.pins) || slot.standbys.len() >= slot.wanted_standbys() {
             return None;
         }
         let lowest = slot.standbys.first().map(|one| &one.generation);
@@ -345,6 +343,7 @@ impl Controller {
         self.slots.insert(name.clone(), slot);
         self.is_scan_due.store(true, Ordering::Release);
         self.is_good(&name, &generation);
+        self.note_loaded();
         self.save_memories();
         model
     }

@@ -7,6 +7,7 @@
 mod events;
 mod first;
 mod requests;
+mod revoked;
 mod running;
 mod slot;
 
@@ -21,7 +22,7 @@ pub(crate) use running::Drive;
 use super::audit::{AuditEvent, AuditLog, Occasion};
 use super::catalog::Catalog;
 use super::choose::{Live, Target, Wanted, choose, code_of};
-use super::control::{Desired, KeptOut, Memories, StateDir};
+use super::control::{Desired, KeptOut, LoadedNow, Memories, Role, StateDir};
 use super::facts::Generation;
 use super::link::Signal;
 use super::policy::{ModelSource, ModelSpec, SwapPolicy};
@@ -31,6 +32,7 @@ use super::state::{Reason, Rejection};
 use super::status::{ModelStatus, SystemStatus};
 use super::store::{Order, Store};
 use crate::manifest::Isolation;
+use requests::OpenRequest;
 use running::{Abandoned, About, Running};
 use slot::Slot;
 
@@ -70,8 +72,8 @@ pub(crate) struct Controller {
     desired: Desired,
     /// Requests up to this number were seen.
     seen_request: u64,
-    /// Slots that a request still has to be carried out for.
-    open_requests: BTreeMap<u64, usize>,
+    /// Requests that still have to be carried out.
+    open_requests: BTreeMap<u64, OpenRequest>,
     memories: Memories,
     is_memory_new: bool,
     abandoned: Vec<Abandoned>,
@@ -139,12 +141,26 @@ impl Controller {
         has_moved |= self.hear_requests();
         if self.scan_if_due() {
             has_moved = true;
+            self.heed_revocations();
             self.follow_policies();
         }
         has_moved |= self.carry_out_queued();
         self.account_for_ended();
+        self.note_loaded();
         self.save_memories();
         has_moved
+    }
+
+    /// Remembers what is loaded, for those who ask from another process.
+    fn note_loaded(&mut self) {
+        for (name, slot) in &self.slots {
+            let memory = self.memories.entry(name.clone()).or_default();
+            let known = memory.loaded.iter().map(|one| (one.role, one.generation));
+            if !known.eq(slot.loaded().map(|(role, one)| (role, one.number))) {
+                memory.loaded = slot.loaded().map(loaded_now).collect();
+                self.is_memory_new = true;
+            }
+        }
     }
 
     fn save_memories(&mut self) {
@@ -273,9 +289,10 @@ impl Controller {
         let Some(slot) = self.slots.get(name) else {
             return Ok(());
         };
-        // The same code with other weights is not loaded again.
+        // The same code with other weights is not loaded again, unless it has to be judged again.
         let is_same_code = code_of(&target.fingerprint()) == code_of(&slot.live.fingerprint);
-        let may_reuse = is_same_code && target.model.is_some();
+        let is_revoked = slot.told_revoked.contains_key(&slot.live.number);
+        let may_reuse = is_same_code && target.model.is_some() && !is_revoked;
         let mapped = may_reuse.then(|| slot.live.loaded.clone());
         let (plan, start) = self.plan(&slot.spec.clone(), target, mapped, about.request);
         let stamp = Some(self.store.stamp(target));
@@ -402,6 +419,17 @@ fn known_version(generation: &Generation) -> String {
     }
 }
 
+fn loaded_now((role, generation): (Role, &Arc<Generation>)) -> LoadedNow {
+    LoadedNow {
+        role,
+        plugin: generation.plugin().to_owned(),
+        version: generation.version().to_owned(),
+        weights: generation.weights.as_ref().map(|one| one.version.clone()),
+        generation: generation.number,
+        fingerprint: generation.fingerprint.clone(),
+    }
+}
+
 /// What an operator's order to go back proves: nothing, it is wanted at once.
 fn at_once(swap: SwapPolicy) -> SwapPolicy {
     let mut swap = swap;
@@ -411,7 +439,7 @@ fn at_once(swap: SwapPolicy) -> SwapPolicy {
 }
 
 fn model_status(slot: &Slot) -> ModelStatus {
-    let parked = slot.before.last().filter(|_| slot.is_in_probation);
+    let parked = slot.parked();
     ModelStatus {
         name: slot.spec.name.clone(),
         rows: slot.link.rows(),

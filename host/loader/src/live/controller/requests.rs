@@ -1,16 +1,38 @@
 //! What an operator asks for, carried out once per model that it is meant for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use fusebox_plugin_api::config::nearest;
 
 use super::running::About;
-use super::slot::Slot;
-use super::{Controller, at_once, version_of};
+use super::slot::{GoingBack, Slot};
+use super::{Controller, at_once, known_version, version_of};
 use crate::live::audit::{AuditEvent, Occasion};
+use crate::live::choose::Target;
 use crate::live::control::{Command, Request, read_desired};
-use crate::live::facts::Generation;
+use crate::live::facts::{Generation, StateMode};
 use crate::live::link::{self, Port};
 use crate::live::reload::{Plan, Start};
 use crate::live::state::{Reason, Rejection};
+
+/// A request that is being carried out.
+#[derive(Debug)]
+pub(super) struct OpenRequest {
+    /// Models that it still has to be carried out for.
+    left: usize,
+    /// What became of it at the others.
+    told: Vec<String>,
+}
+
+/// Why, and for whom, a model goes back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Back {
+    /// An operator's order, or a revocation.
+    pub(super) reason: Reason,
+    /// The operator's request.
+    pub(super) request: Option<u64>,
+}
 
 impl Controller {
     /// Reads what is wanted, and gives new requests to the models that they are meant for.
@@ -69,13 +91,20 @@ impl Controller {
             slot.queued.push_back(request.clone());
             meant += 1;
         }
-        self.open_requests.insert(request.request, meant.max(1));
+        let open = OpenRequest {
+            left: meant.max(1),
+            told: Vec::new(),
+        };
+        self.open_requests.insert(request.request, open);
         if meant == 0 {
-            let names: Vec<&str> = self.slots.keys().map(String::as_str).collect();
-            let message = format!(
-                "no live model or plugin is called `{target}`; live models: {}",
-                names.join(", ")
-            );
+            let plugins = self.slots.values().map(|slot| slot.live.plugin());
+            let names = self.slots.keys().map(String::as_str);
+            let known: Vec<&str> = names.clone().chain(plugins).collect();
+            let hint = match nearest(target, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("live models: {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("no live model or plugin is called `{target}`; {hint}");
             self.answer(
                 request.request,
                 "",
@@ -86,16 +115,20 @@ impl Controller {
 
     /// Concludes a request for one model; once it is for all, the audit log answers it.
     pub(super) fn answer(&mut self, request: u64, model: &str, refusal: Option<Rejection>) {
-        let left = self
-            .open_requests
-            .get(&request)
-            .map_or(0, |open| open.saturating_sub(1));
-        let is_refused = refusal.is_some();
-        if left > 0 && !is_refused {
-            self.open_requests.insert(request, left);
-            return;
+        let words = self.slots.get_mut(model).map(what_happened);
+        let mut told = Vec::new();
+        if let Some(open) = self.open_requests.get_mut(&request) {
+            open.left = open.left.saturating_sub(1);
+            open.told.extend(words);
+            if open.left > 0 && refusal.is_none() {
+                return;
+            }
+            told = std::mem::take(&mut open.told);
         }
         self.open_requests.remove(&request);
+        // Who asked hears of it by the event, and may look at once what is loaded now.
+        self.note_loaded();
+        self.save_memories();
         let mut event = AuditEvent {
             request: Some(request),
             ..AuditEvent::new(Occasion::Request, model)
@@ -112,6 +145,8 @@ impl Controller {
         }
         if let Some(refusal) = refusal {
             event = event.because(refusal.reason, refusal.message);
+        } else {
+            event.message = Some(told.join("; ")).filter(|words| !words.is_empty());
         }
         self.env.audit.write(event);
     }
@@ -137,6 +172,7 @@ impl Controller {
             if let Some(request) = slot.queued.pop_front() {
                 has_moved = true;
                 let number = request.request;
+                slot.asked_at = Some((known_version(&slot.live), slot.live.number));
                 match self.carry_out(&name, request) {
                     Ok(Carried::Done) => self.answer(number, &name, None),
                     Ok(Carried::Begun) => {}
@@ -161,7 +197,13 @@ impl Controller {
                 self.load_wanted(name, number, false)
             }
             Command::Unpin { .. } => self.load_wanted(name, number, false),
-            Command::Rollback { .. } => self.go_back(name, number),
+            Command::Rollback { .. } => {
+                let back = Back {
+                    reason: Reason::Operator,
+                    request: Some(number),
+                };
+                self.go_back(name, back)
+            }
         }
     }
 
@@ -206,8 +248,8 @@ impl Controller {
 
     /// Goes back to the generation before: the one that waits in probation, a standby, code that is
     /// still there, or a package with a lower version.
-    fn go_back(&mut self, name: &str, request: u64) -> Result<Carried, Rejection> {
-        let goes_from = self.live_kept_out(name, Reason::Operator);
+    pub(super) fn go_back(&mut self, name: &str, back: Back) -> Result<Carried, Rejection> {
+        let goes_from = self.live_kept_out(name, back.reason);
         // The same content again would be no way back, and what was left before is not wanted.
         let is_no_way = |slot: &Slot, one: &Generation| {
             one.fingerprint == slot.live.fingerprint || slot.is_kept_out(one)
@@ -216,22 +258,20 @@ impl Controller {
         let Some(slot) = self.slots.get_mut(name) else {
             return Ok(Carried::Done);
         };
-        let plugin = slot.live.plugin().to_owned();
-        let is_pinned = [name, &plugin]
-            .iter()
-            .any(|key| self.desired.pins.contains_key(*key));
-        if is_pinned {
+        if slot.is_pinned(&self.desired.pins) {
             let message = "it is pinned; unpin it first, or pin the version that it shall run";
             return Err(Rejection::new(Reason::Operator, message));
         }
         if slot.is_in_probation {
             let port = Port::new(&self.signal);
-            slot.link.send(link::Command::GoBack(Arc::clone(&port)));
-            slot.going_back = Some((request, port));
+            let order = link::Command::GoBack(back.reason, Arc::clone(&port));
+            slot.link.send(order);
+            let request = back.request;
+            slot.going_back = Some(GoingBack { request, port });
             return Ok(Carried::Begun);
         }
         let about = About {
-            request: Some(request),
+            request: back.request,
             goes_from,
             ..About::default()
         };
@@ -244,7 +284,7 @@ impl Controller {
         } else if let Some(generation) = slot.before.pop() {
             Start::Retained(generation)
         } else {
-            return self.load_lower(name, about);
+            return self.load_lower(name, back.reason, about);
         };
         let generation = match &start {
             Start::Standby(instance) => Arc::clone(&instance.generation),
@@ -258,20 +298,24 @@ impl Controller {
             version: generation.version().to_owned(),
             swap: at_once(slot.spec.swap),
             guard: slot.spec.guard,
-            request: Some(request),
+            request: back.request,
         };
-        let version = super::known_version(&generation);
+        let version = known_version(&generation);
         self.run(name, (plan, start), About { version, ..about })?;
         Ok(Carried::Begun)
     }
 
-    fn load_lower(&mut self, name: &str, about: About) -> Result<Carried, Rejection> {
-        let Some(slot) = self.slots.get(name) else {
-            return Ok(Carried::Done);
+    fn load_lower(
+        &mut self,
+        name: &str,
+        reason: Reason,
+        about: About,
+    ) -> Result<Carried, Rejection> {
+        let target = match reason {
+            Reason::Revoked => self.allowed_below(name),
+            _ => self.wanted_below(name),
         };
-        let lower = self.catalog.below(&slot.live);
-        let target = self.choose_in(&lower, &slot.spec, &slot.kept_out);
-        let Some(target) = target else {
+        let (Some(target), Some(slot)) = (target, self.slots.get(name)) else {
             let message = "there is no generation to go back to; pin a version that is installed";
             return Err(Rejection::new(Reason::Operator, message));
         };
@@ -289,17 +333,26 @@ impl Controller {
         Ok(Carried::Begun)
     }
 
+    fn wanted_below(&self, name: &str) -> Option<Target> {
+        let slot = self.slots.get(name)?;
+        let lower = self.catalog.below(&slot.live);
+        self.choose_in(&lower, &slot.spec, &slot.kept_out)
+    }
+
     /// The probation was over before the order to go back was read: it is carried out the long way.
     fn hear_that_nobody_waited(&mut self, name: &str) -> bool {
         let Some(slot) = self.slots.get_mut(name) else {
             return false;
         };
-        let is_refused = slot.going_back.as_ref().and_then(|(_, port)| port.take()) == Some(false);
+        let is_refused = slot.going_back.as_ref().and_then(|one| one.port.take()) == Some(false);
         if !is_refused {
             return false;
         }
-        if let Some((request, _)) = slot.going_back.take() {
-            slot.is_in_probation = false;
+        let going_back = slot.going_back.take();
+        slot.is_in_probation = false;
+        // A revocation is heeded again at the next look.
+        self.is_scan_due.store(true, Ordering::Release);
+        if let Some(request) = going_back.and_then(|one| one.request) {
             let command = Command::Rollback {
                 target: name.to_owned(),
             };
@@ -309,8 +362,36 @@ impl Controller {
     }
 }
 
+/// What a request led to at a model, in one line.
+fn what_happened(slot: &mut Slot) -> String {
+    let (name, live) = (&slot.spec.name, &slot.live);
+    let (version, number) = (known_version(live), live.number);
+    let (before, asked_at) = match slot.asked_at.take() {
+        Some((before, asked_at)) if asked_at != number => (before, asked_at),
+        _ => return format!("{name}: {version} stays live, generation {number}"),
+    };
+    let change = if before == version {
+        format!("{version} again")
+    } else {
+        format!("{before} -> {version}")
+    };
+    let state = match live.took_over() {
+        // It waited beside the other one, and was shown every row.
+        _ if slot.returned_to == Some((asked_at, number)) => "state kept in step",
+        Some(StateMode::Snapshot) => "state restored by snapshot",
+        Some(StateMode::Replay) => "state rebuilt by replay",
+        Some(StateMode::Stateless) | None => "no state to take over",
+    };
+    let probation = if slot.is_in_probation {
+        ", in probation"
+    } else {
+        ""
+    };
+    format!("{name}: {change}, generation {number}, {state}{probation}")
+}
+
 /// How far a request is.
-enum Carried {
+pub(super) enum Carried {
     Done,
     Begun,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::running::Running;
-use crate::live::control::{KeptOut, MAX_KEPT_OUT, Request};
+use crate::live::control::{KeptOut, MAX_KEPT_OUT, Request, Role};
 use crate::live::facts::{Generation, Instance};
 use crate::live::files::Stamp;
 use crate::live::link::{Link, Port};
@@ -13,6 +13,15 @@ use crate::live::policy::{ModelSource, ModelSpec};
 /// Generations that can be gone back to, and those whose metrics are shown.
 const KEPT_BEFORE: usize = 4;
 const KEPT_FACTS: usize = 8;
+
+/// An order to go back that is on its way.
+#[derive(Debug)]
+pub(super) struct GoingBack {
+    /// The operator's request, where one asked for it.
+    pub(super) request: Option<u64>,
+    /// Answers whether the predicting side did.
+    pub(super) port: Arc<Port<bool>>,
+}
 
 /// One live model.
 #[derive(Debug)]
@@ -28,11 +37,19 @@ pub(super) struct Slot {
     pub(super) running: Option<Running>,
     /// Requests that wait for what runs.
     pub(super) queued: VecDeque<Request>,
-    /// A request to go back that the predicting side has not read yet.
-    pub(super) going_back: Option<(u64, Arc<Port<bool>>)>,
+    /// An order to go back that the predicting side has not read yet.
+    pub(super) going_back: Option<GoingBack>,
     pub(super) kept_out: Vec<KeptOut>,
     /// What the files of refused packages looked like that may have been unfinished.
     pub(super) unfinished: BTreeMap<String, Stamp>,
+    /// Generations that were told to be revoked, with the words.
+    pub(super) told_revoked: BTreeMap<u64, String>,
+    /// The revoked generation of which it was told that nothing can take its place.
+    pub(super) told_stuck: Option<u64>,
+    /// What was live when the request was begun that is being carried out: version and number.
+    pub(super) asked_at: Option<(String, u64)>,
+    /// The last return to a generation that had waited: the number that was left, and its own.
+    pub(super) returned_to: Option<(u64, u64)>,
     pub(super) last_rejection: Option<KeptOut>,
     /// The newest generations, for their metrics.
     pub(super) facts: VecDeque<Arc<Generation>>,
@@ -54,6 +71,10 @@ impl Slot {
             going_back: None,
             kept_out,
             unfinished: BTreeMap::new(),
+            told_revoked: BTreeMap::new(),
+            told_stuck: None,
+            asked_at: None,
+            returned_to: None,
             last_rejection: None,
         }
     }
@@ -108,9 +129,28 @@ impl Slot {
         self.live = active;
     }
 
+    /// The generation before, which waits for the end of a probation.
+    pub(super) fn parked(&self) -> Option<&Arc<Generation>> {
+        self.before.last().filter(|_| self.is_in_probation)
+    }
+
+    /// What is loaded: who answers first, then who waits.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = (Role, &Arc<Generation>)> {
+        let standbys = self.standbys.iter().map(|one| &one.generation);
+        let waiting = self.parked().into_iter().chain(standbys);
+        let waiting = waiting.map(|one| (Role::Standby, one));
+        std::iter::once((Role::Live, &self.live)).chain(waiting)
+    }
+
+    /// Whether an operator pinned the model or its plugin.
+    pub(super) fn is_pinned(&self, pins: &BTreeMap<String, String>) -> bool {
+        let keys = [self.spec.name.as_str(), self.live.plugin()];
+        keys.iter().any(|key| pins.contains_key(*key))
+    }
+
     /// Whether the code of this private copy is in use.
     pub(super) fn uses(&self, copy: &std::path::Path) -> bool {
-        let parked = self.before.last().filter(|_| self.is_in_probation);
+        let parked = self.parked();
         let standbys = self.standbys.iter().map(|one| &one.generation);
         let mut used = standbys.chain([&self.live]).chain(parked);
         used.any(|one| one.loaded.private_copy() == Some(copy))

@@ -65,7 +65,9 @@ impl Reload {
                 let is_stateless = candidate.mode == StateMode::Stateless;
                 let reason = is_stateless.then_some(Reason::SkippedStateless);
                 self.enter(State::Restored, reason, note);
-                candidate.instance.generation.set_state(State::Restored);
+                let generation = &candidate.instance.generation;
+                generation.set_took_over(candidate.mode);
+                generation.set_state(State::Restored);
                 Ok((Stage::Restored(candidate), Progress::Moved))
             }
         }

@@ -41,6 +41,11 @@ pub struct Classification {
     pub information_coefficient: Estimate,
     /// Spearman correlation of the score and the log return until the label's end.
     pub rank_information_coefficient: Estimate,
+    /// Share of rows whose score (probability of up minus probability of down) has the sign of the
+    /// log return until the label's end; rows where either is zero do not count.
+    pub directional_accuracy: Estimate,
+    /// Directional accuracy of always naming the direction that came more often, in hindsight.
+    pub best_constant_direction: Option<f64>,
     /// `confusion[actual][predicted]`: rows.
     pub confusion: Vec<Vec<u64>>,
     /// One entry a class, in class order.

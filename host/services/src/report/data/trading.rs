@@ -28,6 +28,11 @@ pub struct Trading {
     pub probabilistic_sharpe_ratio: Option<f64>,
     /// The same against the best Sharpe ratio that `trials` tries would show by luck (2014).
     pub deflated_sharpe_ratio: Option<f64>,
+    /// Bars of returns like the strategy's until `probabilistic_sharpe_ratio` reaches the level of
+    /// the intervals (2012); `None` where no number is enough.
+    pub minimum_track_record_bars: Option<u64>,
+    /// Bars of returns that the strategy has.
+    pub track_record_bars: u64,
     /// Configurations tried, this one included.
     pub trials: u32,
     /// Calendar months (UTC), ascending.
@@ -70,6 +75,8 @@ pub struct Performance {
     pub annual_volatility: Option<f64>,
     /// Annualised Sharpe ratio, risk-free rate 0, with a block-bootstrap interval.
     pub sharpe_ratio: Estimate,
+    /// The Sharpe ratio annualised with the autocorrelations of the bar returns (Lo 2002).
+    pub autocorrelation_corrected_sharpe_ratio: Option<f64>,
     /// Annualised Sortino ratio, target 0.
     pub sortino_ratio: Option<f64>,
     /// Annual growth rate over maximum drawdown.
@@ -78,6 +85,8 @@ pub struct Performance {
     pub max_drawdown: Option<f64>,
     /// Longest time below a peak, in days.
     pub longest_drawdown_days: Option<f64>,
+    /// Size of the 95th percentile of bar returns over that of the 5th.
+    pub tail_ratio: Option<f64>,
     /// Round trips.
     pub trades: Option<u64>,
     /// Share of round trips with a net profit.
@@ -86,6 +95,8 @@ pub struct Performance {
     pub profit_factor: Option<f64>,
     /// Mean net return of a round trip.
     pub mean_trade_return: Option<f64>,
+    /// Mean holding time of a round trip in bars.
+    pub mean_bars_held: Option<f64>,
     /// Traded value a year over mean equity.
     pub annual_turnover: Option<f64>,
     /// Share of bars with an open position.

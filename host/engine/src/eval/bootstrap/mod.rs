@@ -1,20 +1,30 @@
-//! The stationary block bootstrap (D. Politis, J. Romano 1994) for statistics of sums over time.
+//! The block bootstrap (stationary or circular; D. Politis, J. Romano 1992 and 1994) for statistics
+//! of sums over time.
 //!
 //! A step holds the sums of all samples of one moment, so that symbols of a moment stay together;
-//! blocks of consecutive steps, of geometric length, keep what overlaps in time together. A
-//! statistic sees the sums over a resampled history, which costs one subtraction per block.
+//! blocks of consecutive steps keep what overlaps in time together. A statistic sees the sums over
+//! a resampled history, which costs one subtraction per block. How long blocks should be is read
+//! from the data by [`automatic_block_steps`].
+
+mod block_length;
+mod draw;
 
 use rand_core::Rng;
 use serde::Serialize;
 
 use super::trading::normal::quantile;
 
+pub use block_length::{OptimalBlockLength, optimal_block_length};
+pub use draw::{BlockScheme, resampled_ranges};
+
 /// How uncertainty is estimated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BootstrapOptions {
     /// Resampled histories.
     pub samples: u32,
-    /// Mean length of a block in steps, at least 1; see [`block_steps`].
+    /// How blocks are cut.
+    pub scheme: BlockScheme,
+    /// Mean length of a block in steps, at least 1; see [`automatic_block_steps`].
     pub mean_block_steps: f64,
     /// Probability that the interval covers the true value, such as 0.95.
     pub confidence: f64,
@@ -56,11 +66,75 @@ impl Interval {
     }
 }
 
-/// The usual mean block length: the cube root of the number of steps, and no less than the steps
-/// over which samples overlap, such as a label's horizon.
+/// The mean block length where the data are not asked: the cube root of the number of steps, and no
+/// less than the steps over which samples overlap, such as a label's horizon.
 #[must_use]
 pub fn block_steps(steps: usize, overlap_steps: usize) -> f64 {
     (steps as f64).cbrt().max(overlap_steps as f64).max(1.0)
+}
+
+/// The mean block length for the stationary bootstrap of `statistic`: the automatic length of
+/// [`optimal_block_length`], and no less than the steps over which samples overlap.
+///
+/// The automatic length is that for the mean of a series. What a statistic is the mean of, but for
+/// terms that vanish as the history grows, are its jackknife influences: how much each step moves
+/// it. Where they are not defined, the length is [`block_steps`].
+#[must_use]
+pub fn automatic_block_steps<const K: usize>(
+    steps: &[[f64; K]],
+    overlap_steps: usize,
+    statistic: impl Fn([f64; K], usize) -> Option<f64>,
+) -> f64 {
+    let influences = || -> Option<Vec<f64>> {
+        let total = History::new(steps).total();
+        let fewer = steps.len().checked_sub(1)?;
+        let full = statistic(total, steps.len())?;
+        let without = |step: &[f64; K]| {
+            let mut sums = total;
+            add(&mut sums, step, -1.0);
+            Some((full - statistic(sums, fewer)?) * fewer as f64)
+        };
+        steps.iter().map(without).collect()
+    };
+    match influences().and_then(|series| optimal_block_length(&series)) {
+        Some(length) => length.stationary.max(overlap_steps as f64).max(1.0),
+        None => block_steps(steps.len(), overlap_steps),
+    }
+}
+
+/// How an interval with blocks of the automatic length is estimated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AutomaticOptions {
+    /// Resampled histories; 0 for no interval.
+    pub samples: u32,
+    /// Steps over which samples overlap, such as a label's horizon: the least block length.
+    pub overlap_steps: usize,
+    /// Probability that the interval covers the true value, such as 0.95.
+    pub confidence: f64,
+    /// How many variants have been tried, this one included.
+    pub trials: u32,
+}
+
+/// The [`interval`] of a statistic by the stationary bootstrap, with the mean block length of
+/// [`automatic_block_steps`].
+#[must_use]
+pub fn automatic_interval<const K: usize>(
+    steps: &[[f64; K]],
+    options: &AutomaticOptions,
+    rng: &mut impl Rng,
+    statistic: impl Fn([f64; K], usize) -> Option<f64>,
+) -> Option<Interval> {
+    if options.samples == 0 {
+        return None;
+    }
+    let bootstrap = BootstrapOptions {
+        samples: options.samples,
+        scheme: BlockScheme::Stationary,
+        mean_block_steps: automatic_block_steps(steps, options.overlap_steps, &statistic),
+        confidence: options.confidence,
+        trials: options.trials,
+    };
+    interval(steps, &bootstrap, rng, statistic)
 }
 
 /// Fewest resampled values beyond an end of the interval for that end to be read from them.
@@ -82,7 +156,7 @@ pub fn interval<const K: usize>(
     let history = History::new(steps);
     let estimate = statistic(history.total(), steps.len())?;
     let mut values: Vec<f64> = (0..options.samples)
-        .filter_map(|_| statistic(history.resample(options.mean_block_steps, rng), steps.len()))
+        .filter_map(|_| statistic(history.resample(options, rng), steps.len()))
         .filter(|value| value.is_finite())
         .collect();
     if values.len() < 2 || values.len() * 2 < options.samples as usize {
@@ -141,23 +215,13 @@ impl<const K: usize> History<K> {
         self.before[self.steps()]
     }
 
-    /// Sums over a history of the same length, joined from blocks; the end continues at the start.
-    fn resample(&self, mean_block_steps: f64, rng: &mut impl Rng) -> [f64; K] {
-        let count = self.steps();
+    /// Sums over a history of the same length, joined from blocks.
+    fn resample(&self, options: &BootstrapOptions, rng: &mut impl Rng) -> [f64; K] {
         let mut sum = [0.0; K];
-        let mut missing = count;
-        while missing > 0 {
-            let start = below(count, rng);
-            let mut length = geometric(mean_block_steps, rng).min(missing);
-            missing -= length;
-            let mut from = start;
-            while length > 0 {
-                let to = (from + length).min(count);
-                add(&mut sum, &self.before[to], 1.0);
-                add(&mut sum, &self.before[from], -1.0);
-                length -= to - from;
-                from = 0;
-            }
+        let how = (options.scheme, options.mean_block_steps);
+        for range in resampled_ranges(self.steps(), how, rng) {
+            add(&mut sum, &self.before[range.end], 1.0);
+            add(&mut sum, &self.before[range.start], -1.0);
         }
         sum
     }
@@ -169,27 +233,8 @@ fn add<const K: usize>(sum: &mut [f64; K], values: &[f64; K], sign: f64) {
     }
 }
 
-/// A whole number from 0 up to, not including, `count`; the bias is below 2^-32 for any real count.
-fn below(count: usize, rng: &mut impl Rng) -> usize {
-    ((u128::from(rng.next_u64()) * count as u128) >> 64) as usize
-}
-
-/// A number from 0 to 1, neither included.
-fn uniform(rng: &mut impl Rng) -> f64 {
-    ((rng.next_u64() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
-}
-
-/// A whole number from 1 on with the given mean, geometrically distributed.
-fn geometric(mean: f64, rng: &mut impl Rng) -> usize {
-    let draw = uniform(rng);
-    if mean <= 1.0 {
-        return 1;
-    }
-    1 + (draw.ln() / (1.0 - 1.0 / mean).ln()) as usize
-}
-
 /// The quantile of ascending values, between neighbours by linear interpolation.
-fn sorted_quantile(values: &[f64], probability: f64) -> f64 {
+pub(super) fn sorted_quantile(values: &[f64], probability: f64) -> f64 {
     let place = probability * (values.len() - 1) as f64;
     let (lower, share) = (place.floor() as usize, place.fract());
     let upper = (lower + 1).min(values.len() - 1);
@@ -207,6 +252,7 @@ mod tests {
     fn options(mean_block_steps: f64) -> BootstrapOptions {
         BootstrapOptions {
             samples: 500,
+            scheme: BlockScheme::Stationary,
             mean_block_steps,
             confidence: 0.95,
             trials: 1,
@@ -282,11 +328,64 @@ mod tests {
         assert_eq!(interval(&[[1.0]], &none, &mut rng, mean), None);
     }
 
+    /// An autoregression of order one around zero.
+    fn persistent(seed: u64, count: usize, share: f64) -> Vec<[f64; 1]> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut level = 0.0;
+        (0..count + 200)
+            .map(|_| {
+                let sum: f64 = (0..12).map(|_| rng.random::<f64>()).sum();
+                level = share * level + sum - 6.0;
+                [level]
+            })
+            .skip(200)
+            .collect()
+    }
+
     #[test]
-    fn block_lengths_have_the_mean_that_is_asked_for() {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let total: usize = (0..20_000).map(|_| geometric(12.0, &mut rng)).sum();
-        let mean = total as f64 / 20_000.0;
-        assert!((mean - 12.0).abs() < 0.4, "{mean}");
+    fn automatic_blocks_cover_the_mean_of_a_persistent_series() {
+        let covered = |scheme, automatic: bool| {
+            (0..200)
+                .filter(|seed| {
+                    let steps = persistent(*seed, 1000, 0.7);
+                    let mean_block_steps = match automatic {
+                        true => automatic_block_steps(&steps, 1, mean),
+                        false => 1.0,
+                    };
+                    let options = BootstrapOptions {
+                        scheme,
+                        ..options(mean_block_steps)
+                    };
+                    let mut rng = ChaCha8Rng::seed_from_u64(*seed);
+                    let found = interval(&steps, &options, &mut rng, mean).unwrap();
+                    found.includes_zero()
+                })
+                .count()
+        };
+        for scheme in [BlockScheme::Stationary, BlockScheme::Circular] {
+            let hits = covered(scheme, true);
+            assert!((172..=199).contains(&hits), "{scheme:?}: {hits} of 200");
+        }
+        // Resampling single steps takes the series for independent.
+        let hits = covered(BlockScheme::Stationary, false);
+        assert!(hits < 140, "{hits} of 200");
+    }
+
+    #[test]
+    fn the_automatic_length_is_that_of_the_series_and_no_shorter_than_the_overlap() {
+        let steps = persistent(5, 2000, 0.6);
+        let series: Vec<f64> = steps.iter().map(|[value]| *value).collect();
+        let direct = optimal_block_length(&series).unwrap().stationary;
+        let found = automatic_block_steps(&steps, 1, mean);
+        assert!(
+            (found / direct - 1.0).abs() < 1e-6,
+            "{found} against {direct}"
+        );
+        let overlap = automatic_block_steps(&steps, 200, mean);
+        assert!((overlap - 200.0).abs() < 1e-12, "{overlap}");
+        let constant = automatic_block_steps(&[[1.0]; 1000], 3, mean);
+        assert!((constant - 10.0).abs() < 1e-9, "{constant}");
+        let empty = automatic_block_steps(&[], 1, mean);
+        assert!((empty - 1.0).abs() < 1e-12, "{empty}");
     }
 }
