@@ -1,9 +1,5 @@
 //! `docs/features.md` is made from the registry: FUSEBOX_UPDATE=1 writes it anew.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the one variable that refreshes golden files"
-)]
 
 use std::fmt::Write as _;
 use std::path::Path;

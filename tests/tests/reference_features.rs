@@ -90,7 +90,7 @@ fn difference(name: &str, got: &[f64], reference: &Reference) -> Option<String> 
         Some(value) => {
             let scale = value.abs().max(largest * 1e-3);
             // A missing value is wrong too.
-            !((got[*row] - value).abs() <= TOLERANCE * scale)
+            got[*row].is_nan() || (got[*row] - value).abs() > TOLERANCE * scale
         }
     });
     wrong.map(|(row, value)| format!("{name} at {row}: {}, expected {value:?}", got[row]))
