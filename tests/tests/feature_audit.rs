@@ -12,6 +12,7 @@ use fusebox_engine::features::{
     ExtractOptions, FeatureContext, FeatureSet, Memory, Reads, registry,
 };
 use fusebox_engine::types::{Bar, BarSeries, Market, TimeFrame, Timestamp};
+use fusebox_tests::binary::{Ran, run};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -533,7 +534,7 @@ fn random_and_dead_columns_are_found() {
 
 #[test]
 fn no_shipped_kind_raises_an_alarm() {
-    let market = market(2600);
+    let market = market(7500);
     let context = FeatureContext::of(&market);
     let mut expressions = Vec::new();
     for kind in registry() {
@@ -555,7 +556,7 @@ fn no_shipped_kind_raises_an_alarm() {
     let mut code = SetCode::new(set, ExtractOptions::default(), hour());
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let options = AuditOptions {
-        rounds: 4,
+        rounds: 2,
         ..AuditOptions::default()
     };
     let report = audit(&mut code, &market, options, &mut random).unwrap();
@@ -644,4 +645,125 @@ fn a_scaler_may_be_fitted_on_the_training_rows_only() {
     assert_eq!(error, "no memory");
     let whole = audit_step(&mut broken, &rows, 0..200, (&mut random, 6)).unwrap_err();
     assert!(whole.contains("some, not all"), "{whole}");
+}
+
+/// Rows of the ratio of each close to the one before, or to the one after.
+const SCRIPT: &str = r#"
+import csv, sys
+rows = list(csv.DictReader(sys.stdin))
+closes = {}
+for row in rows:
+    closes.setdefault(row["symbol"], []).append(float(row["close"]))
+print("ratio,number")
+seen = dict.fromkeys(closes, 0)
+for row in rows:
+    own, at = closes[row["symbol"]], seen[row["symbol"]]
+    seen[row["symbol"]] += 1
+    other = at + SHIFT
+    value = repr(own[at] / own[other]) if 0 <= other < len(own) else ""
+    print(f"{value},{at % 7}")
+"#;
+
+/// Audits a command in a directory of its own.
+fn audit_of(command: &str, more: &[&str]) -> (tempfile::TempDir, Ran) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("back.py"), SCRIPT.replace("SHIFT", "-1")).unwrap();
+    std::fs::write(dir.path().join("ahead.py"), SCRIPT.replace("SHIFT", "1")).unwrap();
+    let fixed = [
+        "features",
+        "audit",
+        "--max-bars",
+        "300",
+        "--command",
+        command,
+    ];
+    let ran = run(dir.path(), &[&fixed, more].concat());
+    (dir, ran)
+}
+
+#[test]
+fn code_in_another_language_is_audited_and_its_verdict_is_kept() {
+    let (dir, ran) = audit_of("python3 back.py", &["--json"]);
+    // How many bars came before is known, and depends on where the history begins.
+    let verdict = ran.json();
+    let found = verdict["verdict"]["report"]["findings"].as_array().unwrap();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        found
+            .iter()
+            .all(|one| one["column"] == "number" && one["check"] == "warm_up")
+    );
+    let stored = dir.path().join(verdict["stored"].as_str().unwrap());
+    let digest = stored.file_stem().unwrap().to_str().unwrap();
+    let state_dir = stored.parent().unwrap().parent().unwrap();
+    let passed = fusebox_services::audit::Verdict::passed;
+    assert_eq!(passed(state_dir, digest).unwrap(), Some(false));
+    assert_eq!(passed(state_dir, &"0".repeat(64)).unwrap(), None);
+
+    let (_dir, ran) = audit_of("python3 ahead.py", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for part in [
+        "truncation",
+        "shift",
+        "ratio",
+        "had not closed",
+        "it looks ahead",
+    ] {
+        assert!(
+            ran.stdout.contains(part),
+            "{part:?} is not in:\n{}",
+            ran.stdout
+        );
+    }
+}
+
+#[test]
+fn a_command_that_gives_nothing_usable_is_told_in_one_error() {
+    for (command, more, words) in [
+        ("exit 3", &[][..], "ended with exit status: 3"),
+        ("echo oops >&2; false", &[], "oops"),
+        ("sleep 30", &["--timeout", "0.2"], "longer than 0.2 s"),
+        (
+            "cat > /dev/null; echo x; echo 1",
+            &[],
+            "1 rows for 600 bars",
+        ),
+        ("cut -d, -f2", &[], "row 1, column `opened_at`"),
+        ("true", &[], "wrote nothing"),
+    ] {
+        let (_dir, ran) = audit_of(command, more);
+        assert_eq!(ran.code, Some(1), "{command}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{command}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_set_is_audited_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = |arguments: &[&str]| {
+        let fixed = ["features", "audit", "--max-bars", "500"];
+        run(dir.path(), &[&fixed, arguments].concat())
+    };
+    let ran = audit(&[
+        "--features",
+        "rsi(14); beta(24)#BTCUSDT; log_return(3)@4h",
+        "--json",
+    ]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let verdict = ran.json();
+    assert_eq!(verdict["verdict"]["passed"], true);
+    let stored = dir.path().join(verdict["stored"].as_str().unwrap());
+    let digest = verdict["verdict"]["subject"]["sha256"].as_str().unwrap();
+    let state_dir = stored.parent().unwrap().parent().unwrap();
+    let passed = fusebox_services::audit::Verdict::passed(state_dir, digest);
+    assert_eq!(passed.unwrap(), Some(true));
+    for (arguments, words) in [
+        (&[][..], "nothing to audit"),
+        (&["--features", "rs1(14)"], "did you mean `rsi`?"),
+        (&["--all", "--tolerance", "7"], "--tolerance"),
+    ] {
+        let ran = audit(arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(words), "{ran:?}");
+    }
 }

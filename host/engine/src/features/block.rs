@@ -1,16 +1,12 @@
 //! A block of finished rows on the way from the operators to a matrix.
 //!
-//! Operators fill whole columns, a matrix wants whole rows in `f32`; the turn happens here, a few
-//! columns at a time, so that neither side strides through memory.
+//! Operators fill whole columns, a matrix wants whole rows in `f32`; the turn happens here.
 
 use crate::types::Timestamp;
 
-/// Rows that are made at once over a history. A power of two that keeps the bars and the outputs
-/// of one lane in the nearest cache.
+/// Rows that are made at once over a history, and the most that a block holds: the bars and the
+/// outputs of one lane stay in the nearest cache.
 pub(super) const CHUNK_ROWS: usize = 128;
-
-/// Columns that are turned at once: the `f32` values of one row fill a cache line.
-const TILE_COLUMNS: usize = 16;
 
 /// Some rows of one symbol.
 #[derive(Debug, Clone)]
@@ -31,7 +27,7 @@ pub(super) struct BlockRow {
 }
 
 impl Block {
-    /// Room for `capacity` rows of `width` columns.
+    /// Room for `capacity` rows, at most [`CHUNK_ROWS`], of `width` columns.
     pub(super) fn new(width: usize, capacity: usize) -> Self {
         Self {
             capacity,
@@ -84,41 +80,22 @@ impl Block {
     pub(super) fn write(&self, out: &mut [f32], is_valid: &mut [bool]) {
         let width = self.values.len() / self.capacity.max(1);
         let rows = self.rows.len();
-        is_valid[..rows].fill(true);
-        for (tile, values) in self.values.chunks(TILE_COLUMNS * self.capacity).enumerate() {
-            let first = tile * TILE_COLUMNS;
-            let lines = out.chunks_exact_mut(width).zip(&mut *is_valid);
-            if let Some(columns) = self.tile(values) {
-                for (row, (line, is_valid)) in lines.take(rows).enumerate() {
-                    let line = &mut line[first..first + TILE_COLUMNS];
-                    let mut is_finite = true;
-                    for (narrow, column) in line.iter_mut().zip(&columns) {
-                        *narrow = column[row] as f32;
-                        is_finite &= narrow.is_finite();
-                    }
-                    *is_valid &= is_finite;
-                }
-                continue;
+        // Zero as long as every value is finite: an infinite value or NaN times zero is NaN.
+        let mut marks = [0.0_f32; CHUNK_ROWS];
+        for (column, values) in self.values.chunks_exact(self.capacity).enumerate() {
+            let values = &values[..rows];
+            // The rows of a block lie within the nearest cache while a line's worth of columns is
+            // written to them.
+            for (line, value) in out.chunks_exact_mut(width).zip(values) {
+                line[column] = *value as f32;
             }
-            for (row, (line, is_valid)) in lines.take(rows).enumerate() {
-                let columns = values.chunks_exact(self.capacity);
-                for (narrow, column) in line[first..].iter_mut().zip(columns) {
-                    *narrow = column[row] as f32;
-                    *is_valid &= narrow.is_finite();
-                }
+            for (mark, value) in marks.iter_mut().zip(values) {
+                *mark += *value as f32 * 0.0;
             }
         }
-    }
-
-    /// The rows of each column of a full tile.
-    fn tile<'a>(&self, values: &'a [f64]) -> Option<[&'a [f64]; TILE_COLUMNS]> {
-        let is_full = values.len() == TILE_COLUMNS * self.capacity;
-        is_full.then(|| {
-            std::array::from_fn(|column| {
-                let start = column * self.capacity;
-                &values[start..start + self.rows.len()]
-            })
-        })
+        for (is_valid, mark) in is_valid.iter_mut().zip(&marks[..rows]) {
+            *is_valid = mark.is_finite();
+        }
     }
 }
 

@@ -18,17 +18,17 @@ use crate::wiring::audit::{self, AuditPlan, Audited};
 /// Find out whether features look ahead, also those of code in another language
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The code is run again and again on histories that were changed in a known way: the same bars again,
-later bars removed, later bars changed, earlier bars removed; and its columns are held against the
-bars that follow. What should not change and does is a finding.
+The code is run again and again on histories that were changed in a known way: the same bars
+again, later bars removed, later bars changed, earlier bars removed; and its columns are held
+against the bars that follow. What should not change and does is a finding.
 
 A command reads candles from its standard input, as CSV with the columns symbol, opened_at,
-closed_at, open, high, low, close, volume, quote_volume, trades, taker_buy_volume, ordered by closing
-time; it writes CSV with one named column per feature and one row per bar, empty where there is no
-value. It runs with your rights, unjailed.
+closed_at, open, high, low, close, volume, quote_volume, trades, taker_buy_volume, ordered by
+closing time; it writes CSV with one named column per feature and one row per bar, empty where
+there is no value. It runs with your rights, unjailed.
 
-The verdict is stored as audits/DIGEST.json in engine.state_dir, by the digest of the feature set (or
-of the command's text). The exit code is 1 where something was found.
+The verdict is stored as audits/DIGEST.json in engine.state_dir, by the digest of the feature set
+(or of the command's text). The exit code is 1 where something was found.
 
 Examples:
   fusebox features audit --all

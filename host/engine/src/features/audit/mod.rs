@@ -7,9 +7,9 @@
 //! | check | what is done | what it catches |
 //! |---|---|---|
 //! | repeat | the same bars again | random numbers, state between calls |
-//! | truncation | later bars removed | whatever needs the future: centred windows, unclosed bars, fits over everything |
+//! | truncation | later bars removed | centred windows, unclosed bars, fits over everything |
 //! | shift | later bars changed | the same, where code is careful with the end of its input |
-//! | prediction | columns against the bars that follow | a future price, return or label among the inputs |
+//! | prediction | columns against later bars | a future price, return or label in the input |
 //! | warm-up | earlier bars removed | more memory than declared |
 //! | coverage | every column has values | an audit that saw nothing |
 //!
