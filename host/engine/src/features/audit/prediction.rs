@@ -117,7 +117,11 @@ fn leak(values: &[f64], closes: &[f64], target: &Target) -> Option<(usize, Strin
         return None;
     }
     // A market that stands still tells nothing: the future equals the present.
-    let moving = |row: usize| closes.get(row + 1).is_some_and(|next| (next - closes[row]).abs() > 0.0);
+    let moving = |row: usize| {
+        closes
+            .get(row + 1)
+            .is_some_and(|next| (next - closes[row]).abs() > 0.0)
+    };
     let count = known.len() as f64;
     let equal = known
         .iter()
