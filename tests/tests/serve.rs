@@ -154,7 +154,7 @@ fn ends_in_order(mut serve: Serve) {
 }
 
 /// Time and value of every answer.
-fn answers(ran: &fusebox_tests::binary::Ran) -> Vec<(String, Value)> {
+fn answers(ran: &Ran) -> Vec<(String, Value)> {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines = ran.stdout.lines();
     lines
