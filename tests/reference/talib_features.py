@@ -1,10 +1,14 @@
-"""Reference values for every kind of feature: TA-Lib where it has the indicator, NumPy and SciPy
-written from the definition elsewhere.
+"""Reference values of features that are made of TA-Lib's indicators, and the bars and helpers that
+feature_formulas.py shares, which has the rest.
 
 Writes data/talib_features.json: bars from a small deterministic generator, and for each feature
-expression its values, null before the warm-up. Run with the versions of requirements.txt:
+expression its values at some rows, null before the warm-up. Run with the versions of
+requirements.txt:
 
     python talib_features.py
+
+Nothing needs settling here: averages are seeded as TA-Lib seeds them, so values agree from the
+first one on.
 """
 
 import json
@@ -132,7 +136,7 @@ def trend_family(b):
     c, h, l = b["close"], b["high"], b["low"]
     yield "sma_ratio(20)", np.log(c / talib.SMA(c, 20))
     yield "ema_ratio(20)", np.log(c / talib.EMA(c, 20))
-    yield "dema_ratio(20)", np.log(c / talib.DEMA(c, 20))
+    yield "dema_ratio(20)", 1 - talib.DEMA(c, 20) / c
     line, signal, histogram = talib.MACD(c, 12, 26, 9)
     yield "macd(12,26,9)", line / c
     yield "macd_signal(12,26,9)", signal / c
@@ -212,25 +216,199 @@ def calendar_family(_):
     yield "weekday_cos", np.cos(week)
 
 
-def main():
-    bars = make_bars()
-    families = (returns_family, trend_family, momentum_family, volatility_family, volume_family,
-                calendar_family)
-    cases = [(name, values) for family in families for name, values in family(bars)]
-    number = lambda value: None if math.isnan(value) else float(value)
+def more_price_family(b):
+    c, o, h, l = b["close"], b["open"], b["high"], b["low"]
+    yield "bop", talib.BOP(o, h, l, c)
+    # One bar more at the front, as TA-Lib withholds the first pattern.
+    padded = [np.concatenate([column[:1], column]) for column in (o, h, l, c)]
+    engulfing = talib.CDLENGULFING(*padded)[1:] / 100
+    yield "engulfing", np.where(np.arange(BARS) < 1, np.nan, engulfing)
+    place = np.arange(BARS)
+    age = lambda index, period: np.where(place < period - 1, np.nan, (place - index) / (period - 1))
+    yield "drawdown_age(48)", age(latest(c, 48, np.argmax), 48)
+    yield "runup_age(48)", age(latest(c, 48, np.argmin), 48)
+    yield "runup(48)", c / talib.MIN(c, 48) - 1
+    yield "close_location_mean(14)", talib.SMA(close_location(b), 14)
+
+
+def latest(values, period, function):
+    """Index of the window's extreme, the latest of equals (MAXINDEX gives it at times)."""
+    index = np.zeros(len(values))
+    for end in range(period - 1, len(values)):
+        row = values[end - period + 1 : end + 1][::-1]
+        index[end] = end - function(row)
+    return index
+
+
+def later(function, values, *arguments):
+    """A TA-Lib function of a column that begins with NaN."""
+    start = int(np.argmax(np.isfinite(values)))
+    return np.concatenate([np.full(start, np.nan), function(values[start:], *arguments)])
+
+
+def moving_average_family(b):
+    c = b["close"]
+    yield "wma_ratio(20)", np.log(c / talib.WMA(c, 20))
+    yield "wma_ratio(5)", np.log(c / talib.WMA(c, 5))
+    yield "trima_ratio(20)", np.log(c / talib.TRIMA(c, 20))
+    yield "trima_ratio(7)", np.log(c / talib.TRIMA(c, 7))
+    yield "tema_ratio(20)", 1 - talib.TEMA(c, 20) / c
+    yield "t3_ratio(5,0.7)", 1 - talib.T3(c, 5, 0.7) / c
+    yield "kama_ratio(10)", np.log(c / talib.KAMA(c, 10))
+    hull = later(talib.WMA, 2 * talib.WMA(c, 10) - talib.WMA(c, 20), 4)
+    yield "hma_ratio(20)", 1 - hull / c
+    yield "hma_slope(20)", (hull - shifted(hull)) / c
+    yield "zlema_ratio(20)", 1 - later(talib.EMA, 2 * c - shifted(c, 9), 20) / c
+    yield "sma_cross(20,50)", np.log(talib.SMA(c, 20) / talib.SMA(c, 50))
+
+
+def directional_family(b):
+    c, o, h, l = b["close"], b["open"], b["high"], b["low"]
+    yield "plus_di(14)", talib.PLUS_DI(h, l, c, 14)
+    yield "minus_di(14)", talib.MINUS_DI(h, l, c, 14)
+    yield "dx(14)", talib.DX(h, l, c, 14)
+    yield "dx(3)", talib.DX(h, l, c, 3)
+    yield "adxr(14)", talib.ADXR(h, l, c, 14)
+    down, up = talib.AROON(h, l, 14)
+    yield "aroon_up(14)", up
+    yield "aroon_down(14)", down
+    yield "parabolic_sar(0.02,0.2)", np.log(c / talib.SAR(h, l, 0.02, 0.2))
+    yield "parabolic_sar(0.1,0.3)", np.log(c / talib.SAR(h, l, 0.1, 0.3))
+    total_range = later(talib.SUM, talib.TRANGE(h, l, c), 14)
+    flow = np.abs(h - shifted(l)) - np.abs(l - shifted(h))
+    yield "vortex(14)", later(talib.SUM, flow, 14) / total_range
+    yield "linear_residual(14)", (c - talib.LINEARREG(c, 14)) / c
+    yield "forecast_oscillator(14)", (c - shifted(talib.TSF(c, 14))) / c
+    middle = lambda period: talib.MIDPRICE(h, l, period)
+    yield "midprice_ratio(26)", np.log(c / middle(26))
+    yield "ichimoku_cross(9,26)", (middle(9) - middle(26)) / c
+    first, second = (middle(9) + middle(26)) / 2, middle(52)
+    # The first edge is there earlier; the cloud needs both.
+    first[np.isnan(second)] = np.nan
+    yield "ichimoku_cloud_width(9,26,52)", (first - second) / c
+    first, second = shifted(first, 26), shifted(second, 26)
+    above, below = np.maximum(first, second), np.minimum(first, second)
+    cloud = np.where(c > above, c - above, np.where(c < below, c - below, 0 * above))
+    yield "ichimoku_cloud(9,26,52)", cloud / c
+    path = later(talib.SUM, np.abs(c - shifted(c)), 28)
+    yield "vhf(28)", (talib.MAX(c, 29) - talib.MIN(c, 29)) / path
+    yield "qstick(14)", talib.SMA(c - o, 14) / talib.SMA(c, 14)
+    yield "dpo(20)", (shifted(c, 11) - talib.SMA(c, 20)) / c
+
+
+def more_momentum_family(b):
+    c, o, h, l = b["close"], b["open"], b["high"], b["low"]
+    rsi = lambda values, period: later(talib.RSI, values, period)
+    yield "stoch_rsi(14,14)", talib.STOCHRSI(c, 14, 14, 1, 0)[0]
+    yield "stoch_rsi_d(14,14,3)", talib.STOCHRSI(c, 14, 14, 3, 0)[1]
+    yield "imi(14)", 100 * talib.SUM(np.maximum(c - o, 0), 14) / talib.SUM(np.abs(c - o), 14)
+    assert np.allclose(talib.IMI(o, c, 14)[20:140], (100 * talib.SUM(np.maximum(c - o, 0), 14)
+                       / talib.SUM(np.abs(c - o), 14))[20:140])
+    yield "ultimate(7,14,28)", talib.ULTOSC(h, l, c, 7, 14, 28)
+    yield "ppo(12,26)", talib.PPO(c, 12, 26, matype=1)
+    yield "coppock(14,11,10)", later(talib.WMA, talib.ROC(c, 14) + talib.ROC(c, 11), 10)
+    rates = [(10, 10), (15, 10), (20, 10), (30, 15)]
+    parts = [later(talib.SMA, talib.ROC(c, back), mean) for back, mean in rates]
+    yield "kst", sum(weight * part for weight, part in enumerate(parts, 1))
+    yield "elder_bull(13)", (h - talib.EMA(c, 13)) / c
+    yield "elder_bear(13)", (l - talib.EMA(c, 13)) / c
+    ema = lambda values, period: later(talib.EMA, values, period)
+    change = c - shifted(c)
+    yield "tsi(25,13)", 100 * ema(ema(change, 25), 13) / ema(ema(np.abs(change), 25), 13)
+    middle, width = talib.MIDPRICE(h, l, 13), talib.MAX(h, 13) - talib.MIN(l, 13)
+    smooth = lambda values: ema(ema(values, 25), 2)
+    yield "smi(13,25,2)", 100 * smooth(c - middle) / (smooth(width) / 2)
+    median = talib.MEDPRICE(h, l)
+    awesome = talib.SMA(median, 5) - talib.SMA(median, 34)
+    yield "awesome(5,34)", awesome / c
+    yield "accelerator(5,34,5)", (awesome - later(talib.SMA, awesome, 5)) / c
+    yield "pgo(14)", (c - talib.SMA(c, 14)) / ema(talib.TRANGE(h, l, c), 14)
+    streak = np.zeros(BARS)
+    for row in range(1, BARS):
+        sign = np.sign(c[row] - c[row - 1])
+        streak[row] = streak[row - 1] + sign if streak[row - 1] * sign > 0 else sign
+    below = over_windows(lambda row: (row[:-1] < row[-1]).mean(), returns(b), 101)
+    yield "connors_rsi(3,2,100)", (talib.RSI(c, 3) + talib.RSI(streak, 2) + 100 * below) / 3
+
+
+def band_family(b):
+    c, h, l = b["close"], b["high"], b["low"]
+    true_range = talib.TRANGE(h, l, c)
+    yield "true_range", true_range / c
+    yield "keltner_position(20,10,2)", (c - talib.EMA(c, 20)) / (2 * talib.ATR(h, l, c, 10))
+    highest, lowest = shifted(talib.MAX(h, 20)), shifted(talib.MIN(l, 20))
+    yield "donchian_breakout(20)", (c - (highest + lowest) / 2) / ((highest - lowest) / 2)
+    yield "donchian_width(20)", np.log(talib.MAX(h, 20) / talib.MIN(l, 20))
+    upper, _, lower = talib.ACCBANDS(h, l, c, 20)
+    yield "acceleration_position(20)", (c - lower) / (upper - lower)
+    mean_range = later(talib.SMA, true_range, 20)
+    yield "squeeze(20,2,1.5)", 2 * talib.STDDEV(c, 20, 1) / (1.5 * mean_range)
+    ratio = later(talib.SUM, true_range, 14) / (talib.MAX(h, 14) - talib.MIN(l, 14))
+    yield "choppiness(14)", 100 * np.log(ratio) / np.log(14)
+    first = talib.EMA(h - l, 9)
+    yield "mass_index(9,25)", later(talib.SMA, first / later(talib.EMA, first, 9), 25)
+    yield "chaikin_volatility(10,10)", later(talib.ROC, talib.EMA(h - l, 10), 10)
+    fall = 100 * (c / talib.MAX(c, 14) - 1)
+    yield "ulcer(14)", np.sqrt(later(talib.SMA, fall**2, 14))
+
+
+def flow_family(b):
+    c, h, l, v = b["close"], b["high"], b["low"], b["volume"]
+    slope = lambda flow, period: later(talib.LINEARREG_SLOPE, flow, period)
+    mean = lambda period: talib.SMA(v, period)
+    yield "ad_slope(24)", slope(talib.AD(h, l, c, v), 24) / mean(24)
+    yield "adosc(3,10)", talib.ADOSC(h, l, c, v, 3, 10) / mean(10)
+    yield "volume_oscillator(12,26)", talib.PPO(v, 12, 26, matype=1)
+    ema = lambda values, period: later(talib.EMA, values, period)
+    yield "force_index(13)", ema((c - shifted(c)) * v, 13) / (c * later(talib.SMA, v + 0 *
+                                                                        shifted(c), 13))
+    change, past = returns(b), shifted(v)
+    for name, counts in (("nvi_distance(50)", v < past), ("pvi_distance(50)", v > past)):
+        total = np.concatenate([[np.nan], np.cumsum(np.where(counts, change, 0)[1:])])
+        yield name, total - ema(total, 50)
+    trend = np.concatenate([[np.nan], np.cumsum((v * (c / shifted(c) - 1))[1:])])
+    yield "pvt_slope(24)", slope(trend, 24) / mean(24)
+    yield "volume_slope(24)", slope(v, 24) / mean(24)
+    yield "cvd_slope(24)", slope(np.cumsum(2 * b["taker_buy_volume"] - v), 24) / mean(24)
+
+
+# Some rows are enough: every fifth, the flat stretch with its neighbourhood, and each first value.
+ROWS = sorted(set(range(0, BARS, 5)) | set(range(148, 157)))
+
+
+def write(name, cases, bars=None):
+    """Writes the cases, twelve digits each, as their first row and the values at ROWS."""
+    short = lambda value: None if math.isnan(value) else float(f"{value:.12g}")
+    features = {}
+    for case, values in cases:
+        assert len(values) == BARS and case not in features, case
+        first = int(np.argmax(np.isfinite(values)))
+        assert np.isfinite(values[first:]).all(), f"{case} has holes"
+        features[case] = {"first": [first, short(values[first])],
+                          "values": [short(values[row]) for row in ROWS]}
     document = {
-        "generated_by": "talib_features.py",
+        "generated_by": f"{name}.py",
         "versions": {"TA-Lib": talib.__version__, "numpy": np.__version__,
                      "scipy": scipy.__version__},
         "first_open_ms": FIRST_OPEN_MS,
-        "bars": {name: values.tolist() for name, values in bars.items()},
-        "features": {name: [number(value) for value in values] for name, values in cases},
+        "rows": ROWS,
+        "features": features,
     }
-    path = Path(__file__).parent / "data" / "talib_features.json"
+    if bars is not None:
+        document["bars"] = {name: values.tolist() for name, values in bars.items()}
+    path = Path(__file__).parent / "data" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps(document, separators=(",", ":")).replace("],", "],\n")
+    text = json.dumps(document, separators=(",", ":")).replace("]}", "]}\n").replace("],", "],\n")
     path.write_text(text + "\n", encoding="utf-8")
-    print(f"{path.name}: {len(cases)} features over {BARS} bars")
+    print(f"{path.name}: {len(features)} features over {BARS} bars")
+
+
+def main():
+    bars = make_bars()
+    families = (returns_family, trend_family, momentum_family, volatility_family, volume_family,
+                calendar_family, more_price_family, moving_average_family, directional_family,
+                more_momentum_family, band_family, flow_family)
+    write("talib_features", [case for family in families for case in family(bars)], bars)
 
 
 if __name__ == "__main__":

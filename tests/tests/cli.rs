@@ -13,13 +13,14 @@ use std::time::Duration;
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &["doctor"],
     &["data", "import"],
     &["data", "validate"],
     &["data", "list"],
     &["features", "list"],
     &["features", "describe"],
+    &["features", "audit"],
     &["plugin", "list"],
     &["plugin", "keygen"],
     &["plugin", "pack"],

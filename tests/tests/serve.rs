@@ -153,6 +153,81 @@ fn ends_in_order(mut serve: Serve) {
     assert_eq!(rows, times.len() as u64, "every row was answered and shown");
 }
 
+/// Time and value of every answer.
+fn answers(ran: &Ran) -> Vec<(String, Value)> {
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines = ran.stdout.lines();
+    lines
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["type"] == "answer")
+        .map(|line| {
+            let at = line["closed_at"].as_str().unwrap().to_owned();
+            (at, line["outputs"].clone())
+        })
+        .collect()
+}
+
+#[test]
+fn a_restart_goes_on_without_replaying_and_another_set_is_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    install(dir.path(), "1.0.0", "0.0");
+    let serve = |bars: &str, features: &str, more: &[&str]| {
+        // An alpha of 1 keeps nothing in the model, so that only the features have a memory.
+        let fixed = ["plugin", "serve", "--plugin", EMA, "--json"];
+        let params = ["--params", "{\"alpha\": 1.0}", "--bars-per-second", "0"];
+        let what = ["--bars", bars, "--features", features];
+        run(dir.path(), &[&fixed[..], &params, &what, more].concat())
+    };
+    let whole = answers(&serve("90", "rsi(14)", &[]));
+    let first = serve("40", "rsi(14)", &["--resume"]);
+    let second = serve("50", "rsi(14)", &["--resume"]);
+    assert!(!first.stdout.contains("\"resumed\"") && second.stdout.contains("\"resumed\""));
+    let joined = [answers(&first), answers(&second)].concat();
+    assert_eq!(joined, whole);
+    let other = serve("90", "rsi(15)", &["--resume"]);
+    assert!(other.stderr.contains("bars are replayed"), "{other:?}");
+    assert_eq!(answers(&other).len(), whole.len() - 1);
+}
+
+#[test]
+fn a_model_is_not_asked_about_features_that_it_was_not_trained_on() {
+    let dir = tempfile::tempdir().unwrap();
+    install(dir.path(), "1.0.0", "0.0");
+    let artifact = dir.path().join("fold-01.model");
+    std::fs::write(&artifact, b"").unwrap();
+    let context = fusebox_engine::features::FeatureContext {
+        time_frame: "1h".parse().unwrap(),
+        symbols: Vec::new(),
+    };
+    let set = fusebox_engine::features::FeatureSet::parse(&["rsi(14)".to_owned()], &context);
+    let options = fusebox_engine::features::ExtractOptions::default();
+    let trained = fusebox_services::training::ModelFeatures::new(
+        &set.unwrap(),
+        context.time_frame,
+        options,
+        b"",
+    );
+    let serve = |features: &str| {
+        let fixed = ["plugin", "serve", "--plugin", EMA, "--bars", "40"];
+        let params = ["--params", "{\"alpha\": 0.5}", "--bars-per-second", "0"];
+        let artifact = ["--artifact", "fold-01.model", "--features", features];
+        run(dir.path(), &[&fixed[..], &params, &artifact].concat())
+    };
+    let ran = serve("rsi(14)");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("no features file"), "{ran:?}");
+    let path = fusebox_services::training::ModelFeatures::path_of(&artifact);
+    std::fs::write(path, serde_json::to_vec(&trained).unwrap()).unwrap();
+    let ran = serve("rsi(14)");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = serve("rsi(15)");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("was `rsi(14)`, it is given `rsi(15)`"),
+        "{ran:?}"
+    );
+}
+
 #[test]
 fn what_cannot_be_served_or_steered_is_said_in_one_error() {
     let dir = tempfile::tempdir().unwrap();

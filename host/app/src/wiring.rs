@@ -3,6 +3,7 @@
 //! Configuration comes in, a run is put together and started here. What the values mean together is
 //! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
 
+pub(crate) mod audit;
 mod installed;
 mod libraries;
 pub(crate) mod live;

@@ -10,6 +10,7 @@
 )]
 
 mod c_table;
+mod feature_matrix;
 mod features;
 mod pbo;
 mod plugin_call;
@@ -97,9 +98,12 @@ fn main() {
     let walk = wants("walk_forward")
         .then(walk_forward::walk_forward)
         .flatten();
-    let reload = wants("reload").then(reload::reload).unwrap_or_default();
+    let mut more = wants("reload").then(reload::reload).unwrap_or_default();
+    if wants("feature_matrix") {
+        more.extend(feature_matrix::feature_matrix());
+    }
     criterion.final_summary();
-    print_table(&home, walk, &reload);
+    print_table(&home, walk, &more);
 }
 
 /// Whether the command line asks for a part that criterion does not run; it filters by name.

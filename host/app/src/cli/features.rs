@@ -1,7 +1,9 @@
-//! `fusebox features`: the documentation of every feature.
+//! `fusebox features`: the documentation of every feature, and the audit of feature code.
+
+mod audit;
 
 use clap::{Args, Subcommand};
-use fusebox_engine::features::{Arguments, FeatureKind, Input, find, nearest, registry};
+use fusebox_engine::features::{Arguments, FeatureKind, Input, TIERS, find, nearest, registry};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -13,13 +15,14 @@ use crate::output::table;
 pub(super) enum FeaturesCommand {
     List(ListArgs),
     Describe(DescribeArgs),
+    Audit(audit::AuditArgs),
 }
 
 /// List every feature
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tiers: 1 needs prices of a bounded window, 2 has recursive memory, 3 needs volume or a column that
-not every venue publishes.
+Tiers: 1 price, 2 trend and momentum, 3 volatility, 4 volume and microstructure, 5 context: the
+calendar, the regime, other symbols, and every feature on a higher time frame.
 
 Examples:
   fusebox features list
@@ -27,7 +30,7 @@ Examples:
   fusebox features list --json")]
 pub(super) struct ListArgs {
     /// Only features of this tier
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
     tier: Option<u8>,
 }
 
@@ -46,6 +49,7 @@ pub(super) fn run(command: FeaturesCommand, context: &Context) -> Result<(), Fai
     match command {
         FeaturesCommand::List(args) => list(&args, context),
         FeaturesCommand::Describe(args) => describe(&args, context),
+        FeaturesCommand::Audit(args) => audit::run(&args, context),
     }
 }
 
@@ -67,11 +71,21 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), Failure> {
             ]);
         }
         format!(
-            "{table}\n{} features. Add @4h for closed bars of a higher time frame, #BTCUSDT for a \
-             lead symbol.\n",
+            "{table}\n{}{} features. Add @4h for closed bars of a higher time frame, #BTCUSDT for \
+             a lead symbol; both are tier 5.\n",
+            counts(&kinds),
             kinds.len()
         )
     })
+}
+
+/// One line per tier: how many of `kinds` it has.
+fn counts(kinds: &[&FeatureKind]) -> String {
+    let line = |(tier, about): (u8, &str)| {
+        let count = kinds.iter().filter(|kind| kind.tier() == tier).count();
+        (count > 0).then(|| format!("tier {tier}  {count:>3}  {about}\n"))
+    };
+    TIERS.into_iter().filter_map(line).collect()
 }
 
 fn describe(args: &DescribeArgs, context: &Context) -> Result<(), Failure> {
@@ -110,6 +124,7 @@ fn document(kind: &FeatureKind) -> Value {
         "constraint": kind.constraint.map(|constraint| constraint.requirement),
         "inputs": kind.inputs,
         "warmup_bars": warmup_bars(kind),
+        "memory": kind.memory,
         "settling_bars": kind.settling_bars(&Arguments::defaults(kind)),
     })
 }
@@ -120,13 +135,14 @@ fn text(kind: &FeatureKind) -> String {
         .iter()
         .map(|input| Input::name(*input))
         .collect();
-    let settling = match kind.settling_bars(&Arguments::defaults(kind)) {
-        0 => String::new(),
-        bars => format!(", settled after {bars} more"),
+    let memory = match kind.settling_bars(&Arguments::defaults(kind)) {
+        0 => "the bars of the warm-up only".to_owned(),
+        bars => format!("every earlier bar, fading: settled {bars} bars after the warm-up"),
     };
     let mut text = format!(
         "{} ({}, tier {})\n  {}\n\n  formula   {}\n  source    {}\n  units     {}\n  \
-         inputs    {}\n  warm-up   {} bars with the defaults{settling}\n  example   {}\n",
+         inputs    {}\n  warm-up   {} bars with the defaults\n  memory    {memory}\n  \
+         example   {}\n",
         kind.name,
         family(kind),
         kind.tier(),

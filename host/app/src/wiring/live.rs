@@ -3,20 +3,21 @@
 
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet};
-use fusebox_engine::types::Market;
+use fusebox_engine::types::{Market, TimeFrame, Timestamp};
 use fusebox_loader::live::{
     LiveModel, ModelSource, ModelSpec, Supervisor, SupervisorOptions, VersionPolicy, WorkerProber,
 };
 use fusebox_loader::{Clock, SystemClock};
 use fusebox_plugin_api::config::Config;
-use fusebox_services::serving::{LiveRows, ModelServer};
+use fusebox_services::serving::{KeptState, LiveRows, ModelServer};
+use fusebox_services::training::ModelFeatures;
 
 use super::EngineSettings;
 use crate::config::{Loaded, Problem};
@@ -45,6 +46,8 @@ pub(crate) struct ServePlan {
     pub(crate) model: Option<String>,
     /// Features, instead of the pipeline's.
     pub(crate) features: Option<String>,
+    /// Whether to go on where the last serving of the model stopped.
+    pub(crate) resume: bool,
     /// How fast, and how long.
     pub(crate) pace: Pace,
 }
@@ -93,18 +96,22 @@ pub(crate) fn serve(
     let model = supervisor.add(spec);
     show.events(supervisor.audit())?;
     let model = model.map_err(|error| Failure::Failed(error.into()))?;
-    let mut server = server(&name, model, loaded, plan, &market)?;
+    let kept = KeptState::of_model(&settings.state_dir, &name);
+    let kept = plan.resume.then_some(kept);
+    let mut server = server(&name, model, loaded, (plan, kept.as_ref()), &market)?;
     show.outputs(server.model().info().outputs.clone());
+    let mut keeper = Keeper::new(kept);
     let ended = walk(
         &mut server,
         &market,
-        plan.pace,
+        (plan.pace, &mut keeper),
         (&supervisor, stop),
         &mut show,
     );
+    let is_kept = keeper.keep(server.rows());
     show.events(supervisor.audit())?;
     show.summary(&supervisor.status())?;
-    ended
+    ended.and(is_kept)
 }
 
 /// The supervisor's options on this machine.
@@ -266,7 +273,7 @@ fn server(
     name: &str,
     model: LiveModel,
     loaded: &Loaded,
-    plan: &ServePlan,
+    (plan, kept): (&ServePlan, Option<&KeptState>),
     market: &Market,
 ) -> Result<ModelServer, Failure> {
     let features = &loaded.raw.features;
@@ -282,24 +289,129 @@ fn server(
     let options = ExtractOptions {
         max_gap_bars: features.max_gap_bars,
     };
-    let rows =
-        LiveRows::new(&set, &context, options, model.info().window).map_err(anyhow::Error::from)?;
+    if let Some(artifact) = &plan.artifact {
+        require_trained_on(artifact, &set, market.time_frame(), options)?;
+    }
+    let window = model.info().window;
+    let resumed = kept.and_then(|kept| resume(kept, &set, &context, (options, window)));
+    let rows = match resumed {
+        Some(rows) => rows,
+        None => LiveRows::new(&set, &context, options, window).map_err(anyhow::Error::from)?,
+    };
     let names: Vec<String> = set.names().map(str::to_owned).collect();
     ModelServer::new(name, model, rows, &names).map_err(|error| Failure::Refused(error.into()))
 }
 
-/// Lets the bars close one after the other.
+/// Refuses a model that was trained on other features.
+fn require_trained_on(
+    artifact: &Path,
+    set: &FeatureSet,
+    time_frame: TimeFrame,
+    options: ExtractOptions,
+) -> Result<(), Failure> {
+    let refused = |words: String| Failure::Refused(anyhow::anyhow!(words));
+    let trained = ModelFeatures::read(artifact).map_err(|error| refused(error.to_string()))?;
+    let Some(trained) = trained else {
+        tracing::warn!(
+            "{} has no features file beside it; whether it was trained on these features is not \
+             known",
+            artifact.display()
+        );
+        return Ok(());
+    };
+    let bytes = std::fs::read(artifact)
+        .with_context(|| format!("{} cannot be read", artifact.display()))?;
+    let given = ModelFeatures::new(set, time_frame, options, &bytes);
+    let differences = trained.differences(&given);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{} does not fit the features: {}",
+        artifact.display(),
+        differences.join("; ")
+    )))
+}
+
+/// The kept rows of the last serving, where there are some that fit.
+fn resume(
+    kept: &KeptState,
+    set: &FeatureSet,
+    context: &FeatureContext,
+    (options, window): (ExtractOptions, usize),
+) -> Option<LiveRows> {
+    match kept.resume(set, context, options, window) {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(
+                "the kept state of the features is not used, bars are replayed: {error}"
+            );
+            None
+        }
+    }
+}
+
+/// Keeps the state of the features while bars close.
+struct Keeper {
+    kept: Option<KeptState>,
+    clock: SystemClock,
+    due_ns: u64,
+}
+
+/// How much work a crash may undo.
+const KEEP_EVERY: Duration = Duration::from_secs(30);
+
+impl Keeper {
+    fn new(kept: Option<KeptState>) -> Self {
+        let clock = SystemClock;
+        let due_ns = clock.now_ns() + KEEP_EVERY.as_nanos() as u64;
+        Self {
+            kept,
+            clock,
+            due_ns,
+        }
+    }
+
+    /// Keeps the state where the last time is a while ago. The bars since are shown again after a
+    /// crash, so a failure is told and is no reason to stop answering.
+    fn keep_now_and_then(&mut self, rows: &LiveRows) {
+        if self.kept.is_none() || self.clock.now_ns() < self.due_ns {
+            return;
+        }
+        self.due_ns = self.clock.now_ns() + KEEP_EVERY.as_nanos() as u64;
+        if let Err(error) = self.keep(rows) {
+            tracing::warn!("{}", error.message());
+        }
+    }
+
+    fn keep(&self, rows: &LiveRows) -> Result<(), Failure> {
+        match &self.kept {
+            Some(kept) => kept
+                .keep(rows)
+                .map_err(|error| Failure::Failed(anyhow::Error::from(error))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lets the bars close one after the other, after those that the rows have seen.
 fn walk(
     server: &mut ModelServer,
     market: &Market,
-    pace: Pace,
+    (pace, keeper): (Pace, &mut Keeper),
     (supervisor, stop): (&Supervisor, &AtomicBool),
     show: &mut Show,
 ) -> Result<(), Failure> {
     let clock = SystemClock;
+    let seen = server.rows().last_step_at();
+    if let Some(seen) = seen {
+        show.resumed(seen)?;
+    }
+    let is_new = |at: Timestamp| seen.is_none_or(|seen| at > seen);
     let steps = pace.steps.unwrap_or(u64::MAX);
     let mut due = clock.now_ns();
-    for ((closed_at, bars), _) in market.steps().zip(0..steps) {
+    let unseen = market.steps().filter(|step| is_new(step.0));
+    for ((closed_at, bars), _) in unseen.zip(0..steps) {
         due += u64::try_from(pace.step.as_nanos()).unwrap_or(u64::MAX);
         if stop.load(Ordering::Relaxed) {
             break;
@@ -310,6 +422,7 @@ fn walk(
         if let Some(served) = served {
             show.answers(&served)?;
         }
+        keeper.keep_now_and_then(server.rows());
         show.events(supervisor.audit())?;
         while !stop.load(Ordering::Relaxed) {
             let left = Duration::from_nanos(due.saturating_sub(clock.now_ns()));

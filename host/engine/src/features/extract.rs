@@ -1,14 +1,13 @@
-//! From bars to rows of features, live and over a history.
+//! From bars to rows of features, live.
 //!
 //! A [`FeatureExtractor`] is stepped with the bars that close at one moment. Histories go through
-//! the same per-symbol state; each symbol is a partition of its own ([`extract_symbol`]) that
-//! shares nothing with the others, so a caller may run partitions side by side.
+//! the same per-symbol state ([`extract_symbol`](super::extract_symbol)).
 
-use std::sync::Arc;
-
-use super::lane::Lane;
+use super::snapshot::{self, Identity, RestoreError};
+use super::state::{State, StateReader, StateWriter};
+use super::symbol::{SymbolExtractor, require_leads, require_order};
 use super::{FeatureContext, FeatureSet};
-use crate::types::{Bar, Market, SymbolId, TimeFrame, Timestamp};
+use crate::types::{Bar, SymbolId, Timestamp};
 
 /// How bars are taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,53 +66,24 @@ pub enum ExtractError {
     },
 }
 
-/// Feature rows of one symbol over a history; row `i` belongs to bar `i` of its series.
-#[derive(Debug, Clone)]
-pub struct FeatureMatrix {
-    /// Whose rows.
-    pub symbol: SymbolId,
-    /// Column names.
-    pub columns: Arc<[String]>,
-    /// When each row is known.
-    pub closed_at: Vec<Timestamp>,
-    /// Number of the unbroken stretch of bars that each row belongs to, ascending.
-    pub segment: Vec<u32>,
-    /// Whether every feature of the row is finite.
-    pub is_valid: Vec<bool>,
-    /// Row-major values, `columns.len()` to a row; NaN where a feature is not there yet.
-    pub values: Arc<[f32]>,
-}
-
-impl FeatureMatrix {
-    /// Number of rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.closed_at.len()
-    }
-
-    /// The values of one row; empty past the end.
-    #[must_use]
-    pub fn row(&self, row: usize) -> &[f32] {
-        let width = self.columns.len();
-        self.values
-            .get(row * width..(row + 1) * width)
-            .unwrap_or(&[])
-    }
-
-    /// Number of rows in which every feature is finite.
-    #[must_use]
-    pub fn valid_rows(&self) -> usize {
-        self.is_valid.iter().filter(|valid| **valid).count()
-    }
-}
-
 /// The state that turns bars into feature rows, for every symbol of a market. A clone is a
 /// snapshot: both go on independently.
 #[derive(Debug, Clone)]
 pub struct FeatureExtractor {
+    identity: Identity,
     symbols: Vec<SymbolExtractor>,
-    /// Which symbols have a row after the latest step.
-    has_row: Vec<bool>,
+    rows: Vec<LiveRow>,
+    last_step_at: Option<Timestamp>,
+}
+
+/// The newest row of one symbol.
+#[derive(Debug, Clone)]
+struct LiveRow {
+    /// When it is known; `None` where the latest step had no bar of the symbol.
+    closed_at: Option<Timestamp>,
+    segment: u32,
+    is_valid: bool,
+    values: Vec<f32>,
 }
 
 impl FeatureExtractor {
@@ -128,11 +98,26 @@ impl FeatureExtractor {
     ) -> Result<Self, ExtractError> {
         let count = context.symbols.len();
         require_leads(set, count)?;
-        let template = SymbolExtractor::new(set, context.time_frame, options);
+        let ids = (0..).map(SymbolId).take(count);
+        let fresh = |own| SymbolExtractor::new(set, (context.time_frame, options), (count, own), 1);
+        let row = LiveRow {
+            closed_at: None,
+            segment: 0,
+            is_valid: false,
+            values: vec![f32::NAN; set.len()],
+        };
         Ok(Self {
-            symbols: vec![template; count],
-            has_row: vec![false; count],
+            identity: Identity::new(set, context, options),
+            symbols: ids.map(fresh).collect(),
+            rows: vec![row; count],
+            last_step_at: None,
         })
+    }
+
+    /// The newest step; after [`restore`](Self::restore), bars that close later are to be shown.
+    #[must_use]
+    pub fn last_step_at(&self) -> Option<Timestamp> {
+        self.last_step_at
     }
 
     /// Takes in the bars that close at `closed_at`, one slot per symbol in id order, and gives the
@@ -146,19 +131,91 @@ impl FeatureExtractor {
         bars: &[Option<&Bar>],
     ) -> Result<FeatureRows<'_>, ExtractError> {
         self.check(closed_at, bars)?;
+        self.last_step_at = Some(closed_at);
         for (position, symbol) in self.symbols.iter_mut().enumerate() {
-            for lane in 0..symbol.lanes.len() {
-                let source = symbol.lanes[lane].source;
-                if let Some(bar) = source.and_then(|lead| bars[lead.index()]) {
-                    symbol.feed_lead(lane, bar);
+            for source in 0..symbol.others().len() {
+                let other = symbol.others()[source];
+                if let Some(bar) = bars[other.index()] {
+                    symbol.feed_other(other, bar);
                 }
             }
-            self.has_row[position] = bars[position].is_some();
             if let Some(bar) = bars[position] {
                 symbol.feed_own(bar);
             }
+            let block = symbol.finish_block();
+            let row = &mut self.rows[position];
+            row.closed_at = None;
+            if let Some(newest) = block.rows().last() {
+                row.closed_at = Some(newest.closed_at);
+                row.segment = newest.segment;
+                block.write(&mut row.values, std::slice::from_mut(&mut row.is_valid));
+            }
+            symbol.begin_block();
         }
         Ok(FeatureRows { extractor: self })
+    }
+
+    /// Everything that changes with the bars, as bytes: a header that says what they belong to,
+    /// the state, and a checksum. Bytes are read by the version of this crate that wrote them.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        self.save_with(&[])
+    }
+
+    /// [`save`](Self::save) with bytes of the caller's own under the same checksum.
+    #[must_use]
+    pub fn save_with(&self, attached: &[u8]) -> Vec<u8> {
+        let mut payload = StateWriter::default();
+        self.last_step_at
+            .map(Timestamp::as_nanos)
+            .save(&mut payload);
+        for symbol in &self.symbols {
+            symbol.save(&mut payload);
+        }
+        payload.framed(|to| to.put(attached));
+        snapshot::seal(&self.identity, &payload.into_bytes())
+    }
+
+    /// An extractor that goes on where the one that gave [`save`](Self::save) was: the rows after
+    /// it have the same bits. It has no row until the next step.
+    ///
+    /// # Errors
+    /// [`RestoreError`] where the bytes are damaged, or belong to another feature set, other
+    /// options, another time frame, other symbols or another version; and where the set belongs
+    /// to another market.
+    pub fn restore(
+        set: &FeatureSet,
+        context: &FeatureContext,
+        options: ExtractOptions,
+        bytes: &[u8],
+    ) -> Result<Self, RestoreError> {
+        Self::restore_with(set, context, options, bytes).map(|(restored, _)| restored)
+    }
+
+    /// [`restore`](Self::restore), and the bytes that were given to
+    /// [`save_with`](Self::save_with).
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub fn restore_with(
+        set: &FeatureSet,
+        context: &FeatureContext,
+        options: ExtractOptions,
+        bytes: &[u8],
+    ) -> Result<(Self, Vec<u8>), RestoreError> {
+        let mut restored = Self::new(set, context, options)?;
+        let payload = snapshot::open(&restored.identity, bytes)?;
+        let mut reader = StateReader::new(payload);
+        let mut last_step_at: Option<i64> = None;
+        last_step_at.load(&mut reader)?;
+        restored.last_step_at = last_step_at.map(Timestamp::from_nanos);
+        for symbol in &mut restored.symbols {
+            symbol.load(&mut reader)?;
+        }
+        let length = reader.count()?;
+        let attached = reader.bytes(length)?.to_vec();
+        snapshot::require_end(&reader)?;
+        Ok((restored, attached))
     }
 
     fn check(&self, step_at: Timestamp, bars: &[Option<&Bar>]) -> Result<(), ExtractError> {
@@ -178,7 +235,7 @@ impl FeatureExtractor {
                     step_at,
                 });
             }
-            require_order(symbol, state.last_closed_at, bar)?;
+            require_order(symbol, state.last_closed_at(), bar)?;
         }
         Ok(())
     }
@@ -209,14 +266,13 @@ impl<'a> FeatureRows<'a> {
     /// The row of `symbol`; `None` where it has no bar in this step.
     #[must_use]
     pub fn get(&self, symbol: SymbolId) -> Option<FeatureRow<'a>> {
-        let state = self.extractor.symbols.get(symbol.index())?;
-        let has_row = self.extractor.has_row.get(symbol.index())?;
+        let row = self.extractor.rows.get(symbol.index())?;
         Some(FeatureRow {
             symbol,
-            closed_at: state.last_closed_at.filter(|_| *has_row)?,
-            segment: state.segment,
-            is_valid: state.is_valid,
-            values: &state.row,
+            closed_at: row.closed_at?,
+            segment: row.segment,
+            is_valid: row.is_valid,
+            values: &row.values,
         })
     }
 
@@ -228,230 +284,4 @@ impl<'a> FeatureRows<'a> {
             .take(self.extractor.symbols.len())
             .filter_map(move |id| rows.get(id))
     }
-}
-
-/// The state of one symbol: its own lanes and those of the leads its features read.
-#[derive(Debug, Clone)]
-struct SymbolExtractor {
-    set: Arc<FeatureSet>,
-    lanes: Vec<Lane>,
-    longest_gap_nanos: i64,
-    last_closed_at: Option<Timestamp>,
-    segment: u32,
-    /// What the lanes last wrote.
-    held: Vec<f64>,
-    /// The newest row before and after the cast.
-    exact: Vec<f64>,
-    row: Vec<f32>,
-    is_valid: bool,
-}
-
-impl SymbolExtractor {
-    fn new(set: &FeatureSet, time_frame: TimeFrame, options: ExtractOptions) -> Self {
-        let width = set.len();
-        let gap = i64::from(options.max_gap_bars).saturating_mul(time_frame.nanos());
-        Self {
-            set: Arc::new(set.clone()),
-            lanes: Lane::plan(set.features()),
-            longest_gap_nanos: gap,
-            last_closed_at: None,
-            segment: 0,
-            held: vec![f64::NAN; width],
-            exact: vec![f64::NAN; width],
-            row: vec![f32::NAN; width],
-            is_valid: false,
-        }
-    }
-
-    fn is_long_gap(&self, last: Option<Timestamp>, next: Timestamp) -> bool {
-        last.is_some_and(|last| next.nanos_since(last) > self.longest_gap_nanos)
-    }
-
-    fn feed_lead(&mut self, lane: usize, bar: &Bar) {
-        if !is_usable(bar) {
-            return;
-        }
-        if self.is_long_gap(self.lanes[lane].last_closed_at(), bar.opened_at) {
-            self.lanes[lane].start_over(self.set.features());
-            self.lanes[lane].blank(&mut self.held);
-        }
-        self.lanes[lane].feed(bar, &mut self.held);
-    }
-
-    /// Takes in the symbol's own bar, after those of its leads, and makes the row.
-    fn feed_own(&mut self, bar: &Bar) {
-        let starts_over = self.is_long_gap(self.last_closed_at, bar.opened_at);
-        self.last_closed_at = Some(bar.closed_at);
-        self.segment += u32::from(starts_over);
-        let usable = is_usable(bar);
-        for lane in self.lanes.iter_mut().filter(|lane| lane.source.is_none()) {
-            if starts_over {
-                lane.start_over(self.set.features());
-                lane.blank(&mut self.held);
-            }
-            if usable {
-                lane.feed(bar, &mut self.held);
-            }
-        }
-        self.advance_leads(bar.closed_at);
-        if usable {
-            self.exact.copy_from_slice(&self.held);
-        } else {
-            self.exact.fill(f64::NAN);
-        }
-        self.blank_silent_leads(bar.closed_at);
-        for (narrow, exact) in self.row.iter_mut().zip(&self.exact) {
-            *narrow = *exact as f32;
-        }
-        self.is_valid = self.row.iter().all(|value| value.is_finite());
-    }
-
-    fn advance_leads(&mut self, now: Timestamp) {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.source.is_some()) {
-            lane.advance(now, &mut self.held);
-        }
-    }
-
-    fn blank_silent_leads(&mut self, now: Timestamp) {
-        for lane in self.lanes.iter().filter(|lane| lane.source.is_some()) {
-            let is_silent = lane
-                .last_closed_at()
-                .is_none_or(|last| now.nanos_since(last) > self.longest_gap_nanos);
-            if is_silent {
-                for &column in lane.columns() {
-                    self.exact[column] = f64::NAN;
-                }
-            }
-        }
-    }
-}
-
-/// Whether a bar's prices can enter a ratio or a logarithm. Validation refuses other bars long
-/// before; this keeps a bad live bar from spoiling recursive state.
-fn is_usable(bar: &Bar) -> bool {
-    let prices = [bar.open, bar.high, bar.low, bar.close];
-    prices.iter().all(|price| price.is_finite() && *price > 0.0)
-        && bar.volume.is_finite()
-        && bar.volume >= 0.0
-}
-
-fn require_order(
-    symbol: usize,
-    last_closed_at: Option<Timestamp>,
-    bar: &Bar,
-) -> Result<(), ExtractError> {
-    match last_closed_at {
-        Some(previous) if bar.opened_at < previous || bar.closed_at <= previous => {
-            Err(ExtractError::OutOfOrder {
-                symbol,
-                opened_at: bar.opened_at,
-                previous,
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn require_leads(set: &FeatureSet, symbols: usize) -> Result<(), ExtractError> {
-    let leads = set.features().iter().filter_map(|feature| feature.lead());
-    match leads.map(SymbolId::index).find(|lead| *lead >= symbols) {
-        Some(symbol) => Err(ExtractError::UnknownSymbol { symbol }),
-        None => Ok(()),
-    }
-}
-
-/// The feature rows of every symbol, in id order.
-///
-/// # Errors
-/// [`ExtractError`] where a series is not in order or the set belongs to another market.
-pub fn extract(
-    set: &FeatureSet,
-    market: &Market,
-    options: ExtractOptions,
-) -> Result<Vec<FeatureMatrix>, ExtractError> {
-    let ids = (0..).map(SymbolId).take(market.series().len());
-    ids.map(|symbol| extract_symbol(set, market, symbol, options))
-        .collect()
-}
-
-/// The feature rows of one symbol: a partition of the work of [`extract`].
-///
-/// # Errors
-/// [`ExtractError`] where a series is not in order or the set belongs to another market.
-pub fn extract_symbol(
-    set: &FeatureSet,
-    market: &Market,
-    symbol: SymbolId,
-    options: ExtractOptions,
-) -> Result<FeatureMatrix, ExtractError> {
-    let rows = market.get(symbol).map_or(0, |series| series.bars.len());
-    let mut matrix = FeatureMatrix {
-        symbol,
-        columns: set.names().map(str::to_owned).collect(),
-        closed_at: Vec::with_capacity(rows),
-        segment: Vec::with_capacity(rows),
-        is_valid: Vec::with_capacity(rows),
-        values: Arc::from([]),
-    };
-    let mut values = Vec::with_capacity(rows * set.len());
-    walk(set, market, (symbol, options), |at, state| {
-        matrix.closed_at.push(at);
-        matrix.segment.push(state.segment);
-        matrix.is_valid.push(state.is_valid);
-        values.extend_from_slice(&state.row);
-    })?;
-    matrix.values = values.into();
-    Ok(matrix)
-}
-
-/// The row-major values of one symbol before they are cast to `f32`, for comparing a formula with
-/// its reference.
-///
-/// # Errors
-/// [`ExtractError`] where a series is not in order or the set belongs to another market.
-pub fn extract_exact(
-    set: &FeatureSet,
-    market: &Market,
-    symbol: SymbolId,
-    options: ExtractOptions,
-) -> Result<Vec<f64>, ExtractError> {
-    let mut values = Vec::new();
-    walk(set, market, (symbol, options), |_, state| {
-        values.extend_from_slice(&state.exact);
-    })?;
-    Ok(values)
-}
-
-/// Shows one symbol's bars to fresh state, each after the leads' bars that have closed by then.
-fn walk(
-    set: &FeatureSet,
-    market: &Market,
-    (symbol, options): (SymbolId, ExtractOptions),
-    mut take: impl FnMut(Timestamp, &SymbolExtractor),
-) -> Result<(), ExtractError> {
-    let unknown = ExtractError::UnknownSymbol {
-        symbol: symbol.index(),
-    };
-    let own = &market.get(symbol).ok_or(unknown)?.bars;
-    require_leads(set, market.series().len())?;
-    let mut state = SymbolExtractor::new(set, market.time_frame(), options);
-    let mut next = vec![0_usize; state.lanes.len()];
-    for bar in own {
-        require_order(symbol.index(), state.last_closed_at, bar)?;
-        for (lane, next) in next.iter_mut().enumerate() {
-            let Some(lead) = state.lanes[lane].source else {
-                continue;
-            };
-            let bars = market.get(lead).map_or(&[][..], |series| &series.bars);
-            while let Some(one) = bars.get(*next).filter(|one| one.closed_at <= bar.closed_at) {
-                let previous = next.checked_sub(1).and_then(|last| bars.get(last));
-                require_order(lead.index(), previous.map(|last| last.closed_at), one)?;
-                state.feed_lead(lane, one);
-                *next += 1;
-            }
-        }
-        state.feed_own(bar);
-        take(bar.closed_at, &state);
-    }
-    Ok(())
 }

@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use super::Operator;
+use super::{CrossOperator, Operator};
+use crate::types::SymbolId;
 
 /// A kind of feature, such as `rsi`, of which an expression such as `rsi(14)` is one use.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -35,9 +36,23 @@ pub struct FeatureKind {
     /// Bars up to and including the one with the first value.
     #[serde(skip)]
     pub warmup_bars: fn(&Arguments) -> u32,
-    /// A fresh operator.
+    /// A fresh operator, where the kind reads one stream of bars.
     #[serde(skip)]
     pub operator: fn(&Arguments) -> Box<dyn Operator>,
+    /// Whose bars it reads.
+    #[serde(skip)]
+    pub reads: Reads,
+}
+
+/// Whose bars a kind reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Reads {
+    /// Those of one symbol: the row's own, or the lead's with `#SYMBOL`.
+    Bars,
+    /// Those of the row's own symbol (source 0) and of the lead (source 1), which `#SYMBOL` names.
+    Pair(fn(&Arguments) -> Box<dyn CrossOperator>),
+    /// Those of every symbol of the market, each at its id; the row's own id is given.
+    Market(fn(&Arguments, usize, SymbolId) -> Box<dyn CrossOperator>),
 }
 
 /// What several parameters must hold together: the check, and the sentence that names it.
@@ -53,18 +68,50 @@ pub struct Constraint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// Returns, candle shape, position in the recent range.
+    /// Returns, candle shape, position in the recent range: tier 1.
     Returns,
-    /// Direction and strength of a trend.
+    /// Direction and strength of a trend: tier 2.
     Trend,
-    /// Oscillators.
+    /// Oscillators: tier 2.
     Momentum,
-    /// Size and shape of price changes.
+    /// Size and shape of price changes: tier 3.
     Volatility,
-    /// Traded amounts and who traded.
+    /// Traded amounts and who traded: tier 4.
     Volume,
+    /// What trading costs and what the order flow tells.
+    Microstructure,
     /// Position in the day and in the week.
     Calendar,
+    /// What kind of market it is: persistence, disorder, calm or storm.
+    Regime,
+    /// The symbol against another one or against the whole market.
+    Cross,
+}
+
+/// The tiers, lowest first, and what each is about.
+pub const TIERS: [(u8, &str); 5] = [
+    (1, "price: returns, candles, place in the recent range"),
+    (2, "trend and momentum"),
+    (3, "volatility"),
+    (4, "volume and microstructure"),
+    (
+        5,
+        "context: calendar, regime, other symbols, higher time frames",
+    ),
+];
+
+impl Family {
+    /// The tier that the family belongs to, one of [`TIERS`].
+    #[must_use]
+    pub const fn tier(self) -> u8 {
+        match self {
+            Self::Returns => 1,
+            Self::Trend | Self::Momentum => 2,
+            Self::Volatility => 3,
+            Self::Volume | Self::Microstructure => 4,
+            Self::Calendar | Self::Regime | Self::Cross => 5,
+        }
+    }
 }
 
 /// A field of a bar.
@@ -229,19 +276,14 @@ impl FeatureKind {
         memory: Memory::Window,
         warmup_bars: |_| 1,
         operator: |_| Box::new(Never),
+        reads: Reads::Bars,
     };
 
-    /// How much a market must offer: 1 needs prices of a bounded window, 2 has recursive memory
-    /// (its first values depend on where the history begins), 3 needs volume or a column that not
-    /// every venue publishes.
+    /// The tier of its plain use; on a higher time frame or of a lead symbol every kind is context
+    /// ([`Feature::tier`](super::Feature::tier)).
     #[must_use]
     pub fn tier(&self) -> u8 {
-        let traded = |input: &Input| input.is_optional() || *input == Input::Volume;
-        match self.memory {
-            _ if self.inputs.iter().any(traded) => 3,
-            Memory::Recursive { .. } => 2,
-            Memory::Window => 1,
-        }
+        self.family.tier()
     }
 
     /// Bars after the warm-up until the start of the history no longer matters; 0 for a window.
@@ -256,7 +298,11 @@ impl FeatureKind {
     /// An expression of this kind with its defaults written out.
     #[must_use]
     pub fn example(&self) -> String {
-        self.text(&Arguments::defaults(self))
+        let text = self.text(&Arguments::defaults(self));
+        match self.reads {
+            Reads::Pair(_) => format!("{text}#BTCUSDT"),
+            Reads::Bars | Reads::Market(_) => text,
+        }
     }
 
     /// The canonical text of this kind with `arguments`.

@@ -2,7 +2,15 @@
 //!
 //! The row's own bars, the bars of each higher time frame and the bars of each lead symbol are
 //! lanes. A lane forgets everything at a long gap. It never sees a bar before it has closed.
+//!
+//! Bars are collected first and shown afterwards, each operator all of them in one call
+//! ([`Lane::run`]): its state stays in the processor's nearest cache and its loop has no calls
+//! through pointers. A live step collects one bar, so history and live go through the same code.
 
+use super::aggregate::Aggregator;
+use super::block::{Block, CHUNK_ROWS};
+use super::kind::Reads;
+use super::state::{State, StateError, StateReader, StateWriter};
 use super::{Feature, Operator};
 use crate::types::{Bar, SymbolId, TimeFrame, Timestamp};
 
@@ -15,15 +23,41 @@ pub(super) struct Lane {
     aggregator: Option<Aggregator>,
     columns: Vec<usize>,
     operators: Vec<Box<dyn Operator>>,
+    /// The newest value of each operator, NaN where there is none.
+    held: Vec<f64>,
     /// When the newest base bar closed.
     last_closed_at: Option<Timestamp>,
+    pending: Pending,
 }
+
+/// What has been collected and not been shown to the operators yet.
+///
+/// An operator's outputs over it are numbered slots: the value held from before, then one for each
+/// bar, with one for each break (which is NaN) between the bars around it.
+#[derive(Debug, Clone, Default)]
+struct Pending {
+    bars: Vec<Bar>,
+    /// Positions in `bars` before which everything is forgotten, ascending.
+    breaks: Vec<usize>,
+    /// The slot that each row shows, or [`BLANK`].
+    rows: Vec<usize>,
+    /// Rows of the block that are filled already.
+    filled_rows: usize,
+    /// Room for the slots of one operator.
+    slots: Vec<f64>,
+}
+
+/// In place of a slot: the row shows no value.
+const BLANK: usize = usize::MAX;
 
 impl Lane {
     /// The lanes that a set of features needs, in the order of their first column.
     pub(super) fn plan(features: &[Feature]) -> Vec<Self> {
         let mut lanes: Vec<Self> = Vec::new();
         for (column, feature) in features.iter().enumerate() {
+            if !matches!(feature.kind().reads, Reads::Bars) {
+                continue;
+            }
             let (source, time_frame) = (feature.lead(), feature.time_frame());
             let same = |lane: &&mut Self| lane.source == source && lane.time_frame == time_frame;
             match lanes.iter_mut().find(same) {
@@ -31,27 +65,30 @@ impl Lane {
                 None => lanes.push(Self {
                     source,
                     time_frame,
-                    aggregator: None,
+                    aggregator: time_frame.map(Aggregator::new),
                     columns: vec![column],
                     operators: Vec::new(),
+                    held: Vec::new(),
                     last_closed_at: None,
+                    pending: Pending::default(),
                 }),
             }
         }
         for lane in &mut lanes {
-            lane.start_over(features);
+            let fresh = lane
+                .columns
+                .iter()
+                .map(|&column| features[column].operator());
+            lane.operators = fresh.collect();
+            lane.held = vec![f64::NAN; lane.columns.len()];
         }
         lanes
     }
 
-    /// Forgets every bar.
-    pub(super) fn start_over(&mut self, features: &[Feature]) {
-        let fresh = self
-            .columns
-            .iter()
-            .map(|&column| features[column].operator());
-        self.operators = fresh.collect();
+    /// Forgets every bar and every value.
+    pub(super) fn start_over(&mut self) {
         self.aggregator = self.time_frame.map(Aggregator::new);
+        self.pending.breaks.push(self.pending.bars.len());
     }
 
     /// When the newest base bar closed.
@@ -59,173 +96,119 @@ impl Lane {
         self.last_closed_at
     }
 
-    pub(super) fn columns(&self) -> &[usize] {
-        &self.columns
+    /// Whether so many bars wait that they should be shown before the row is complete.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending.bars.len() >= CHUNK_ROWS
     }
 
-    /// Takes in a base bar that has closed and writes new values into the lane's columns. The
-    /// columns keep the values of the last closed bar of a higher time frame.
-    pub(super) fn feed(&mut self, bar: &Bar, values: &mut [f64]) {
+    /// Takes in a base bar that has closed. A column keeps the value of the last closed bar of a
+    /// higher time frame.
+    pub(super) fn feed(&mut self, bar: &Bar) {
         self.last_closed_at = Some(bar.closed_at);
         match &mut self.aggregator {
-            None => self.update(bar, values),
+            None => self.pending.bars.push(*bar),
             Some(aggregator) => {
-                for closed in aggregator.push(bar).into_iter().flatten() {
-                    self.update(&closed, values);
-                }
+                let closed = aggregator.push(bar).into_iter().flatten();
+                self.pending.bars.extend(closed);
             }
         }
     }
 
     /// Lets time pass up to `now`: a higher bar whose last base bar is absent closes anyway.
-    pub(super) fn advance(&mut self, now: Timestamp, values: &mut [f64]) {
+    pub(super) fn advance(&mut self, now: Timestamp) {
         let closed = self.aggregator.as_mut().and_then(|one| one.close_by(now));
-        if let Some(bar) = closed {
-            self.update(&bar, values);
-        }
+        self.pending.bars.extend(closed);
     }
 
-    /// Clears the lane's columns.
-    pub(super) fn blank(&self, values: &mut [f64]) {
-        for &column in &self.columns {
-            values[column] = f64::NAN;
-        }
+    /// Ends a row: it shows what the operators make of the bars up to here, or nothing.
+    pub(super) fn end_row(&mut self, is_blank: bool) {
+        let newest = self.pending.bars.len() + self.pending.breaks.len();
+        let slot = if is_blank { BLANK } else { newest };
+        self.pending.rows.push(slot);
     }
 
-    fn update(&mut self, bar: &Bar, values: &mut [f64]) {
-        for (operator, &column) in self.operators.iter_mut().zip(&self.columns) {
-            values[column] = operator.update(bar).unwrap_or(f64::NAN);
-        }
-    }
-}
-
-/// Joins base bars into bars of a higher time frame.
-///
-/// The first higher bar after a start counts only when the history covers its beginning. Base bars
-/// that are absent later on are passed over.
-#[derive(Debug, Clone)]
-struct Aggregator {
-    time_frame: TimeFrame,
-    open_bar: Option<Bar>,
-    /// Whether the open bar began before the history did.
-    is_partial: bool,
-    has_begun: bool,
-}
-
-impl Aggregator {
-    fn new(time_frame: TimeFrame) -> Self {
-        Self {
-            time_frame,
-            open_bar: None,
-            is_partial: false,
-            has_begun: false,
-        }
+    /// Begins a block of rows.
+    pub(super) fn begin_block(&mut self) {
+        self.pending.filled_rows = 0;
     }
 
-    /// Adds a base bar; gives the higher bars that are closed now: one that this bar leaves behind,
-    /// and one that it completes.
-    fn push(&mut self, bar: &Bar) -> [Option<Bar>; 2] {
-        let left_behind = self.close_by(bar.opened_at);
-        match &mut self.open_bar {
-            Some(open) => join(open, bar),
-            None => {
-                let opened_at = self.time_frame.floor(bar.opened_at);
-                self.is_partial = !self.has_begun && opened_at != bar.opened_at;
-                self.has_begun = true;
-                self.open_bar = Some(Bar {
-                    opened_at,
-                    closed_at: opened_at.saturating_add_nanos(self.time_frame.nanos()),
-                    ..*bar
-                });
+    /// Shows the operators what was collected and fills the lane's columns of the rows that ended.
+    pub(super) fn run(&mut self, features: &[Feature], block: &mut Block) {
+        let pending = &mut self.pending;
+        if pending.bars.is_empty() && pending.breaks.is_empty() && pending.rows.is_empty() {
+            return;
+        }
+        let rows = pending.filled_rows..pending.filled_rows + pending.rows.len();
+        let is_one_bar_a_row = pending.breaks.is_empty()
+            && pending.bars.len() == rows.len()
+            && (1..).zip(&pending.rows).all(|(bar, slot)| bar == *slot);
+        for (position, &column) in self.columns.iter().enumerate() {
+            let operator = &mut self.operators[position];
+            let held = &mut self.held[position];
+            let target = &mut block.column_mut(column)[rows.clone()];
+            if is_one_bar_a_row {
+                operator.update_all(&pending.bars, target);
+                *held = target.last().copied().unwrap_or(*held);
+                continue;
+            }
+            pending.fill_slots(*held, &features[column], operator);
+            *held = pending.slots.last().copied().unwrap_or(*held);
+            for (value, slot) in target.iter_mut().zip(&pending.rows) {
+                *value = pending.slots.get(*slot).copied().unwrap_or(f64::NAN);
             }
         }
-        [left_behind, self.close_by(bar.closed_at)]
-    }
-
-    /// The open bar, when it closes at `now` or earlier.
-    fn close_by(&mut self, now: Timestamp) -> Option<Bar> {
-        if self.open_bar.as_ref()?.closed_at > now {
-            return None;
-        }
-        let closed = self.open_bar.take();
-        closed.filter(|_| !self.is_partial)
+        pending.filled_rows = rows.end;
+        pending.bars.clear();
+        pending.breaks.clear();
+        pending.rows.clear();
     }
 }
 
-fn join(open: &mut Bar, bar: &Bar) {
-    let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
-    open.high = open.high.max(bar.high);
-    open.low = open.low.min(bar.low);
-    open.close = bar.close;
-    open.volume += bar.volume;
-    open.quote_volume = sum(open.quote_volume, bar.quote_volume);
-    open.trades = sum(open.trades, bar.trades);
-    open.taker_buy_volume = sum(open.taker_buy_volume, bar.taker_buy_volume);
+impl Pending {
+    /// What one operator makes of the bars.
+    fn fill_slots(&mut self, held: f64, feature: &Feature, operator: &mut Box<dyn Operator>) {
+        self.slots.clear();
+        self.slots.push(held);
+        let mut begin = 0;
+        for end in self.breaks.iter().copied().chain([self.bars.len()]) {
+            let first = self.slots.len();
+            let bars = &self.bars[begin..end];
+            self.slots.resize(first + bars.len(), f64::NAN);
+            operator.update_all(bars, &mut self.slots[first..]);
+            begin = end;
+            // One slot for each break, none after the last bars.
+            if self.slots.len() < 1 + self.bars.len() + self.breaks.len() {
+                self.slots.push(f64::NAN);
+                *operator = feature.operator();
+            }
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bar(hour: i64, close: f64) -> Bar {
-        let frame: TimeFrame = "1h".parse().unwrap();
-        let opened_at = Timestamp::from_nanos(hour * frame.nanos());
-        Bar {
-            opened_at,
-            closed_at: opened_at.saturating_add_nanos(frame.nanos()),
-            open: close - 0.5,
-            high: close + 1.0,
-            low: close - 1.0,
-            close,
-            volume: 10.0,
-            quote_volume: None,
-            trades: Some(2.0),
-            taker_buy_volume: None,
+/// A lane's state; nothing may be waiting to be shown.
+impl State for Lane {
+    fn save(&self, to: &mut StateWriter) {
+        self.last_closed_at.map(Timestamp::as_nanos).save(to);
+        if let Some(aggregator) = &self.aggregator {
+            aggregator.save(to);
+        }
+        for (operator, held) in self.operators.iter().zip(&self.held) {
+            held.save(to);
+            to.framed(|to| operator.save(to));
         }
     }
 
-    /// Opening hour, open, close and volume of a higher bar.
-    type Told = (i64, f64, f64, f64);
-
-    /// The higher bars that each base bar closes.
-    fn closings(hours: &[i64]) -> Vec<(i64, Vec<Told>)> {
-        let mut aggregator = Aggregator::new("4h".parse().unwrap());
-        let hour = |at: Timestamp| at.as_nanos() / 3_600_000_000_000;
-        hours
-            .iter()
-            .map(|&at| {
-                let closed = aggregator.push(&bar(at, at as f64 + 10.0));
-                let told = closed.into_iter().flatten();
-                (
-                    at,
-                    told.map(|one| (hour(one.opened_at), one.open, one.close, one.volume))
-                        .collect(),
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_higher_bar_appears_with_the_base_bar_that_completes_it() {
-        let got = closings(&[0, 1, 2, 3, 4]);
-        assert!(got[..3].iter().all(|(_, closed)| closed.is_empty()));
-        assert_eq!(got[3].1, [(0, 9.5, 13.0, 40.0)]);
-        assert!(got[4].1.is_empty());
-    }
-
-    #[test]
-    fn a_higher_bar_without_its_last_base_bar_appears_with_the_next_one() {
-        let got = closings(&[0, 1, 2, 4, 5, 7]);
-        assert_eq!(got[3].1, [(0, 9.5, 12.0, 30.0)]);
-        assert_eq!(got[5].1, [(4, 13.5, 17.0, 30.0)]);
-        let both = closings(&[0, 1, 7]);
-        assert_eq!(both[2].1, [(0, 9.5, 11.0, 20.0), (4, 16.5, 17.0, 10.0)]);
-    }
-
-    #[test]
-    fn the_first_higher_bar_counts_only_when_its_beginning_is_covered() {
-        let got = closings(&[2, 3, 4, 5, 6, 7]);
-        assert!(got[1].1.is_empty());
-        assert_eq!(got[5].1, [(4, 13.5, 17.0, 40.0)]);
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        let mut last_closed_at: Option<i64> = None;
+        last_closed_at.load(from)?;
+        self.last_closed_at = last_closed_at.map(Timestamp::from_nanos);
+        if let Some(aggregator) = &mut self.aggregator {
+            aggregator.load(from)?;
+        }
+        for (operator, held) in self.operators.iter_mut().zip(&mut self.held) {
+            held.load(from)?;
+            from.framed(|from| operator.load(from))?;
+        }
+        Ok(())
     }
 }

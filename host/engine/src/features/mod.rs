@@ -23,16 +23,40 @@
 //! the following one. A longer hole forgets everything and begins a new segment, so that no value
 //! ever spans it.
 
+mod aggregate;
+pub mod audit;
+mod bands;
+mod block;
 mod calendar;
+mod candle;
+mod complexity;
+mod cross;
+mod cross_lane;
+mod directional;
+mod distribution;
 mod expression;
 mod extract;
+mod flow;
 mod kind;
 mod lane;
+mod lines;
+mod matrix;
+mod microstructure;
 mod momentum;
+mod moving_averages;
+mod oscillators;
+mod partition;
+mod parts;
+mod position;
+mod regime;
 mod returns;
 mod set;
+mod smoothed;
+mod snapshot;
 mod state;
+mod symbol;
 mod trend;
+mod variation;
 mod volatility;
 mod volume;
 mod window;
@@ -41,12 +65,15 @@ use std::fmt::Debug;
 
 use crate::types::Bar;
 
-pub use extract::{
-    ExtractError, ExtractOptions, FeatureExtractor, FeatureMatrix, FeatureRow, FeatureRows,
-    extract, extract_exact, extract_symbol,
+pub use cross::{CloneCross, CrossOperator};
+pub use extract::{ExtractError, ExtractOptions, FeatureExtractor, FeatureRow, FeatureRows};
+pub use kind::{
+    Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, Reads, TIERS,
 };
-pub use kind::{Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter};
+pub use matrix::{FeatureMatrix, extract, extract_exact, extract_symbol};
+pub use partition::{Checkpoint, Partition, extract_partition};
 pub use set::{Feature, FeatureContext, FeatureProblem, FeatureSet, FeatureSetError, SymbolInputs};
+pub use snapshot::RestoreError;
 pub use state::{State, StateError, StateReader, StateWriter};
 
 /// The state of one feature of one symbol.
@@ -58,6 +85,16 @@ pub trait Operator: Debug + Send + Sync + State + CloneOperator {
     /// Takes in the bar that has just closed and gives the feature's value at its close; `None`
     /// until the warm-up is complete.
     fn update(&mut self, bar: &Bar) -> Option<f64>;
+
+    /// Takes in bars that have closed one after the other: `values[i]` becomes the value at the
+    /// close of `bars[i]`, NaN where there is none. The default is compiled for each operator by
+    /// itself, so that its loop calls [`Operator::update`] directly; whoever overrides it gives
+    /// the same bits.
+    fn update_all(&mut self, bars: &[Bar], values: &mut [f64]) {
+        for (bar, value) in bars.iter().zip(values) {
+            *value = self.update(bar).unwrap_or(f64::NAN);
+        }
+    }
 }
 
 /// Copies an operator behind its pointer, so that an extractor's state can be kept and restored.
@@ -82,11 +119,26 @@ impl Clone for Box<dyn Operator> {
 pub fn registry() -> impl Iterator<Item = &'static FeatureKind> {
     [
         returns::KINDS,
+        candle::KINDS,
+        position::KINDS,
         trend::KINDS,
+        moving_averages::KINDS,
+        directional::KINDS,
+        lines::KINDS,
         momentum::KINDS,
+        oscillators::KINDS,
+        smoothed::KINDS,
         volatility::KINDS,
+        bands::KINDS,
+        variation::KINDS,
+        distribution::KINDS,
         volume::KINDS,
+        flow::KINDS,
+        microstructure::KINDS,
         calendar::KINDS,
+        cross::KINDS,
+        regime::KINDS,
+        complexity::KINDS,
     ]
     .into_iter()
     .flatten()

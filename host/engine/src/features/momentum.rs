@@ -26,10 +26,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         },
         warmup_bars: |a| a.bars_u32(0) + 1,
         operator: |a| {
-            Box::new(Rsi {
-                previous_close: None,
-                gain: WilderMean::new(a.bars(0)),
-                loss: WilderMean::new(a.bars(0)),
+            Box::new(RelativeStrength {
+                rsi: Rsi::new(a.bars(0)),
             })
         },
         ..BASE
@@ -85,7 +83,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0),
         operator: |a| {
             Box::new(Cci {
+                count: a.number(0),
                 typical: Ring::new(a.bars(0)),
+                mean: RollingMean::new(a.bars(0)),
             })
         },
         ..BASE
@@ -148,16 +148,25 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
 ];
 
+/// Wilder's relative strength of any number.
 #[derive(Debug, Clone)]
-struct Rsi {
-    previous_close: Option<f64>,
+pub(super) struct Rsi {
+    previous: Option<f64>,
     gain: WilderMean,
     loss: WilderMean,
 }
 
-impl Operator for Rsi {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let change = bar.close - self.previous_close.replace(bar.close)?;
+impl Rsi {
+    pub(super) fn new(period: usize) -> Self {
+        Self {
+            previous: None,
+            gain: WilderMean::new(period),
+            loss: WilderMean::new(period),
+        }
+    }
+
+    pub(super) fn push(&mut self, value: f64) -> Option<f64> {
+        let change = value - self.previous.replace(value)?;
         let gain = self.gain.push(change.max(0.0));
         let loss = self.loss.push((-change).max(0.0))?;
         let total = gain? + loss;
@@ -166,6 +175,17 @@ impl Operator for Rsi {
         } else {
             0.0
         })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct RelativeStrength {
+    rsi: Rsi,
+}
+
+impl Operator for RelativeStrength {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        self.rsi.push(bar.close)
     }
 }
 
@@ -188,7 +208,7 @@ impl Range {
     fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low);
-        Some((highest?.value, lowest?.value))
+        Some((highest?, lowest?))
     }
 }
 
@@ -234,24 +254,18 @@ impl Operator for StochasticD {
 
 #[derive(Debug, Clone)]
 struct Cci {
+    count: f64,
     typical: Ring,
+    mean: RollingMean,
 }
 
 impl Operator for Cci {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let typical = typical_price(bar);
         self.typical.push(typical);
-        if !self.typical.is_full() {
-            return None;
-        }
-        let count = self.typical.iter().count() as f64;
-        let mean = self.typical.iter().sum::<f64>() / count;
-        let deviation = self
-            .typical
-            .iter()
-            .map(|one| (one - mean).abs())
-            .sum::<f64>()
-            / count;
+        let mean = self.mean.push(typical)?;
+        let [older, newer] = self.typical.runs();
+        let deviation = (distance(older, mean) + distance(newer, mean)) / self.count;
         // Below this share of the price, mean and deviation are rounding errors of a flat window.
         let is_flat = deviation <= mean * 1e-14;
         Some(if is_flat {
@@ -260,6 +274,21 @@ impl Operator for Cci {
             (typical - mean) / (0.015 * deviation)
         })
     }
+}
+
+/// Sum of the distances from `center`, in four interleaved parts that a processor adds side by
+/// side.
+fn distance(values: &[f64], center: f64) -> f64 {
+    let mut parts = [0.0; 4];
+    let chunks = values.chunks_exact(4);
+    let rest = chunks.remainder().iter().map(|one| (one - center).abs());
+    let rest: f64 = rest.sum();
+    for chunk in chunks {
+        for (part, one) in parts.iter_mut().zip(chunk) {
+            *part += (one - center).abs();
+        }
+    }
+    parts.iter().sum::<f64>() + rest
 }
 
 /// Mean of high, low and close.
@@ -313,11 +342,12 @@ impl Operator for MomentumDifference {
 }
 
 crate::state! {
-    Rsi { previous_close, gain, loss }
+    Rsi { previous, gain, loss }
+    RelativeStrength { rsi }
     Range { highest, lowest }
     StochasticK { range, mean }
     StochasticD { line, mean }
-    Cci { typical }
+    Cci { typical, mean }
     Roc { closes }
     WilliamsR { range }
     MomentumDifference { fast, slow }

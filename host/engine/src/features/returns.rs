@@ -1,9 +1,8 @@
 //! Returns, the shape of a candle, and the place of the close in its recent range.
 
 use super::Operator;
-use super::kind::{Arguments, Family, FeatureKind, Input, Parameter};
-use super::state::{State, StateError, StateReader, StateWriter};
-use super::window::{Ring, RollingExtreme, RollingMoments};
+use super::kind::{Family, FeatureKind, Input, Parameter};
+use super::window::{Ring, RollingExtreme, RollingMoments, RollingRank};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -109,7 +108,11 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "share",
         parameters: PERIOD,
         warmup_bars: |a| a.bars_u32(0),
-        operator: |a| Box::new(Rank::new(a)),
+        operator: |a| {
+            Box::new(Rank {
+                closes: RollingRank::new(a.bars(0)),
+            })
+        },
         ..BASE
     },
     FeatureKind {
@@ -221,45 +224,12 @@ impl Operator for ZScore {
 
 #[derive(Debug, Clone)]
 struct Rank {
-    closes: Ring,
-    sorted: Vec<f64>,
-}
-
-impl Rank {
-    fn new(arguments: &Arguments) -> Self {
-        let period = arguments.bars(0);
-        Self {
-            closes: Ring::new(period),
-            sorted: Vec::with_capacity(period),
-        }
-    }
-}
-
-impl State for Rank {
-    fn save(&self, to: &mut StateWriter) {
-        self.closes.save(to);
-    }
-
-    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        self.closes.load(from)?;
-        self.sorted = self.closes.iter().collect();
-        self.sorted.sort_by(f64::total_cmp);
-        Ok(())
-    }
+    closes: RollingRank,
 }
 
 impl Operator for Rank {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        if let Some(removed) = self.closes.push(bar.close) {
-            let position = self.sorted.partition_point(|close| *close < removed);
-            self.sorted.remove(position);
-        }
-        let below = self.sorted.partition_point(|close| *close < bar.close);
-        let up_to = self.sorted.partition_point(|close| *close <= bar.close);
-        self.sorted.insert(below, bar.close);
-        let others = (self.sorted.len() - 1) as f64;
-        let rank = (below as f64 + 0.5 * (up_to - below) as f64) / others;
-        self.closes.is_full().then_some(rank)
+        self.closes.push(bar.close)
     }
 }
 
@@ -272,7 +242,7 @@ struct DistanceToExtreme {
 impl Operator for DistanceToExtreme {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let extreme = self.extreme.push((self.level)(bar))?;
-        Some((bar.close / extreme.value).ln())
+        Some((bar.close / extreme).ln())
     }
 }
 
@@ -284,7 +254,7 @@ struct Drawdown {
 impl Operator for Drawdown {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let peak = self.peak.push(bar.close)?;
-        Some(bar.close / peak.value - 1.0)
+        Some(bar.close / peak - 1.0)
     }
 }
 
@@ -293,6 +263,7 @@ crate::state! {
     LogReturn { closes }
     Gap { previous_close }
     ZScore { closes }
+    Rank { closes }
     DistanceToExtreme { extreme }
     Drawdown { peak }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::expression::{self, Argument};
-use super::{Arguments, FeatureKind, Input, Operator, find, nearest};
+use super::{Arguments, FeatureKind, Input, Operator, Reads, find, nearest};
 use crate::types::{Market, SymbolId, TimeFrame};
 
 /// What a market offers to features.
@@ -41,6 +41,22 @@ impl FeatureContext {
             quote_volume: series.bars.iter().all(|bar| bar.quote_volume.is_some()),
             trades: series.bars.iter().all(|bar| bar.trades.is_some()),
             taker_buy_volume: series.bars.iter().all(|bar| bar.taker_buy_volume.is_some()),
+        });
+        Self {
+            time_frame: market.time_frame(),
+            symbols: symbols.collect(),
+        }
+    }
+}
+
+impl FeatureContext {
+    /// The context of a market without a look at its columns, for what needs the names only.
+    pub(super) fn of_names(market: &Market) -> Self {
+        let symbols = market.names().map(|name| SymbolInputs {
+            name: name.to_owned(),
+            quote_volume: false,
+            trades: false,
+            taker_buy_volume: false,
         });
         Self {
             time_frame: market.time_frame(),
@@ -101,21 +117,42 @@ impl Feature {
         self.lead
     }
 
+    /// The tier: that of its kind, or 5 where it looks at a higher time frame or another symbol.
+    #[must_use]
+    pub fn tier(&self) -> u8 {
+        if self.time_frame.is_some() || self.lead.is_some() {
+            5
+        } else {
+            self.kind.tier()
+        }
+    }
+
     pub(super) fn operator(&self) -> Box<dyn Operator> {
         (self.kind.operator)(&self.arguments)
+    }
+
+    /// Base bars of an unbroken history after which the value does not depend on where the history
+    /// begins: exactly for a window (up to the rounding of carried sums), to about a millionth of
+    /// its size for a recursive kind.
+    #[must_use]
+    pub fn settled_bars(&self, base: TimeFrame) -> u32 {
+        let own = self.kind.settling_bars(&self.arguments);
+        self.warmup_bars(base)
+            .saturating_add(own.saturating_mul(self.base_bars(base)))
+    }
+
+    /// Base bars of one bar of its time frame.
+    fn base_bars(&self, base: TimeFrame) -> u32 {
+        let nanos = self.time_frame.unwrap_or(base).nanos();
+        u32::try_from(nanos / base.nanos()).unwrap_or(u32::MAX)
     }
 
     /// Base bars up to and including the first value, wherever the history begins inside a bar of
     /// the higher time frame.
     fn warmup_bars(&self, base: TimeFrame) -> u32 {
         let own = (self.kind.warmup_bars)(&self.arguments);
-        match self.time_frame {
-            None => own,
-            Some(higher) => {
-                let ratio = u32::try_from(higher.nanos() / base.nanos()).unwrap_or(u32::MAX);
-                own.saturating_mul(ratio).saturating_add(ratio - 1)
-            }
-        }
+        let ratio = self.base_bars(base);
+        own.saturating_mul(ratio).saturating_add(ratio - 1)
     }
 }
 
@@ -163,6 +200,14 @@ pub enum FeatureProblem {
     /// The time frame is not one, or does not hold whole base bars.
     #[error("`{expression}`: {detail}")]
     TimeFrame {
+        /// The text.
+        expression: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A kind that compares symbols lacks one, or has one too many.
+    #[error("`{expression}`: {detail}")]
+    Cross {
         /// The text.
         expression: String,
         /// What is wrong.
@@ -369,6 +414,9 @@ fn read(
         });
     });
     require_inputs(text, kind, (context, lead), problems);
+    if let Some(detail) = crossing_problem(kind, parts.symbol, context) {
+        problems.push(FeatureProblem::Cross { expression, detail });
+    }
     if problems.len() > before {
         return None;
     }
@@ -386,6 +434,40 @@ fn read(
         time_frame,
         lead,
     })
+}
+
+/// What is wrong with the symbols that a kind reads, beyond an unknown name.
+fn crossing_problem(
+    kind: &FeatureKind,
+    lead: Option<&str>,
+    context: &FeatureContext,
+) -> Option<String> {
+    let names: Vec<&str> = context
+        .symbols
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    match (kind.reads, lead) {
+        (Reads::Bars, _) => None,
+        (Reads::Pair(_), None) => Some(format!(
+            "`{}` compares two symbols; name the other one, as in `{}`",
+            kind.name,
+            kind.example()
+        )),
+        (Reads::Pair(_), Some(lead)) if names == [lead] => Some(format!(
+            "{lead} would be compared with itself, the run has no other symbol; add one"
+        )),
+        (Reads::Pair(_), Some(_)) => None,
+        (Reads::Market(_), Some(lead)) => Some(format!(
+            "`{}` is about all symbols of the run; leave `#{lead}` out",
+            kind.name
+        )),
+        (Reads::Market(_), None) if names.len() < 2 => Some(format!(
+            "`{}` compares the symbols of the run, which has one only; add others or leave it out",
+            kind.name
+        )),
+        (Reads::Market(_), None) => None,
+    }
 }
 
 fn higher_time_frame(text: &str, base: TimeFrame) -> Result<TimeFrame, String> {

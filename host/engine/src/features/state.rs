@@ -34,6 +34,15 @@ impl StateWriter {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Adds what `write` writes, with its length before it.
+    pub fn framed(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.bytes.len();
+        self.put(&[0; 8]);
+        write(self);
+        let length = (self.bytes.len() - start - 8) as u64;
+        self.bytes[start..start + 8].copy_from_slice(&length.to_le_bytes());
+    }
+
     /// What was written.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -74,6 +83,42 @@ impl<'a> StateReader<'a> {
         let fits = usize::try_from(count).ok();
         let fits = fits.filter(|count| *count <= self.left.len());
         fits.ok_or(StateError::Damaged("an impossible count"))
+    }
+
+    /// Reads what [`StateWriter::framed`] wrote; `read` must read all of it.
+    ///
+    /// # Errors
+    /// [`StateError`] of `read`, or where it leaves something over.
+    pub fn framed(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let length = self.count()?;
+        let (inner, left) = self.left.split_at(length);
+        let mut inner = Self { left: inner };
+        read(&mut inner)?;
+        self.left = left;
+        let is_read = inner.is_at_end();
+        is_read
+            .then_some(())
+            .ok_or(StateError::Damaged("a part of another length"))
+    }
+
+    /// The next `length` bytes.
+    ///
+    /// # Errors
+    /// [`StateError::CutOff`] where fewer are left.
+    pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], StateError> {
+        let taken = self.left.split_at_checked(length);
+        let (taken, left) = taken.ok_or(StateError::CutOff)?;
+        self.left = left;
+        Ok(taken)
+    }
+
+    /// Everything that is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.left
     }
 
     /// Whether everything was read.

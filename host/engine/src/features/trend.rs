@@ -6,8 +6,9 @@ use super::kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
     settling_wilder,
 };
+use super::parts::Prices;
 use super::window::{
-    Ema, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
+    AgedExtreme, Ema, Ring, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
 };
 use crate::types::Bar;
 
@@ -80,10 +81,11 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
     FeatureKind {
         name: "dema_ratio",
+        version: 2,
         summary: "How far the close lies above its double exponential average.",
-        formula: "ln(close / (2 EMA - EMA(EMA)))",
+        formula: "1 - (2 EMA - EMA(EMA)) / close; finite where a crash takes the average below 0",
         source: "P. Mulloy 1994; TA-Lib DEMA",
-        units: "log return",
+        units: "share of the price",
         parameters: AVERAGE,
         memory: Memory::Recursive {
             settling_bars: |a| settling_ema(a.number(0), 2),
@@ -128,14 +130,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             settling_bars: |a| settling_wilder(a.number(0), 2),
         },
         warmup_bars: |a| 2 * a.bars_u32(0),
-        operator: |a| {
-            let movement = DirectionalMovement::new(a.bars(0));
-            Box::new(Adx {
-                movement,
-                mean: WilderMean::new(a.bars(0)),
-                latest: None,
-            })
-        },
+        operator: |a| Box::new(Adx::new(a.bars(0))),
         ..BASE
     },
     FeatureKind {
@@ -169,8 +164,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         operator: |a| {
             Box::new(AroonOscillator {
                 period: a.number(0),
-                highest: RollingExtreme::highest(a.bars(0) + 1),
-                lowest: RollingExtreme::lowest(a.bars(0) + 1),
+                highest: AgedExtreme::highest(a.bars(0) + 1),
+                lowest: AgedExtreme::lowest(a.bars(0) + 1),
             })
         },
         ..BASE
@@ -260,7 +255,7 @@ impl Operator for DemaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let first = self.first.push(bar.close)?;
         let second = self.second.push(first)?;
-        Some((bar.close / (2.0 * first - second)).ln())
+        Some(1.0 - (2.0 * first - second) / bar.close)
     }
 }
 
@@ -311,15 +306,15 @@ pub(super) fn true_range(bar: &Bar, previous_close: f64) -> f64 {
 
 /// Wilder's smoothed directional movements and true range.
 #[derive(Debug, Clone)]
-struct DirectionalMovement {
-    previous: Option<Bar>,
+pub(super) struct DirectionalMovement {
+    previous: Option<Prices>,
     plus: WilderSum,
     minus: WilderSum,
     range: WilderSum,
 }
 
 impl DirectionalMovement {
-    fn new(period: usize) -> Self {
+    pub(super) fn new(period: usize) -> Self {
         Self {
             previous: None,
             plus: WilderSum::new(period),
@@ -329,8 +324,8 @@ impl DirectionalMovement {
     }
 
     /// +DI and -DI; both 0 where there has been no range.
-    fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
-        let previous = self.previous.replace(*bar)?;
+    pub(super) fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
+        let previous = self.previous.replace(Prices::of(bar))?;
         let up = bar.high - previous.high;
         let down = previous.low - bar.low;
         let plus = self.plus.push(if up > 0.0 && up > down { up } else { 0.0 });
@@ -347,10 +342,20 @@ impl DirectionalMovement {
 }
 
 #[derive(Debug, Clone)]
-struct Adx {
+pub(super) struct Adx {
     movement: DirectionalMovement,
     mean: WilderMean,
     latest: Option<f64>,
+}
+
+impl Adx {
+    pub(super) fn new(period: usize) -> Self {
+        Self {
+            movement: DirectionalMovement::new(period),
+            mean: WilderMean::new(period),
+            latest: None,
+        }
+    }
 }
 
 impl Operator for Adx {
@@ -383,15 +388,15 @@ impl Operator for DiDifference {
 #[derive(Debug, Clone)]
 struct AroonOscillator {
     period: f64,
-    highest: RollingExtreme,
-    lowest: RollingExtreme,
+    highest: AgedExtreme,
+    lowest: AgedExtreme,
 }
 
 impl Operator for AroonOscillator {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some(100.0 / self.period * (lowest.age as f64 - highest?.age as f64))
+        Some(100.0 / self.period * (lowest - highest?))
     }
 }
 

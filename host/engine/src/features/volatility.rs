@@ -254,8 +254,14 @@ fn garman_klass_term(bar: &Bar) -> f64 {
 }
 
 fn rogers_satchell_term(bar: &Bar) -> f64 {
-    let above = (bar.high / bar.close).ln() * (bar.high / bar.open).ln();
-    above + (bar.low / bar.close).ln() * (bar.low / bar.open).ln()
+    rogers_satchell_of(bar, (bar.close / bar.open).ln())
+}
+
+/// The term with the logarithm of the body, from logarithms of high and low over the open.
+pub(super) fn rogers_satchell_of(bar: &Bar, body: f64) -> f64 {
+    let high = (bar.high / bar.open).ln();
+    let low = (bar.low / bar.open).ln();
+    high * (high - body) + low * (low - body)
 }
 
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@
 //! that is not valid starts the run again.
 
 use fusebox_engine::features::{
-    ExtractError, ExtractOptions, FeatureContext, FeatureExtractor, FeatureSet,
+    ExtractError, ExtractOptions, FeatureContext, FeatureExtractor, FeatureSet, RestoreError,
+    State, StateError, StateReader, StateWriter,
 };
 use fusebox_engine::types::{Bar, SymbolId, Timestamp};
 
@@ -56,6 +57,67 @@ impl LiveRows {
             window: window.max(1),
             ready: Ready::default(),
         })
+    }
+
+    /// Everything that changes with the bars, as bytes for [`restore`](Self::restore).
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let mut runs = StateWriter::default();
+        self.window.save(&mut runs);
+        for run in &self.runs {
+            run.segment.save(&mut runs);
+            run.values.save(&mut runs);
+        }
+        self.extractor.save_with(&runs.into_bytes())
+    }
+
+    /// Rows that go on after those that gave `bytes`, with the same bits; bars that close after
+    /// [`last_step_at`](Self::last_step_at) are to be shown next.
+    ///
+    /// # Errors
+    /// [`RestoreError`] where the bytes are damaged or belong to other features, options, bars,
+    /// symbols or windows.
+    pub fn restore(
+        set: &FeatureSet,
+        context: &FeatureContext,
+        options: ExtractOptions,
+        window: usize,
+        bytes: &[u8],
+    ) -> Result<Self, RestoreError> {
+        let mut rows = Self::new(set, context, options, window)?;
+        let (extractor, runs) = FeatureExtractor::restore_with(set, context, options, bytes)?;
+        rows.extractor = extractor;
+        let mut reader = StateReader::new(&runs);
+        let mut saved_window = 0_usize;
+        saved_window.load(&mut reader)?;
+        if saved_window != rows.window {
+            let words = format!(
+                "its windows have {saved_window} steps, here they have {}",
+                rows.window
+            );
+            return Err(RestoreError::OtherWork {
+                differences: vec![words],
+            });
+        }
+        for run in &mut rows.runs {
+            run.segment.load(&mut reader)?;
+            run.values.load(&mut reader)?;
+            let is_whole = run.values.len() % rows.columns == 0
+                && run.values.len() <= rows.columns * rows.window;
+            if !is_whole {
+                return Err(StateError::Damaged("a window of another length").into());
+            }
+        }
+        if !reader.is_at_end() {
+            return Err(StateError::Damaged("more bytes than there should be").into());
+        }
+        Ok(rows)
+    }
+
+    /// When the newest bars closed.
+    #[must_use]
+    pub fn last_step_at(&self) -> Option<Timestamp> {
+        self.extractor.last_step_at()
     }
 
     /// Features of every step.
@@ -180,5 +242,37 @@ mod tests {
             }
         }
         assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn restored_rows_go_on_as_if_nothing_had_happened() {
+        let market = market();
+        let context = FeatureContext::of(&market);
+        let names = ["log_return(1)", "ema_ratio(5)"].map(str::to_owned);
+        let set = FeatureSet::parse(&names, &context).unwrap();
+        let options = ExtractOptions::default();
+        let window = 3;
+        let mut whole = LiveRows::new(&set, &context, options, window).unwrap();
+        let expected: Vec<Ready> = market
+            .steps()
+            .map(|(at, bars)| whole.step(at, &bars).unwrap().clone())
+            .collect();
+        for cut in [0, 1, 6, 51, 52, 82, 119] {
+            let mut first = LiveRows::new(&set, &context, options, window).unwrap();
+            for (at, bars) in market.steps().take(cut) {
+                first.step(at, &bars).unwrap();
+            }
+            let bytes = first.save();
+            let mut second = LiveRows::restore(&set, &context, options, window, &bytes).unwrap();
+            assert_eq!(second.last_step_at(), first.last_step_at());
+            for ((at, bars), ready) in market.steps().zip(&expected).skip(cut) {
+                assert_eq!(second.step(at, &bars).unwrap(), ready, "{cut} {at}");
+            }
+            let other = LiveRows::restore(&set, &context, options, 4, &bytes).unwrap_err();
+            assert!(
+                other.to_string().contains("windows have 3 steps"),
+                "{other}"
+            );
+        }
     }
 }

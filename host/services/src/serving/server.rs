@@ -97,6 +97,12 @@ impl ModelServer {
         &self.model
     }
 
+    /// The rows that the model is fed with.
+    #[must_use]
+    pub fn rows(&self) -> &LiveRows {
+        &self.rows
+    }
+
     /// Lets generations change hands while no bar closes.
     pub fn poll(&mut self) {
         self.model.poll();

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `spec` | what to do, resolved |
 //! | `prepare` | bars, features, labels, folds |
+//! | `features_file` | what a model was trained on, beside it |
 //! | `folds` | fit, save, load again, predict |
 //! | `readout` | what a model writes, read as probabilities of the three classes |
 //! | `prefetch` | batches gathered ahead of a training loop |
@@ -20,6 +21,7 @@
 mod describe;
 mod digest;
 mod error;
+mod features_file;
 mod folds;
 mod labels;
 mod output;
@@ -35,6 +37,8 @@ mod tables;
 mod trade;
 
 pub use error::TrainingError;
+pub use features_file::{ModelFeatures, ModelFeaturesError};
+pub(crate) use output::hex;
 pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
 pub use plugin::{PluginId, TrainingPlugin};
 pub use prefetch::{PrefetchError, prefetch};

@@ -280,7 +280,7 @@ impl Write for RunFileWriter {
 
 /// Lower-case hex.
 #[must_use]
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::describe;
 use super::digest::run_digest;
 use super::error::{TrainingError, config_problems};
+use super::features_file::ModelFeatures;
 use super::folds::{FoldModel, StoredScaler, Trainer};
 use super::labels::label_report;
 use super::output::{RunDirectory, RunFileWriter, RunManifest};
@@ -100,7 +101,7 @@ pub fn run(
     let models =
         pool.install(|| trainer.train_all(&prepared.samples, &prepared.plan.folds, progress))?;
     let plugin = environment.plugin.identity();
-    let artifacts = save_artifacts(&mut directory, &models)?;
+    let artifacts = save_artifacts(&mut directory, (spec, &prepared), &models)?;
 
     progress.start("backtest and report", 3);
     let done = finish(
@@ -132,8 +133,10 @@ fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
 
 fn save_artifacts(
     directory: &mut RunDirectory,
+    (spec, prepared): (&PipelineSpec, &Prepared),
     models: &[FoldModel],
 ) -> Result<Vec<ModelArtifact>, TrainingError> {
+    let time_frame = prepared.loaded.market.time_frame();
     let mut artifacts = Vec::with_capacity(models.len());
     for (index, model) in models.iter().enumerate() {
         let fold = describe::number(index);
@@ -144,6 +147,10 @@ fn save_artifacts(
         if let Some(stored) = &model.scaler {
             directory.write(&scaler, &stored.json)?;
         }
+        let (set, gap) = (&prepared.features, spec.extract);
+        let features = ModelFeatures::new(set, time_frame, gap, &model.artifact);
+        let path_of_features = ModelFeatures::path_of(Path::new(&path));
+        directory.write_json(&path_of_features.to_string_lossy(), &features)?;
         artifacts.push(ModelArtifact {
             fold,
             path,

@@ -61,6 +61,10 @@ pub(crate) struct ServeArgs {
     /// Stop after this many closing times
     #[arg(long, value_name = "COUNT")]
     bars: Option<u64>,
+    /// Go on after the bar where the last serving of the model with this flag stopped, without
+    /// replaying those before it; the state of the features is kept in engine.state_dir
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -90,6 +94,7 @@ pub(crate) fn run(args: ServeArgs, context: &Context) -> Result<(), Failure> {
         artifact: args.artifact,
         model: args.model,
         features: args.features,
+        resume: args.resume,
         pace,
     };
     let stop = Arc::new(AtomicBool::new(false));

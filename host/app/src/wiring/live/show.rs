@@ -1,5 +1,6 @@
 //! What is seen while models are live: every answer, every transition, and a summary.
 
+use fusebox_engine::types::Timestamp;
 use fusebox_loader::live::{
     AuditEvent, AuditLog, GenerationStatus, Occasion, State, SystemStatus, What,
 };
@@ -41,6 +42,12 @@ impl Show {
         };
         line.push('\n');
         self.output.raw(line.as_bytes())
+    }
+
+    /// The rows go on after bars that an earlier serving has seen.
+    pub(super) fn resumed(&self, seen: Timestamp) -> Result<(), Failure> {
+        let document = json!({"type": "resumed", "after": seen.to_string()});
+        self.line(&document, || format!("going on after {seen}"))
     }
 
     /// The answers of one closing time.

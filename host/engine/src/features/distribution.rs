@@ -1,0 +1,159 @@
+//! Shape of the distribution of recent returns: its tails and its lopsidedness.
+
+use super::Operator;
+use super::kind::{Family, FeatureKind, Parameter};
+use super::parts::{Prices, log_return, share};
+use super::volatility::Returns;
+use super::window::{RollingMoments, RollingSum, SortedWindow};
+use crate::types::Bar;
+
+const BASE: FeatureKind = FeatureKind {
+    family: Family::Volatility,
+    warmup_bars: |a| a.bars_u32(0) + 1,
+    ..FeatureKind::BASE
+};
+
+const SHARE: Parameter = Parameter {
+    name: "share",
+    default: 0.05,
+    min: 0.001,
+    max: 0.5,
+    whole: false,
+    doc: "share of the returns in the tail",
+};
+
+const TAIL: FeatureKind = FeatureKind {
+    units: "log return",
+    parameters: &[
+        Parameter::bars("period", 100, 2, "window length in bars"),
+        SHARE,
+    ],
+    ..BASE
+};
+
+pub(super) const KINDS: &[FeatureKind] = &[
+    FeatureKind {
+        name: "return_kurtosis",
+        summary: "Heaviness of the tails of the log returns, 0 for a normal distribution.",
+        formula: "m4 / m2^2 - 3 with population moments; 0 when the returns do not vary",
+        source: "standard definition; scipy.stats.kurtosis",
+        units: "none",
+        parameters: &[Parameter::bars("period", 48, 4, "window length in bars")],
+        operator: |a| Box::new(ReturnKurtosis::new(a.bars(0))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "value_at_risk",
+        summary: "The return that the worst ones of the window fell below, as a loss.",
+        formula: "-(quantile `share` of the log returns), interpolated linearly; kept in order by \
+                  binary search",
+        source: "historical simulation, P. Jorion 1997; numpy.quantile",
+        operator: |a| Box::new(Tail::new(a.bars(0), a.number(1), |w, at| -w.quantile(at))),
+        ..TAIL
+    },
+    FeatureKind {
+        name: "expected_shortfall",
+        summary: "Mean of the worst returns of the window, as a loss.",
+        formula: "-(mean of the ceil(share period) lowest log returns); reads the tail at each bar",
+        source: "C. Acerbi, D. Tasche 2002",
+        operator: |a| {
+            let show = |window: &SortedWindow, at: f64| {
+                // Rounded up, but not for a rounding error.
+                let count = (at * window.len() as f64 - 1e-9) as usize + 1;
+                -window.mean_of_smallest(count)
+            };
+            Box::new(Tail::new(a.bars(0), a.number(1), show))
+        },
+        ..TAIL
+    },
+    FeatureKind {
+        name: "quantile_skew",
+        summary: "Whether the upper or the lower tail of the returns is longer; outliers hardly \
+                  matter.",
+        formula: "(q[1 - share] + q[share] - 2 median) / (q[1 - share] - q[share]); 0 where both \
+                  are equal",
+        source: "D. Hinkley 1975; numpy.quantile",
+        units: "-1 to 1",
+        operator: |a| {
+            let show = |window: &SortedWindow, at: f64| {
+                let (low, high) = (window.quantile(at), window.quantile(1.0 - at));
+                share(high + low - 2.0 * window.quantile(0.5), high - low, 0.0)
+            };
+            Box::new(Tail::new(a.bars(0), a.number(1), show))
+        },
+        ..TAIL
+    },
+];
+
+/// What the sorted returns of a window show, given the share of the tail.
+#[derive(Debug, Clone)]
+struct Tail {
+    previous: Option<Prices>,
+    window: SortedWindow,
+    share: f64,
+    show: fn(&SortedWindow, f64) -> f64,
+}
+
+impl Tail {
+    fn new(period: usize, share: f64, show: fn(&SortedWindow, f64) -> f64) -> Self {
+        Self {
+            previous: None,
+            window: SortedWindow::new(period),
+            share,
+            show,
+        }
+    }
+}
+
+impl Operator for Tail {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous.replace(Prices::of(bar))?;
+        let is_full = self.window.push(log_return(bar, &previous));
+        is_full.then(|| (self.show)(&self.window, self.share))
+    }
+}
+
+/// Fourth moment from carried sums of powers, around zero: returns are small against one, and the
+/// sums are renewed once per window.
+#[derive(Debug, Clone)]
+struct ReturnKurtosis {
+    returns: Returns,
+    count: f64,
+    moments: RollingMoments,
+    powers: [RollingSum; 3],
+}
+
+impl ReturnKurtosis {
+    fn new(period: usize) -> Self {
+        Self {
+            returns: Returns::default(),
+            count: period as f64,
+            moments: RollingMoments::new(period),
+            powers: std::array::from_fn(|_| RollingSum::new(period)),
+        }
+    }
+}
+
+impl Operator for ReturnKurtosis {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        let square = change * change;
+        let [second, third, fourth] = &mut self.powers;
+        let second = second.push(square);
+        let third = third.push(square * change);
+        let fourth = fourth.push(square * square);
+        let moments = self.moments.push(change)?;
+        let (mean, deviation) = (moments.mean, moments.standard_deviation);
+        if deviation <= mean.abs() * 1e-4 {
+            return Some(if deviation.is_nan() { f64::NAN } else { 0.0 });
+        }
+        let [second, third, fourth] = [second?, third?, fourth?].map(|sum| sum / self.count);
+        let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
+        Some(central / deviation.powi(4) - 3.0)
+    }
+}
+
+crate::state! {
+    Tail { previous, window }
+    ReturnKurtosis { returns, moments, powers }
+}

@@ -1,0 +1,355 @@
+//! Shapes that many operators share: numbers of each bar, or of each step from one bar to the
+//! next, that go through a window and are then shown. A kind states the numbers and what to show.
+
+use std::fmt::Debug;
+
+use super::kind::Parameter;
+use super::window::{
+    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingRank,
+    RollingSum, SortedWindow,
+};
+use super::{Operator, State, StateError, StateReader, StateWriter};
+use crate::types::Bar;
+
+/// A window of `default` bars.
+pub(super) const fn window(default: u32) -> Parameter {
+    Parameter::bars("period", default, 2, "window length in bars")
+}
+
+/// What is remembered of the bar before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Prices {
+    pub(super) open: f64,
+    pub(super) high: f64,
+    pub(super) low: f64,
+    pub(super) close: f64,
+    pub(super) volume: f64,
+}
+
+impl Prices {
+    pub(super) fn of(bar: &Bar) -> Self {
+        Self {
+            open: bar.open,
+            high: bar.high,
+            low: bar.low,
+            close: bar.close,
+            volume: bar.volume,
+        }
+    }
+}
+
+/// Log return from one bar to the next.
+pub(super) fn log_return(bar: &Bar, before: &Prices) -> f64 {
+    (bar.close / before.close).ln()
+}
+
+/// `a / b`, and `otherwise` where `b` is zero. A missing number stays missing.
+pub(super) fn share(a: f64, b: f64, otherwise: f64) -> f64 {
+    let ratio = a / b;
+    if b.abs() > 0.0 || b.is_nan() {
+        ratio
+    } else {
+        otherwise
+    }
+}
+
+/// `N` numbers of each bar that go through a window.
+///
+/// Kinds write them as closures, which the compiler joins with the window into one loop.
+pub(super) trait Term<const N: usize>: State + Clone + Send + Sync + 'static {
+    fn push(&mut self, bar: &Bar) -> Option<[f64; N]>;
+}
+
+/// How kinds write their numbers.
+pub(super) struct Terms;
+
+impl Terms {
+    /// Numbers of each bar alone.
+    pub(super) fn bars<const N: usize, F>(of: F) -> BarTerms<F>
+    where
+        F: Fn(&Bar) -> [f64; N] + Formula,
+    {
+        BarTerms { of }
+    }
+
+    /// Numbers of each bar and the one before; one bar more is needed before the first ones.
+    pub(super) fn steps<const N: usize, F>(of: F) -> StepTerms<F>
+    where
+        F: Fn(&Bar, &Prices) -> [f64; N] + Formula,
+    {
+        StepTerms { of, previous: None }
+    }
+}
+
+/// What a formula in a closure must allow.
+pub(super) trait Formula: Copy + Send + Sync + 'static {}
+
+impl<F: Copy + Send + Sync + 'static> Formula for F {}
+
+/// Numbers of each bar alone.
+#[derive(Clone)]
+pub(super) struct BarTerms<F> {
+    of: F,
+}
+
+/// Numbers of each bar and the one before.
+#[derive(Clone)]
+pub(super) struct StepTerms<F> {
+    of: F,
+    previous: Option<Prices>,
+}
+
+impl<const N: usize, F: Fn(&Bar) -> [f64; N] + Formula> Term<N> for BarTerms<F> {
+    #[inline]
+    fn push(&mut self, bar: &Bar) -> Option<[f64; N]> {
+        Some((self.of)(bar))
+    }
+}
+
+impl<const N: usize, F: Fn(&Bar, &Prices) -> [f64; N] + Formula> Term<N> for StepTerms<F> {
+    #[inline]
+    fn push(&mut self, bar: &Bar) -> Option<[f64; N]> {
+        let previous = self.previous.replace(Prices::of(bar))?;
+        Some((self.of)(bar, &previous))
+    }
+}
+
+impl<F> State for BarTerms<F> {
+    fn save(&self, _to: &mut StateWriter) {}
+
+    fn load(&mut self, _from: &mut StateReader<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+impl<F> State for StepTerms<F> {
+    fn save(&self, to: &mut StateWriter) {
+        self.previous.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.previous.load(from)
+    }
+}
+
+/// Numbers that go through a window `W`, of which `show` makes the value.
+#[derive(Clone)]
+pub(super) struct Through<T, W, S> {
+    terms: T,
+    window: W,
+    show: S,
+}
+
+impl<T: State, W: State, S> State for Through<T, W, S> {
+    fn save(&self, to: &mut StateWriter) {
+        self.terms.save(to);
+        self.window.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.terms.load(from)?;
+        self.window.load(from)
+    }
+}
+
+impl<T, W: Debug, S> Debug for Through<T, W, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Through")
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sums of several numbers over a window, and its length.
+#[derive(Debug, Clone)]
+pub(super) struct SumWindows<const N: usize> {
+    sums: [RollingSum; N],
+    period: f64,
+}
+
+impl<const N: usize> State for SumWindows<N> {
+    fn save(&self, to: &mut StateWriter) {
+        self.sums.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.sums.load(from)
+    }
+}
+
+/// Sums of numbers over a window; `show` gets the sums and the length of the window.
+pub(super) fn sums<const N: usize, T, S>(
+    period: usize,
+    terms: T,
+    show: S,
+) -> Through<T, SumWindows<N>, S>
+where
+    T: Term<N>,
+    S: Fn(&[f64; N], f64) -> f64 + Formula,
+{
+    let window = SumWindows {
+        sums: std::array::from_fn(|_| RollingSum::new(period)),
+        period: period as f64,
+    };
+    Through {
+        terms,
+        window,
+        show,
+    }
+}
+
+impl<const N: usize, T, S> Operator for Through<T, SumWindows<N>, S>
+where
+    T: Term<N>,
+    S: Fn(&[f64; N], f64) -> f64 + Formula,
+{
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let terms = self.terms.push(bar)?;
+        let mut shown = [0.0; N];
+        let mut is_full = true;
+        for ((sum, term), shown) in self.window.sums.iter_mut().zip(terms).zip(&mut shown) {
+            match sum.push(term) {
+                Some(total) => *shown = total,
+                None => is_full = false,
+            }
+        }
+        is_full.then(|| (self.show)(&shown, self.window.period))
+    }
+}
+
+/// Mean and deviation of a number over a window; `show` gets them and the newest number.
+pub(super) fn moments<T, S>(period: usize, terms: T, show: S) -> Through<T, RollingMoments, S>
+where
+    T: Term<1>,
+    S: Fn(Moments, f64) -> f64 + Formula,
+{
+    Through {
+        terms,
+        window: RollingMoments::new(period),
+        show,
+    }
+}
+
+impl<T, S> Operator for Through<T, RollingMoments, S>
+where
+    T: Term<1>,
+    S: Fn(Moments, f64) -> f64 + Formula,
+{
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let [value] = self.terms.push(bar)?;
+        Some((self.show)(self.window.push(value)?, value))
+    }
+}
+
+/// Moments of pairs of numbers over a window.
+pub(super) fn pairs<T, S>(period: usize, terms: T, show: S) -> Through<T, RollingPair, S>
+where
+    T: Term<2>,
+    S: Fn(&PairMoments) -> f64 + Formula,
+{
+    Through {
+        terms,
+        window: RollingPair::new(period),
+        show,
+    }
+}
+
+impl<T, S> Operator for Through<T, RollingPair, S>
+where
+    T: Term<2>,
+    S: Fn(&PairMoments) -> f64 + Formula,
+{
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let [x, y] = self.terms.push(bar)?;
+        Some((self.show)(&self.window.push(x, y)?))
+    }
+}
+
+/// A number among the sorted ones of a window; `show` gets the window and the newest number.
+pub(super) fn sorted<T, S>(period: usize, terms: T, show: S) -> Through<T, SortedWindow, S>
+where
+    T: Term<1>,
+    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+{
+    Through {
+        terms,
+        window: SortedWindow::new(period),
+        show,
+    }
+}
+
+impl<T, S> Operator for Through<T, SortedWindow, S>
+where
+    T: Term<1>,
+    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+{
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let [value] = self.terms.push(bar)?;
+        let is_full = self.window.push(value);
+        is_full.then(|| (self.show)(&self.window, value))
+    }
+}
+
+/// The rank of a number in its window.
+pub(super) fn rank<T: Term<1>>(period: usize, terms: T) -> Through<T, RollingRank, ()> {
+    Through {
+        terms,
+        window: RollingRank::new(period),
+        show: (),
+    }
+}
+
+impl<T: Term<1>> Operator for Through<T, RollingRank, ()> {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let [value] = self.terms.push(bar)?;
+        self.window.push(value)
+    }
+}
+
+/// A running total and the mean amount that its slope is measured in.
+#[derive(Debug, Clone)]
+pub(super) struct Total {
+    total: f64,
+    line: RollingLine,
+    amount: RollingMean,
+}
+
+/// Slope of the line through a running total, in mean amounts per bar: where a total such as
+/// on-balance volume began says nothing, its slope does. 0 where nothing was traded. The terms are
+/// what a bar adds to the total, and the amount.
+pub(super) fn total_slope<T: Term<2>>(period: usize, terms: T) -> Through<T, Total, ()> {
+    Through {
+        terms,
+        window: Total {
+            total: 0.0,
+            line: RollingLine::new(period),
+            amount: RollingMean::new(period),
+        },
+        show: (),
+    }
+}
+
+impl<T: Term<2>> Operator for Through<T, Total, ()> {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let [flow, amount] = self.terms.push(bar)?;
+        let window = &mut self.window;
+        window.total += flow;
+        let line = window.line.push(window.total);
+        let amount = window.amount.push(amount)?;
+        Some(share(line?.slope, amount, 0.0))
+    }
+}
+
+/// The UTC day in which a bar opened, counted from the epoch.
+pub(super) fn day_of(bar: &Bar) -> i64 {
+    bar.opened_at.as_millis().div_euclid(86_400_000)
+}
+
+/// Bars until the next UTC day has begun for sure: a day of one-minute bars, the shortest that
+/// these kinds are meant for.
+pub(super) const BARS_OF_A_DAY: u32 = 1440;
+
+crate::state! {
+    Prices { open, high, low, close, volume }
+    Total { total, line, amount }
+}

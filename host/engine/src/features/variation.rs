@@ -1,0 +1,461 @@
+//! Realised variation of prices: its estimators, its parts and how it moves.
+
+use std::f64::consts::{FRAC_PI_2, LN_2, PI};
+
+use super::Operator;
+use super::candle::PerStep;
+use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
+use super::parts::{Terms, log_return, share, sums, window};
+use super::trend::true_range;
+use super::volatility::{Returns, rogers_satchell_of};
+use super::window::{RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean};
+use crate::types::Bar;
+
+const BASE: FeatureKind = FeatureKind {
+    family: Family::Volatility,
+    units: "log return per bar",
+    parameters: &[window(48)],
+    warmup_bars: |a| a.bars_u32(0) + 1,
+    ..FeatureKind::BASE
+};
+
+const SEMIVARIANCE: FeatureKind = FeatureKind {
+    source: "O. Barndorff-Nielsen, S. Kinnebrock, N. Shephard 2010",
+    ..BASE
+};
+
+pub(super) const KINDS: &[FeatureKind] = &[
+    FeatureKind {
+        name: "true_range",
+        summary: "Range of the bar, extended to the previous close.",
+        formula: "max(high - low, |high - close[-1]|, |low - close[-1]|) / close",
+        source: "J. W. Wilder 1978; TA-Lib TRANGE",
+        units: "share of the price",
+        parameters: &[],
+        inputs: &[Input::High, Input::Low, Input::Close],
+        warmup_bars: |_| 2,
+        operator: |_| {
+            Box::new(PerStep::new(|bar, before| {
+                true_range(bar, before.close) / bar.close
+            }))
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "yang_zhang",
+        summary: "Volatility from gaps, bodies and ranges, free of trend and of opening jumps.",
+        formula: "sqrt(V(ln(open / close[-1])) + k V(ln(close / open)) + (1 - k) RS); sample \
+                  variances V, RS the Rogers-Satchell mean, k = 0.34 / (1.34 + (n + 1) / (n - 1))",
+        source: "D. Yang, Q. Zhang 2000",
+        parameters: &[window(24)],
+        inputs: &[Input::Open, Input::High, Input::Low, Input::Close],
+        operator: |a| Box::new(YangZhang::new(a.bars(0))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "ewma_volatility",
+        summary: "Exponentially weighted volatility.",
+        formula: "sqrt(v), v = decay v[-1] + (1 - decay) r^2, begun with the first r^2",
+        source: "J.P. Morgan RiskMetrics 1996; pandas ewm(adjust=False)",
+        parameters: &[Parameter {
+            name: "decay",
+            default: 0.94,
+            min: 0.5,
+            max: 0.999,
+            whole: false,
+            doc: "weight of the past",
+        }],
+        memory: Memory::Recursive {
+            settling_bars: |a| settling_steps(a.number(0), 1),
+        },
+        warmup_bars: |_| 2,
+        operator: |a| {
+            Box::new(EwmaVolatility {
+                decay: a.number(0),
+                returns: Returns::default(),
+                variance: None,
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "volatility_of_volatility",
+        summary: "How much the volatility itself varied.",
+        formula: "STDDEV / mean of realized_volatility(period) over `window` bars; 0 when flat",
+        source: "G. Baltussen, S. van Bekkum, B. van der Grient 2018",
+        units: "ratio",
+        parameters: &[
+            Parameter::bars("period", 12, 2, "window of each volatility"),
+            Parameter::bars("window", 48, 2, "how many volatilities"),
+        ],
+        warmup_bars: |a| a.bars_u32(0) + a.bars_u32(1),
+        operator: |a| {
+            Box::new(VolatilityOfVolatility {
+                returns: Returns::default(),
+                squares: RollingMean::new(a.bars(0)),
+                volatilities: RollingMoments::new(a.bars(1)),
+            })
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "up_semideviation",
+        summary: "Volatility of the gains.",
+        formula: "sqrt(mean of max(r, 0)^2)",
+        operator: |a| Box::new(semideviation(a.bars(0), |r| r.max(0.0))),
+        ..SEMIVARIANCE
+    },
+    FeatureKind {
+        name: "down_semideviation",
+        summary: "Volatility of the losses.",
+        formula: "sqrt(mean of min(r, 0)^2)",
+        operator: |a| Box::new(semideviation(a.bars(0), |r| r.min(0.0))),
+        ..SEMIVARIANCE
+    },
+    FeatureKind {
+        name: "semivariance_balance",
+        summary: "Whether the variation came from gains or from losses: signed jump variation.",
+        formula: "(sum of max(r, 0)^2 - sum of min(r, 0)^2) / sum r^2; 0 where nothing moved",
+        units: "-1 to 1",
+        source: "A. Patton, K. Sheppard 2015",
+        operator: |a| {
+            let terms = Terms::steps(|bar, before| {
+                let change = log_return(bar, before);
+                [change * change.abs(), change * change]
+            });
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+        },
+        ..SEMIVARIANCE
+    },
+    FeatureKind {
+        name: "jump_share",
+        summary: "Share of the variation that came in jumps.",
+        formula: "max(0, 1 - BV / RV); RV = sum r^2, BV = (pi / 2) n / (n - 1) sum |r| |r[-1]|; 0 \
+                  where nothing moved",
+        source: "O. Barndorff-Nielsen, N. Shephard 2004",
+        units: "share",
+        parameters: &[Parameter::bars("period", 48, 3, "window length in bars")],
+        operator: |a| Box::new(JumpShare::new(a.bars(0))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "median_volatility",
+        summary: "Volatility that jumps hardly move.",
+        formula: "sqrt(MedRV / n); MedRV = pi / (6 - 4 sqrt(3) + pi) n / (n - 2) sum of \
+                  med(|r[-2]|, |r[-1]|, |r|)^2",
+        source: "T. Andersen, D. Dobrev, E. Schaumburg 2012",
+        parameters: &[Parameter::bars("period", 48, 3, "window length in bars")],
+        operator: |a| Box::new(MedianVolatility::new(a.bars(0))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "quarticity",
+        summary: "Fourth-power volatility: equals the volatility where returns are normal, more \
+                  where large moves dominate.",
+        formula: "(sum r^4 / (3 n))^(1/4)",
+        source: "O. Barndorff-Nielsen, N. Shephard 2002",
+        operator: |a| {
+            let terms = Terms::steps(|bar, before| [log_return(bar, before).powi(4)]);
+            let show = |s: &[f64; 1], n: f64| (s[0].max(0.0) / (3.0 * n)).sqrt().sqrt();
+            Box::new(sums(a.bars(0), terms, show))
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "range_return_ratio",
+        summary: "Volatility seen inside the bars against that between their closes: above 0 moves \
+                  were taken back.",
+        formula: "ln(parkinson / realized_volatility); 0 where either is 0",
+        source: "M. Parkinson 1980",
+        units: "log ratio",
+        inputs: &[Input::High, Input::Low, Input::Close],
+        operator: |a| {
+            let terms = Terms::steps(|bar, before| {
+                let range = (bar.high / bar.low).ln();
+                [
+                    range * range / (4.0 * LN_2),
+                    log_return(bar, before).powi(2),
+                ]
+            });
+            Box::new(sums(a.bars(0), terms, |[inside, between], _| {
+                if *inside > 0.0 && *between > 0.0 {
+                    0.5 * (inside / between).ln()
+                } else {
+                    0.0
+                }
+            }))
+        },
+        ..BASE
+    },
+    FeatureKind {
+        name: "relative_volatility",
+        summary: "Dorsey's relative volatility index: share of the volatility on rising closes.",
+        formula: "100 U / (U + D); Wilder's averages of STDDEV(close, period) where the close rose \
+                  (U) or fell (D); 50 where there was none",
+        source: "D. Dorsey 1993; TA-Lib STDDEV",
+        units: "0 to 100",
+        parameters: &[
+            Parameter::bars("period", 10, 2, "window of the deviation"),
+            Parameter::bars("average", 14, 2, "length of the averages in bars"),
+        ],
+        memory: Memory::Recursive {
+            settling_bars: |a| settling_steps(1.0 - 1.0 / a.number(1), 1),
+        },
+        warmup_bars: |a| a.bars_u32(0) + a.bars_u32(1) - 1,
+        operator: |a| Box::new(RelativeVolatility::new(a.bars(0), a.bars(1))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "leverage_correlation",
+        summary: "Whether volatility followed losses (negative) or gains.",
+        formula: "correlation of r[-1] and |r|, over `period` pairs; 0 where either does not vary",
+        source: "J.-P. Bouchaud, A. Matacz, M. Potters 2001",
+        units: "-1 to 1",
+        warmup_bars: |a| a.bars_u32(0) + 2,
+        operator: |a| Box::new(Leverage::new(a.bars(0))),
+        ..BASE
+    },
+    FeatureKind {
+        name: "gap_variance_share",
+        summary: "Share of the variation that came between a close and the next open.",
+        formula: "sum ln(open / close[-1])^2 / (sum ln(open / close[-1])^2 + sum ln(close / \
+                  open)^2); 0 where nothing moved",
+        source: "K. French, R. Roll 1986",
+        units: "share",
+        inputs: &[Input::Open, Input::Close],
+        operator: |a| {
+            let terms = Terms::steps(|bar, before| {
+                let gap = (bar.open / before.close).ln().powi(2);
+                [gap, gap + (bar.close / bar.open).ln().powi(2)]
+            });
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+        },
+        ..BASE
+    },
+];
+
+/// Root mean square of a part of each return.
+#[derive(Debug, Clone)]
+struct PartDeviation {
+    returns: Returns,
+    squares: RollingMean,
+    part: fn(f64) -> f64,
+}
+
+fn semideviation(period: usize, part: fn(f64) -> f64) -> PartDeviation {
+    PartDeviation {
+        returns: Returns::default(),
+        squares: RollingMean::new(period),
+        part,
+    }
+}
+
+impl Operator for PartDeviation {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = (self.part)(self.returns.push(bar)?);
+        Some(self.squares.push(change * change)?.max(0.0).sqrt())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct YangZhang {
+    count: f64,
+    previous_close: Option<f64>,
+    gaps: RollingMoments,
+    bodies: RollingMoments,
+    ranges: RollingMean,
+}
+
+impl YangZhang {
+    fn new(period: usize) -> Self {
+        Self {
+            count: period as f64,
+            previous_close: None,
+            gaps: RollingMoments::new(period),
+            bodies: RollingMoments::new(period),
+            ranges: RollingMean::new(period),
+        }
+    }
+}
+
+impl Operator for YangZhang {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous_close.replace(bar.close)?;
+        let gaps = self.gaps.push((bar.open / previous).ln());
+        let body = (bar.close / bar.open).ln();
+        let bodies = self.bodies.push(body);
+        let ranges = self.ranges.push(rogers_satchell_of(bar, body))?;
+        let unbiased = self.count / (self.count - 1.0);
+        let [gap, body] = [gaps?, bodies?].map(|one| one.standard_deviation.powi(2) * unbiased);
+        let weight = 0.34 / (1.34 + (self.count + 1.0) / (self.count - 1.0));
+        let variance = gap + weight * body + (1.0 - weight) * ranges;
+        Some(variance.max(0.0).sqrt())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct EwmaVolatility {
+    decay: f64,
+    returns: Returns,
+    variance: Option<f64>,
+}
+
+impl Operator for EwmaVolatility {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let square = self.returns.push(bar)?.powi(2);
+        let last = self.variance.unwrap_or(square);
+        let variance = square + (last - square) * self.decay;
+        self.variance = Some(variance);
+        Some(variance.sqrt())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct VolatilityOfVolatility {
+    returns: Returns,
+    squares: RollingMean,
+    volatilities: RollingMoments,
+}
+
+impl Operator for VolatilityOfVolatility {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        let volatility = self.squares.push(change * change)?.max(0.0).sqrt();
+        let moments = self.volatilities.push(volatility)?;
+        Some(share(moments.standard_deviation, moments.mean, 0.0))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct JumpShare {
+    scale: f64,
+    returns: Returns,
+    previous: Option<f64>,
+    squares: RollingSum,
+    products: RollingSum,
+}
+
+impl JumpShare {
+    fn new(period: usize) -> Self {
+        let count = period as f64;
+        Self {
+            scale: FRAC_PI_2 * count / (count - 1.0),
+            returns: Returns::default(),
+            previous: None,
+            squares: RollingSum::new(period),
+            products: RollingSum::new(period - 1),
+        }
+    }
+}
+
+impl Operator for JumpShare {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let size = self.returns.push(bar)?.abs();
+        let squares = self.squares.push(size * size);
+        let previous = self.previous.replace(size)?;
+        let products = self.products.push(size * previous);
+        let variation = squares?;
+        let smooth = self.scale * products?;
+        Some(share(variation - smooth, variation, 0.0).max(0.0))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct MedianVolatility {
+    scale: f64,
+    returns: Returns,
+    last: [Option<f64>; 2],
+    squares: RollingSum,
+}
+
+impl MedianVolatility {
+    fn new(period: usize) -> Self {
+        let count = period as f64;
+        Self {
+            // MedRV / n = constant / (n - 2) times the sum.
+            scale: PI / (6.0 - 4.0 * 3.0_f64.sqrt() + PI) / (count - 2.0),
+            returns: Returns::default(),
+            last: [None; 2],
+            squares: RollingSum::new(period - 2),
+        }
+    }
+}
+
+impl Operator for MedianVolatility {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let size = self.returns.push(bar)?.abs();
+        let [before, newest] = self.last;
+        self.last = [newest, Some(size)];
+        let (a, b) = (before?, newest?);
+        let median = a.min(b).max(a.max(b).min(size));
+        let sum = self.squares.push(median * median)?;
+        Some((self.scale * sum).max(0.0).sqrt())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct RelativeVolatility {
+    previous_close: Option<f64>,
+    closes: RollingMoments,
+    up: WilderMean,
+    down: WilderMean,
+}
+
+impl RelativeVolatility {
+    fn new(period: usize, average: usize) -> Self {
+        Self {
+            previous_close: None,
+            closes: RollingMoments::new(period),
+            up: WilderMean::new(average),
+            down: WilderMean::new(average),
+        }
+    }
+}
+
+impl Operator for RelativeVolatility {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous_close.replace(bar.close).unwrap_or(bar.close);
+        let deviation = self.closes.push(bar.close)?.standard_deviation;
+        let part = |holds: bool| if holds { deviation } else { 0.0 };
+        let up = self.up.push(part(bar.close > previous));
+        let down = self.down.push(part(bar.close < previous))?;
+        Some(100.0 * share(up?, up? + down, 0.5))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Leverage {
+    returns: Returns,
+    previous: Option<f64>,
+    pairs: RollingPair,
+}
+
+impl Leverage {
+    fn new(period: usize) -> Self {
+        Self {
+            returns: Returns::default(),
+            previous: None,
+            pairs: RollingPair::new(period),
+        }
+    }
+}
+
+impl Operator for Leverage {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let change = self.returns.push(bar)?;
+        let previous = self.previous.replace(change)?;
+        let pairs = self.pairs.push(previous, change.abs());
+        Some(pairs?.correlation())
+    }
+}
+
+crate::state! {
+    PartDeviation { returns, squares }
+    YangZhang { previous_close, gaps, bodies, ranges }
+    EwmaVolatility { returns, variance }
+    VolatilityOfVolatility { returns, squares, volatilities }
+    JumpShare { returns, previous, squares, products }
+    MedianVolatility { returns, last, squares }
+    RelativeVolatility { previous_close, closes, up, down }
+    Leverage { returns, previous, pairs }
+}

@@ -1,0 +1,128 @@
+//! Least-squares lines and linearly weighted means of a window.
+
+use super::{Moments, Ring};
+
+/// Least-squares line through the last `period` values against their position.
+#[derive(Debug, Clone)]
+pub(in crate::features) struct RollingLine {
+    window: Ring,
+    scales: Scales,
+    anchor: f64,
+    sum: f64,
+    /// Sum of position times value, the oldest value at position 0.
+    weighted: f64,
+}
+
+/// What depends on the length of the window alone.
+#[derive(Debug, Clone, Copy)]
+struct Scales {
+    count: f64,
+    of_count: f64,
+    /// Sum of the positions.
+    positions: f64,
+    /// `count` squared times the variance of the positions.
+    position_variance: f64,
+    /// Inverse of it; 0 for one value alone, whose line has no slope.
+    of_position_variance: f64,
+    /// Inverse of the sum of the weights 1, 2, ...
+    of_weights: f64,
+}
+
+impl Scales {
+    fn new(period: usize) -> Self {
+        let count = period as f64;
+        let positions = count * (count - 1.0) / 2.0;
+        let squares = count * (count - 1.0) * (2.0 * count - 1.0) / 6.0;
+        let position_variance = count * squares - positions * positions;
+        let has_slope = position_variance > 0.0;
+        Self {
+            count,
+            of_count: 1.0 / count,
+            positions,
+            position_variance,
+            of_position_variance: if has_slope {
+                1.0 / position_variance
+            } else {
+                0.0
+            },
+            of_weights: 2.0 / (count * (count + 1.0)),
+        }
+    }
+}
+
+/// What [`RollingLine`] gives.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::features) struct Line {
+    /// Rise per value.
+    pub(in crate::features) slope: f64,
+    /// Height at the newest value.
+    pub(in crate::features) end: f64,
+    /// Mean with weights 1, 2, ... from the oldest to the newest value.
+    pub(in crate::features) weighted_mean: f64,
+    /// Covariance sums of position and value, for the coefficient of determination.
+    covariance: f64,
+    position_variance: f64,
+}
+
+impl RollingLine {
+    pub(in crate::features) fn new(period: usize) -> Self {
+        Self {
+            window: Ring::new(period),
+            scales: Scales::new(period),
+            anchor: 0.0,
+            sum: 0.0,
+            weighted: 0.0,
+        }
+    }
+
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
+        let count = self.scales.count;
+        if let Some(removed) = self.window.push(value) {
+            let (new, old) = (value - self.anchor, removed - self.anchor);
+            self.weighted += (count - 1.0) * new + old - self.sum;
+            self.sum += new - old;
+        }
+        if self.window.wrapped() {
+            self.recompute();
+        }
+        self.window.is_full().then(|| self.line())
+    }
+
+    fn line(&self) -> Line {
+        let scales = &self.scales;
+        let covariance = scales.count * self.weighted - scales.positions * self.sum;
+        let slope = covariance * scales.of_position_variance;
+        Line {
+            slope,
+            end: self.anchor + self.sum * scales.of_count + slope * (scales.count - 1.0) / 2.0,
+            weighted_mean: self.anchor + (self.weighted + self.sum) * scales.of_weights,
+            covariance,
+            position_variance: scales.position_variance,
+        }
+    }
+
+    fn recompute(&mut self) {
+        self.anchor = self.window.iter().sum::<f64>() / self.window.capacity as f64;
+        self.sum = self.window.iter().map(|value| value - self.anchor).sum();
+        let terms = self.window.iter().enumerate();
+        self.weighted = terms
+            .map(|(position, value)| position as f64 * (value - self.anchor))
+            .sum();
+    }
+}
+
+impl Line {
+    /// Share of the values' variance that the line explains; 0 where nothing varies.
+    pub(in crate::features) fn r_squared(&self, count: f64, moments: Moments) -> f64 {
+        let value_variance = (count * moments.standard_deviation).powi(2);
+        if value_variance > 0.0 {
+            (self.covariance.powi(2) / (self.position_variance * value_variance)).min(1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+crate::state! {
+    RollingLine { window, anchor, sum, weighted }
+}

@@ -1,0 +1,107 @@
+//! The building blocks of operators: bounded windows and recursive averages.
+//!
+//! Sums are joined from blocks, out of which nothing is taken; products are recomputed from the
+//! window once per window length, around a value of it. Rounding errors therefore never grow with
+//! the length of the history. A push allocates nothing once the window is full.
+
+mod averages;
+mod blocks;
+mod extremes;
+mod line;
+mod moments;
+mod sorted;
+mod sums;
+
+use super::state::{State, StateError, StateReader, StateWriter};
+
+pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
+pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
+pub(super) use line::RollingLine;
+pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
+pub(super) use sorted::{RollingRank, SortedWindow};
+pub(super) use sums::{RollingMean, RollingSum};
+
+/// The last `capacity` values.
+#[derive(Debug, Clone)]
+pub(super) struct Ring {
+    values: Vec<f64>,
+    capacity: usize,
+    /// The slot that the next value takes, which holds the oldest one when the ring is full.
+    next: usize,
+}
+
+impl Ring {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(capacity),
+            capacity,
+            next: 0,
+        }
+    }
+
+    /// Adds a value; gives back the one it replaces, `capacity` values ago.
+    #[inline]
+    pub(super) fn push(&mut self, value: f64) -> Option<f64> {
+        let slot = self.next;
+        let following = slot + 1;
+        self.next = if following == self.capacity {
+            0
+        } else {
+            following
+        };
+        match self.values.get_mut(slot) {
+            Some(old) => Some(std::mem::replace(old, value)),
+            None => {
+                self.values.push(value);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.values.len() == self.capacity
+    }
+
+    /// Whether the last push ended one walk through all slots.
+    #[inline]
+    fn wrapped(&self) -> bool {
+        self.next == 0 && self.is_full()
+    }
+
+    /// The values in two runs, oldest first.
+    pub(super) fn runs(&self) -> [&[f64]; 2] {
+        let split = if self.is_full() { self.next } else { 0 };
+        let (newer, older) = self.values.split_at(split);
+        [older, newer]
+    }
+
+    /// The values, oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = f64> {
+        let [older, newer] = self.runs();
+        older.iter().chain(newer).copied()
+    }
+}
+
+impl State for Ring {
+    fn save(&self, to: &mut StateWriter) {
+        self.values.save(to);
+        self.next.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.values.load(from)?;
+        self.next.load(from)?;
+        let is_sound = if self.values.len() < self.capacity {
+            self.next == self.values.len()
+        } else {
+            self.values.len() == self.capacity && self.next < self.capacity
+        };
+        is_sound
+            .then_some(())
+            .ok_or(StateError::Damaged("a window of another length"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Candles as CSV for a program, and the CSV that it answers with.
+//!
+//! One row per bar, ordered by closing time and then by the symbol's place; the answer has one row
+//! for each, in the same order.
+
+use std::fmt::Write as _;
+
+use fusebox_engine::features::audit::FeatureTable;
+use fusebox_engine::types::{Bar, Market};
+
+/// The header of what the program reads.
+pub(super) const HEADER: &str = "symbol,opened_at,closed_at,open,high,low,close,volume,\
+                                 quote_volume,trades,taker_buy_volume";
+
+/// Symbol and position of each bar, in the order of the rows.
+fn order(market: &Market) -> Vec<(usize, usize)> {
+    let mut order: Vec<(usize, usize)> = market
+        .series()
+        .iter()
+        .enumerate()
+        .flat_map(|(symbol, series)| (0..series.bars.len()).map(move |bar| (symbol, bar)))
+        .collect();
+    order.sort_by_key(|&(symbol, bar)| (market.series()[symbol].bars[bar].closed_at, symbol));
+    order
+}
+
+/// The bars as text.
+pub(super) fn candles(market: &Market) -> String {
+    let mut text = format!("{HEADER}\n");
+    for (symbol, bar) in order(market) {
+        let series = &market.series()[symbol];
+        line(&mut text, &series.name, &series.bars[bar]);
+    }
+    text
+}
+
+fn line(text: &mut String, symbol: &str, bar: &Bar) {
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{symbol},{},{},{},{},{},{},{},{},{},{}",
+        bar.opened_at,
+        bar.closed_at,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume,
+        optional(bar.quote_volume),
+        optional(bar.trades),
+        optional(bar.taker_buy_volume),
+    );
+}
+
+/// What the program made of `market`.
+///
+/// # Errors
+/// A sentence that says which row or column is wrong, and how.
+pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text);
+    let header = reader
+        .headers()
+        .map_err(|error| format!("its output is no CSV: {error}"))?;
+    let names: Vec<String> = header.iter().map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err("it wrote nothing; the first line must name the columns".to_owned());
+    }
+    if let Some(column) = names.iter().position(String::is_empty) {
+        return Err(format!(
+            "column {} has no name in the first line (with pandas: to_csv(index=False))",
+            column + 1
+        ));
+    }
+    if let Some(name) = names.iter().find(|name| name.parse::<f64>().is_ok()) {
+        return Err(format!(
+            "the first line must name the columns; `{name}` is a number"
+        ));
+    }
+    let order = order(market);
+    let mut values: Vec<Vec<f64>> = market
+        .series()
+        .iter()
+        .map(|series| Vec::with_capacity(series.bars.len() * names.len()))
+        .collect();
+    let mut rows = 0;
+    for (position, record) in reader.records().enumerate() {
+        let record = record.map_err(|error| format!("its output is no CSV: {error}"))?;
+        rows = position + 1;
+        let Some(&(symbol, _)) = order.get(position) else {
+            continue;
+        };
+        if record.len() != names.len() {
+            return Err(format!(
+                "row {rows} has {} values, the first line names {} columns",
+                record.len(),
+                names.len()
+            ));
+        }
+        for (cell, name) in record.iter().zip(&names) {
+            values[symbol].push(
+                number(cell).ok_or_else(|| {
+                    format!("row {rows}, column `{name}`: `{cell}` is not a number")
+                })?,
+            );
+        }
+    }
+    if rows != order.len() {
+        return Err(format!(
+            "it gave {rows} rows for {} bars; it must give one row per bar, with empty values \
+             where it has none",
+            order.len()
+        ));
+    }
+    Ok(FeatureTable {
+        columns: names,
+        values,
+    })
+}
+
+/// A cell; NaN for an absent value.
+fn number(cell: &str) -> Option<f64> {
+    match cell {
+        "" | "NA" | "None" | "null" | "<NA>" => Some(f64::NAN),
+        _ => cell.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusebox_engine::types::{BarSeries, Timestamp};
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn market() -> Market {
+        let bar = |hour: i64| Bar {
+            opened_at: Timestamp::from_nanos(hour * HOUR),
+            closed_at: Timestamp::from_nanos((hour + 1) * HOUR),
+            open: 1.0,
+            high: 2.5,
+            low: 0.1,
+            close: hour as f64,
+            volume: 3.0,
+            quote_volume: None,
+            trades: Some(7.0),
+            taker_buy_volume: None,
+        };
+        let series = |name: &str, hours: &[i64]| BarSeries {
+            name: name.to_owned(),
+            time_frame: "1h".parse().unwrap(),
+            bars: hours.iter().map(|hour| bar(*hour)).collect(),
+        };
+        Market::new(vec![series("B", &[1, 2]), series("A", &[0, 1])]).unwrap()
+    }
+
+    #[test]
+    fn bars_go_out_in_the_order_of_time_and_rows_come_back_to_their_symbols() {
+        let text = candles(&market());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], HEADER);
+        assert!(lines[1].starts_with("A,1970-01-01T00:00:00Z,1970-01-01T01:00:00Z,1,2.5,0.1,0"));
+        assert!(lines[1].ends_with(",3,,7,"), "{}", lines[1]);
+        let symbols: Vec<&str> = lines[1..].iter().map(|line| &line[..1]).collect();
+        assert_eq!(symbols, ["A", "B", "A", "B"]);
+        let table = columns(b"x,y\n1,nan\n2,\n3, 4.5\n5,inf\n", &market()).unwrap();
+        assert_eq!(table.columns, ["x", "y"]);
+        assert_eq!(table.values[0][..1], [2.0]);
+        assert_eq!(table.values[0][2..], [5.0, f64::INFINITY]);
+        assert_eq!(table.values[1][0..1], [1.0]);
+        assert_eq!(table.values[1][2..], [3.0, 4.5]);
+        assert!(table.values[1][1].is_nan() && table.values[0][1].is_nan());
+    }
+
+    #[test]
+    fn every_wrong_answer_is_named() {
+        for (text, part) in [
+            ("", "wrote nothing"),
+            (",x\n0,1\n1,2\n2,3\n3,4\n", "no name"),
+            ("1,2\n3,4\n", "is a number"),
+            ("x\n1\n2\n3\n", "3 rows for 4 bars"),
+            ("x\n1\n2\n3\n4\n5\n", "5 rows for 4 bars"),
+            ("x\n1\n2\nmany\n4\n", "row 3, column `x`: `many`"),
+            ("x,y\n1,2\n3\n", "row 2 has 1 values"),
+        ] {
+            let error = columns(text.as_bytes(), &market()).unwrap_err();
+            assert!(error.contains(part), "{part:?} is not in: {error}");
+        }
+    }
+}

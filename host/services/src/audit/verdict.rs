@@ -1,0 +1,194 @@
+//! The stored result of an audit, by the digest of what was audited, so that whoever promotes a
+//! model can ask whether its features passed.
+//!
+//! The file is `<state_dir>/audits/<digest>.json`. The digest is that of the feature set, which a
+//! model's features file names, or that of a command's text.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fusebox_engine::features::audit::AuditReport;
+use fusebox_engine::types::{Market, TimeFrame, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::data::atomic::write_atomically;
+use crate::training::hex;
+
+/// Layout of the file.
+const FORMAT: u32 = 1;
+
+/// What was audited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Subject {
+    /// A feature set of ours.
+    FeatureSet {
+        /// Digest of the set.
+        sha256: String,
+    },
+    /// A program. Its digest is that of the command's text, not of the files that it reads.
+    Command {
+        /// The command.
+        command: String,
+        /// SHA-256 of its text.
+        sha256: String,
+    },
+}
+
+impl Subject {
+    /// A program.
+    #[must_use]
+    pub fn command(command: &str) -> Self {
+        Self::Command {
+            command: command.to_owned(),
+            sha256: hex(&Sha256::digest(command.as_bytes())),
+        }
+    }
+
+    /// Its digest, 64 hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        match self {
+            Self::FeatureSet { sha256 } | Self::Command { sha256, .. } => sha256,
+        }
+    }
+}
+
+/// The bars that the audit was made on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditedBars {
+    /// Length of the bars.
+    pub time_frame: TimeFrame,
+    /// The symbols.
+    pub symbols: Vec<String>,
+    /// When the first bar opens.
+    pub from: Option<Timestamp>,
+    /// When the last bar closes.
+    pub to: Option<Timestamp>,
+}
+
+impl AuditedBars {
+    /// Those of `market`.
+    #[must_use]
+    pub fn of(market: &Market) -> Self {
+        let series = || market.series().iter();
+        let first = series().filter_map(|one| one.bars.first().map(|bar| bar.opened_at));
+        let last = series().filter_map(|one| one.bars.last().map(|bar| bar.closed_at));
+        Self {
+            time_frame: market.time_frame(),
+            symbols: market.names().map(str::to_owned).collect(),
+            from: first.min(),
+            to: last.max(),
+        }
+    }
+}
+
+/// The stored result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Layout of the file, 1.
+    pub format: u32,
+    /// What was audited.
+    pub subject: Subject,
+    /// Whether nothing was found.
+    pub passed: bool,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// When it was made.
+    pub audited_at: Timestamp,
+    /// Version of Fusebox.
+    pub fusebox_version: String,
+    /// On what.
+    pub bars: AuditedBars,
+    /// What was done and found.
+    pub report: AuditReport,
+}
+
+/// Why a verdict cannot be stored or asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerdictError {
+    /// The file system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// The file is none.
+    #[error("{path} is not the verdict of an audit; run `fusebox features audit` again")]
+    Form {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Verdict {
+    /// The verdict that `report` is.
+    #[must_use]
+    pub fn new(
+        subject: Subject,
+        report: AuditReport,
+        bars: AuditedBars,
+        (seed, audited_at): (u64, Timestamp),
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            subject,
+            passed: report.passed(),
+            seed,
+            audited_at,
+            fusebox_version: env!("CARGO_PKG_VERSION").to_owned(),
+            bars,
+            report,
+        }
+    }
+
+    /// The file of the verdict on what has this digest.
+    #[must_use]
+    pub fn path(state_dir: &Path, sha256: &str) -> PathBuf {
+        state_dir.join("audits").join(format!("{sha256}.json"))
+    }
+
+    /// Stores the verdict in place of an older one on the same subject.
+    ///
+    /// # Errors
+    /// [`VerdictError::Io`]; an older verdict is then still there.
+    pub fn store(&self, state_dir: &Path) -> Result<PathBuf, VerdictError> {
+        let path = Self::path(state_dir, self.subject.sha256());
+        let folder = path.parent().unwrap_or(state_dir);
+        let written = fs::create_dir_all(folder).and_then(|()| {
+            write_atomically(&path, |file| -> io::Result<()> {
+                serde_json::to_writer_pretty(&mut *file, self)?;
+                file.write_all(b"\n")
+            })
+        });
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) => Err(VerdictError::Io { path, source }),
+        }
+    }
+
+    /// Whether what has this digest passed its last audit; `None` where it never had one.
+    ///
+    /// # Errors
+    /// [`VerdictError`] where the file is there and cannot be read.
+    pub fn passed(state_dir: &Path, sha256: &str) -> Result<Option<bool>, VerdictError> {
+        let path = Self::path(state_dir, sha256);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(VerdictError::Io { path, source }),
+        };
+        let stored: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let is_of_subject = stored["format"] == FORMAT && stored["subject"]["sha256"] == sha256;
+        match stored["passed"].as_bool().filter(|_| is_of_subject) {
+            Some(passed) => Ok(Some(passed)),
+            None => Err(VerdictError::Form { path }),
+        }
+    }
+}

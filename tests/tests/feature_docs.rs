@@ -1,0 +1,130 @@
+//! `docs/features.md` is made from the registry: FUSEBOX_UPDATE=1 writes it anew.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use fusebox_engine::features::{
+    Arguments, FeatureKind, Input, Memory, Parameter, Reads, TIERS, registry,
+};
+
+const HEAD: &str = "\
+# Features
+
+This page is made from the code by `tests/tests/feature_docs.rs`; run that test with
+`FUSEBOX_UPDATE=1` after a change. `fusebox features list` and `describe NAME` show the same.
+
+A feature is written `name(parameters)@time_frame#SYMBOL`, such as `rsi(14)`, `rsi(14)@4h`,
+`log_return(1)#BTCUSDT`. Parameters may be left out or named. `@4h` computes it on closed 4-hour
+bars that are joined from the run's own bars and visible only once they have closed; `#BTCUSDT`
+computes it on the bars of another symbol of the run that have closed by then. Both make it tier
+5. A kind whose example ends with `#BTCUSDT` compares the row's symbol with that one and needs
+it.
+
+The warm-up is the number of bars up to and including the first value, here with the default
+parameters. After that a *window* depends on the bars of the warm-up only; a *recursive* kind
+depends on every earlier bar with weights that fade, and is settled when where the history
+begins moves it by less than about a millionth of its size. A column that the data lacks is
+refused when the configuration is read.
+
+## One implementation
+
+Every kind is an operator that is shown one closed bar after another. A history is a loop over
+the same operators, in blocks of 128 bars; a live run shows one bar. The values have the same
+bits. What changes with the bars can be saved and restored, so that a live run goes on after a
+restart without replaying (`fusebox plugin serve --resume`): the bytes say which feature set,
+version, options, time frame and symbols they belong to, end with a checksum, and are refused
+where anything differs.
+
+## Cutting the work
+
+Symbols share nothing and are independent pieces of work. Within a symbol, a piece of rows goes
+on from a *checkpoint*, the saved state at the cut, which the piece before it gives; a piece
+that begins after a long gap needs none, because a gap forgets everything, unless a feature
+reads another symbol. Overlapping pieces by the warm-up instead is not done: a recursive kind
+would differ by what is left of its past, and carried sums of a window are rounded differently
+after another start, so the cuts would show in the last digits. With checkpoints results do not
+depend on the cuts, not by a bit.
+
+## Looking ahead
+
+`fusebox features audit` runs a pipeline's features, a list of them, or a program in any
+language (`--command`, candles as CSV in, columns as CSV out) on histories that were cut, shaken
+after a point and begun later, and holds the columns against the bars that follow. Its verdict
+is stored in `audits/DIGEST.json` of the state directory, by the digest of the feature set.
+";
+
+fn document() -> String {
+    let mut text = HEAD.to_owned();
+    text.push_str("\n## Tiers\n\n| tier | about | kinds |\n|---|---|---|\n");
+    for (tier, about) in TIERS {
+        let count = registry().filter(|kind| kind.tier() == tier).count();
+        writeln!(text, "| {tier} | {about} | {count} |").unwrap();
+    }
+    writeln!(text, "\n{} kinds in all.", registry().count()).unwrap();
+    for (tier, about) in TIERS {
+        writeln!(text, "\n## Tier {tier}: {about}").unwrap();
+        for kind in registry().filter(|kind| kind.tier() == tier) {
+            describe(kind, &mut text);
+        }
+    }
+    text
+}
+
+fn describe(kind: &FeatureKind, text: &mut String) {
+    let arguments = Arguments::defaults(kind);
+    let inputs: Vec<&str> = kind.inputs.iter().map(|one| Input::name(*one)).collect();
+    let memory = match kind.memory {
+        Memory::Window => "window".to_owned(),
+        Memory::Recursive { .. } => format!(
+            "recursive, settled {} bars after the warm-up",
+            kind.settling_bars(&arguments)
+        ),
+    };
+    let reads = match kind.reads {
+        Reads::Bars => "",
+        Reads::Pair(_) => ", common to the symbol and its lead",
+        Reads::Market(_) => ", of every symbol of the run",
+    };
+    writeln!(text, "\n### `{}`\n\n{}\n", kind.example(), kind.summary).unwrap();
+    for (what, value) in [
+        ("formula", format!("`{}`", kind.formula)),
+        ("source", kind.source.to_owned()),
+        ("units", kind.units.to_owned()),
+        ("inputs", format!("{}{reads}", inputs.join(", "))),
+        (
+            "warm-up",
+            format!("{} bars; {memory}", (kind.warmup_bars)(&arguments)),
+        ),
+    ] {
+        writeln!(text, "- {what}: {value}").unwrap();
+    }
+    for Parameter {
+        name,
+        default,
+        min,
+        max,
+        doc,
+        ..
+    } in kind.parameters
+    {
+        writeln!(text, "- `{name}` = {default}, from {min} to {max}: {doc}").unwrap();
+    }
+    if let Some(constraint) = kind.constraint {
+        writeln!(text, "- {}", constraint.requirement).unwrap();
+    }
+}
+
+#[test]
+fn the_page_in_the_tree_is_the_one_of_the_registry() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/features.md");
+    let made = document();
+    if std::env::var_os("FUSEBOX_UPDATE").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == made,
+        "docs/features.md is stale; run this test again with FUSEBOX_UPDATE=1"
+    );
+}

@@ -1,0 +1,169 @@
+//! Batch, bar by bar, and restored from saved state at random places: the same bits for every kind,
+//! on recorded candles with gaps. Skips with a printed reason where there are none; the same holds
+//! on synthetic bars in the engine's own tests.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
+
+use std::path::{Path, PathBuf};
+
+use fusebox_engine::features::{
+    Checkpoint, ExtractOptions, FeatureContext, FeatureExtractor, FeatureKind, FeatureMatrix,
+    FeatureSet, Partition, Reads, extract, extract_partition, registry,
+};
+use fusebox_engine::types::{Market, SymbolId, Timestamp};
+use fusebox_services::data::{DataRequest, load_market};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// The candle folder, or a printed reason why the test is skipped.
+fn candles() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/candles");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: there are no recorded candles in ../shared/data/candles");
+    None
+}
+
+/// Bars of some symbols between two dates.
+fn load(
+    dir: PathBuf,
+    (exchange, symbols, time_frame): (&str, &[&str], &str),
+    range: [&str; 2],
+) -> Market {
+    let [from, to] = range.map(|text| Some(text.parse().unwrap()));
+    let request = DataRequest {
+        dir,
+        exchange: exchange.to_owned(),
+        symbols: symbols.iter().map(|one| (*one).to_owned()).collect(),
+        time_frame: time_frame.parse().unwrap(),
+        from,
+        to,
+    };
+    load_market(&request).unwrap().market
+}
+
+/// Every use of every kind that the market allows: plain, on a higher time frame, of the first
+/// symbol, and across symbols.
+fn every_use(market: &Market, higher: &str) -> FeatureSet {
+    let context = FeatureContext::of(market);
+    let lead = context.symbols[0].name.clone();
+    let texts = |kind: &'static FeatureKind| match kind.reads {
+        Reads::Bars => vec![
+            kind.example(),
+            format!("{}@{higher}", kind.example()),
+            format!("{}#{lead}", kind.example()),
+        ],
+        Reads::Pair(_) => vec![kind.example().replace("BTCUSDT", &lead)],
+        Reads::Market(_) => vec![kind.example()],
+    };
+    let is_possible =
+        |text: &String| FeatureSet::parse(std::slice::from_ref(text), &context).is_ok();
+    let texts: Vec<String> = registry().flat_map(texts).filter(is_possible).collect();
+    FeatureSet::parse(&texts, &context).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Steps through the market, saving and restoring at `cuts`, and compares every row.
+fn require_live_equals_batch(
+    (set, market): (&FeatureSet, &Market),
+    options: ExtractOptions,
+    batch: &[FeatureMatrix],
+    cuts: &[Timestamp],
+) {
+    let context = FeatureContext::of(market);
+    let mut live = FeatureExtractor::new(set, &context, options).unwrap();
+    let mut next = vec![0_usize; batch.len()];
+    for (closed_at, bars) in market.steps() {
+        for row in live.step(closed_at, &bars).unwrap().iter() {
+            let symbol = row.symbol.index();
+            let expected = batch[symbol].row(next[symbol]);
+            let is_same = row.values.iter().zip(expected);
+            let differing = is_same
+                .enumerate()
+                .find(|(_, (a, b))| a.to_bits() != b.to_bits());
+            let name = differing.and_then(|(column, _)| set.names().nth(column));
+            assert_eq!(differing, None, "{name:?} at {closed_at}");
+            next[symbol] += 1;
+        }
+        if cuts.contains(&closed_at) {
+            let bytes = live.save();
+            live = FeatureExtractor::restore(set, &context, options, &bytes).unwrap();
+        }
+    }
+    let rows: Vec<usize> = batch.iter().map(FeatureMatrix::rows).collect();
+    assert_eq!(next, rows);
+}
+
+fn require_pieces_equal_batch(
+    (set, market): (&FeatureSet, &Market),
+    options: ExtractOptions,
+    whole: &FeatureMatrix,
+    random: &mut ChaCha8Rng,
+) {
+    let mut cuts: Vec<usize> = (0..5)
+        .map(|_| random.random_range(0..whole.rows()))
+        .collect();
+    cuts.sort_unstable();
+    let (mut begin, mut state): (usize, Option<Checkpoint>) = (0, None);
+    let (mut values, mut segments) = (Vec::new(), Vec::new());
+    for &end in cuts.iter().chain([&whole.rows()]) {
+        let piece = Partition {
+            symbol: whole.symbol,
+            rows: begin..end,
+        };
+        let (part, next) = extract_partition(set, market, &piece, state.as_ref(), options).unwrap();
+        values.extend(bits(&part.values));
+        segments.extend(part.segment);
+        (begin, state) = (end, Some(next));
+    }
+    assert!(values == bits(&whole.values), "cut at {cuts:?}");
+    assert_eq!(segments, whole.segment);
+}
+
+fn require_all_the_same(market: &Market, higher: &str, options: ExtractOptions) {
+    let set = every_use(market, higher);
+    assert!(set.len() > 100, "{} columns", set.len());
+    let batch = extract(&set, market, options).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let times: Vec<Timestamp> = market.steps().map(|step| step.0).collect();
+    let cuts: Vec<Timestamp> = (0..6)
+        .map(|_| times[random.random_range(0..times.len())])
+        .collect();
+    require_live_equals_batch((&set, market), options, &batch, &cuts);
+    for matrix in &batch {
+        require_pieces_equal_batch((&set, market), options, matrix, &mut random);
+    }
+    for (id, matrix) in (0..).map(SymbolId).zip(&batch) {
+        println!(
+            "{:?}: {} rows of {} columns, {} valid, {} segments",
+            market.get(id).map(|series| series.name.as_str()),
+            matrix.rows(),
+            set.len(),
+            matrix.valid_rows(),
+            matrix.segment.last().map_or(0, |last| last + 1)
+        );
+    }
+}
+
+#[test]
+fn minutes_with_missing_months_give_the_same_bits_every_way() {
+    let Some(dir) = candles() else { return };
+    let what = ("BINANCE_UM", &["FILUSDT"][..], "1m");
+    let market = load(dir, what, ["2023-02-24", "2023-04-04"]);
+    require_all_the_same(&market, "15m", ExtractOptions { max_gap_bars: 60 });
+}
+
+#[test]
+fn thin_minutes_of_two_symbols_give_the_same_bits_every_way() {
+    let Some(dir) = candles() else { return };
+    let what = ("BITFINEX", &["XRPUSD", "ETHUSD"][..], "1m");
+    let market = load(dir, what, ["2019-01-06", "2019-01-09"]);
+    let bars: Vec<usize> = market.series().iter().map(|one| one.bars.len()).collect();
+    assert!(bars[0] != bars[1], "the recording has gaps: {bars:?}");
+    require_all_the_same(&market, "15m", ExtractOptions { max_gap_bars: 5 });
+}
