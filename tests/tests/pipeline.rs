@@ -125,7 +125,7 @@ fn the_planted_signal_is_found_and_the_run_repeats_to_the_byte() {
         .filter(|(one, two)| one != two)
         .map(|(one, _)| one.0)
         .collect();
-    let models = |path: &&String| path.starts_with("models/");
+    let models = |path: &&String| path.starts_with("models/") && path.ends_with(".model");
     assert!(changed.iter().any(|path| path == "journal.jsonl"));
     let folds = metrics["folds"].as_array().unwrap().len();
     assert_eq!(changed.iter().filter(models).count(), folds, "{changed:?}");
