@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use super::kind::Parameter;
 use super::window::{
-    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingRank,
-    RollingSum, SortedWindow,
+    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingQuantiles,
+    RollingRank, RollingSum,
 };
 use super::{Operator, State, StateError, StateReader, StateWriter};
 use crate::types::Bar;
@@ -265,28 +265,33 @@ where
     }
 }
 
-/// A number among the sorted ones of a window; `show` gets the window and the newest number.
-pub(super) fn sorted<T, S>(period: usize, terms: T, show: S) -> Through<T, SortedWindow, S>
+/// Quantiles of a number over a window; `show` gets them, in the order of `shares`, and the newest
+/// number.
+pub(super) fn quantiles<const N: usize, T, S>(
+    period: usize,
+    shares: [f64; N],
+    terms: T,
+    show: S,
+) -> Through<T, RollingQuantiles<N>, S>
 where
     T: Term<1>,
-    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+    S: Fn([f64; N], f64) -> f64 + Formula,
 {
     Through {
         terms,
-        window: SortedWindow::new(period),
+        window: RollingQuantiles::new(period, shares),
         show,
     }
 }
 
-impl<T, S> Operator for Through<T, SortedWindow, S>
+impl<const N: usize, T, S> Operator for Through<T, RollingQuantiles<N>, S>
 where
     T: Term<1>,
-    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+    S: Fn([f64; N], f64) -> f64 + Formula,
 {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let [value] = self.terms.push(bar)?;
-        let is_full = self.window.push(value);
-        is_full.then(|| (self.show)(&self.window, value))
+        Some((self.show)(self.window.push(value)?, value))
     }
 }
 
