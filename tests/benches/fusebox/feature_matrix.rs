@@ -191,6 +191,7 @@ fn beside_others(market: &Market) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     let (mut faster, mut compared) = (0, 0);
     let mut sums = [[0.0_f64; 2]; 2];
+    let mut shared: [Vec<String>; 2] = Default::default();
     for (name, times) in others["features"].as_object().unwrap() {
         let Ok(set) = FeatureSet::parse(std::slice::from_ref(name), &context) else {
             continue;
@@ -206,21 +207,30 @@ fn beside_others(market: &Market) -> Vec<(String, String)> {
         });
         let nanos = nanos / bars.len() as f64 * 1e9;
         let mut shown = format!("{nanos:.1} ns");
-        for (other, sum) in ["talib", "pandas"].iter().zip(&mut sums) {
+        let totals = sums.iter_mut().zip(&mut shared);
+        for (other, (sum, shared)) in ["talib", "pandas"].iter().zip(totals) {
             if let Some(time) = times[*other].as_f64() {
                 shown.push_str(&format!(", {other} {:.1} x", time / nanos));
                 *sum = [sum[0] + nanos, sum[1] + time];
+                shared.push(name.clone());
                 compared += usize::from(*other == "talib");
                 faster += usize::from(*other == "talib" && time >= nanos);
             }
         }
         lines.push((format!("  {name}"), shown));
     }
-    for (other, [own, time]) in ["TA-Lib", "pandas"].iter().zip(sums) {
-        if own > 0.0 {
-            let what = format!("features that {other} has too, all together");
-            lines.push((what, format!("{:.1} x", time / own)));
+    for (other, ([own, time], shared)) in ["TA-Lib", "pandas"].iter().zip(sums.iter().zip(&shared))
+    {
+        if shared.is_empty() {
+            continue;
         }
+        let what = format!("features that {other} has too, one by one");
+        lines.push((what, format!("{:.2} x", time / own)));
+        let set = FeatureSet::parse(shared, &context).unwrap();
+        let seconds = best_of(3, || extract_symbol(&set, market, SymbolId(0), OPTIONS));
+        let nanos = seconds / bars.len() as f64 * 1e9;
+        let what = format!("features that {other} has too, as one matrix");
+        lines.push((what, format!("{:.2} x", time / nanos)));
     }
     lines.push((
         "features at least as fast as TA-Lib on arrays".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder};
-use super::parts::{share, window};
+use super::parts::{log_ratio, share, window};
 use super::trend::true_range;
 use super::window::{
     Ema, Ring, RollingExtreme, RollingMean, RollingMoments, RollingSum, WilderMean,
@@ -254,7 +254,7 @@ impl Operator for DonchianWidth {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
-        Some((highest? / lowest).ln())
+        Some(log_ratio(highest?, lowest))
     }
 }
 
@@ -327,7 +327,7 @@ impl Operator for Choppiness {
         let path = self.path.push(true_range(bar, previous))?;
         let width = highest? - lowest?;
         Some(if width > 0.0 {
-            100.0 * (path / width).ln() / self.log_period
+            100.0 * log_ratio(path, width) / self.log_period
         } else {
             100.0
         })

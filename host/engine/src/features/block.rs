@@ -8,6 +8,9 @@ use crate::types::Timestamp;
 /// outputs of one lane stay in the nearest cache.
 pub(super) const CHUNK_ROWS: usize = 128;
 
+/// Rows that are turned at once.
+const TILE_ROWS: usize = 16;
+
 /// Some rows of one symbol.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
@@ -80,21 +83,24 @@ impl Block {
     pub(super) fn write(&self, out: &mut [f32], is_valid: &mut [bool]) {
         let width = self.values.len() / self.capacity.max(1);
         let rows = self.rows.len();
-        // Zero as long as every value is finite: an infinite value or NaN times zero is NaN.
-        let mut marks = [0.0_f32; CHUNK_ROWS];
-        for (column, values) in self.values.chunks_exact(self.capacity).enumerate() {
-            let values = &values[..rows];
-            // The rows of a block lie within the nearest cache while a line's worth of columns is
-            // written to them.
-            for (line, value) in out.chunks_exact_mut(width).zip(values) {
-                line[column] = *value as f32;
+        // A few rows are turned at once: their lines and those of the column lie within the nearest
+        // cache, and every line of the column is read once.
+        let mut tile = vec![0.0; TILE_ROWS.min(rows) * width];
+        let tiles = out[..rows * width].chunks_mut(TILE_ROWS * width);
+        let tiles = tiles.zip(is_valid[..rows].chunks_mut(TILE_ROWS));
+        for (first, (out, is_valid)) in (0..).step_by(TILE_ROWS).zip(tiles) {
+            let end = first + is_valid.len();
+            let lines = &mut tile[..out.len()];
+            for (column, values) in self.values.chunks_exact(self.capacity).enumerate() {
+                for (line, value) in lines.chunks_exact_mut(width).zip(&values[first..end]) {
+                    line[column] = *value as f32;
+                }
             }
-            for (mark, value) in marks.iter_mut().zip(values) {
-                *mark += *value as f32 * 0.0;
+            for (line, is_valid) in lines.chunks_exact(width).zip(is_valid) {
+                let missing = line.iter().map(|value| u32::from(!value.is_finite()));
+                *is_valid = missing.sum::<u32>() == 0;
             }
-        }
-        for (is_valid, mark) in is_valid.iter_mut().zip(&marks[..rows]) {
-            *is_valid = mark.is_finite();
+            out.copy_from_slice(lines);
         }
     }
 }
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn rows_come_out_as_they_were_filled_in_for_any_width() {
         for width in [1, 15, 16, 17, 40] {
-            let (capacity, rows) = (8, 5);
+            let (capacity, rows) = (48, 37);
             let mut block = Block::new(width, capacity);
             for row in 0..rows {
                 block.push(BlockRow {
@@ -126,7 +132,8 @@ mod tests {
             let mut out = vec![7.0; rows * width];
             let mut is_valid = vec![true; rows];
             block.write(&mut out, &mut is_valid);
-            assert_eq!(is_valid, [true, false, true, false, true]);
+            let invalid: Vec<usize> = (0..rows).filter(|row| !is_valid[*row]).collect();
+            assert_eq!(invalid, [1, 3]);
             let mut exact = Vec::new();
             block.write_exact(&mut exact);
             for (position, (narrow, exact)) in out.iter().zip(&exact).enumerate() {

@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter};
-use super::parts::{BARS_OF_A_DAY, Prices, Terms, day_of, share, sums, window};
+use super::parts::{BARS_OF_A_DAY, Prices, Terms, day_of, log_ratio, share, sums, window};
 use super::returns::PerBar;
 use crate::types::Bar;
 
@@ -31,7 +31,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "ln(high / low)",
         units: "log return",
         inputs: &[Input::High, Input::Low],
-        operator: |_| Box::new(PerBar(|bar| (bar.high / bar.low).ln())),
+        operator: |_| Box::new(PerBar(|bar| log_ratio(bar.high, bar.low))),
         ..BASE
     },
     FeatureKind {
@@ -272,7 +272,7 @@ impl Operator for DayReturn {
             self.day = day;
             self.open = bar.open;
         }
-        Some((bar.close / self.open).ln())
+        Some(log_ratio(bar.close, self.open))
     }
 }
 
@@ -287,7 +287,7 @@ impl Operator for DayGap {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let day = Some(day_of(bar));
         if self.day.is_some() && self.day != day {
-            self.gap = (bar.open / self.previous_close).ln();
+            self.gap = log_ratio(bar.open, self.previous_close);
         }
         self.day = day;
         self.previous_close = bar.close;

@@ -3,7 +3,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::{Prices, Terms, share, sums, window};
+use super::parts::{Prices, Terms, log_ratio, share, sums, window};
 use super::trend::{Adx, DirectionalMovement, true_range};
 use super::window::{AgedExtreme, Ring, WilderMean};
 use crate::types::Bar;
@@ -337,7 +337,7 @@ impl Operator for ParabolicSar {
         } else {
             self.go_on(bar, &held)
         };
-        Some((bar.close / shown).ln())
+        Some(log_ratio(bar.close, shown))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Parameter};
-use super::parts::{Prices, log_return, share};
+use super::parts::{Terms, log_return, quantiles, share};
 use super::volatility::Returns;
-use super::window::{RollingMoments, RollingSum, SortedWindow};
+use super::window::{LowerTail, RollingMoments, RollingSum};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -45,10 +45,14 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "value_at_risk",
         summary: "The return that the worst ones of the window fell below, as a loss.",
-        formula: "-(quantile `share` of the log returns), interpolated linearly; kept in order by \
-                  binary search",
+        formula: "-(quantile `share` of the log returns), interpolated linearly; reads the window \
+                  where a return crosses the quantile",
         source: "historical simulation, P. Jorion 1997; numpy.quantile",
-        operator: |a| Box::new(Tail::new(a.bars(0), a.number(1), |w, at| -w.quantile(at))),
+        operator: |a| {
+            let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
+            let show = |[lower]: [f64; 1], _| -lower;
+            Box::new(quantiles(a.bars(0), [a.number(1)], terms, show))
+        },
         ..TAIL
     },
     FeatureKind {
@@ -57,12 +61,12 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "-(mean of the ceil(share period) lowest log returns); reads the tail at each bar",
         source: "C. Acerbi, D. Tasche 2002",
         operator: |a| {
-            let show = |window: &SortedWindow, at: f64| {
-                // Rounded up, but not for a rounding error.
-                let count = (at * window.len() as f64 - 1e-9) as usize + 1;
-                -window.mean_of_smallest(count)
-            };
-            Box::new(Tail::new(a.bars(0), a.number(1), show))
+            // Rounded up, but not for a rounding error.
+            let count = (a.number(1) * a.number(0) - 1e-9) as usize + 1;
+            Box::new(Shortfall {
+                returns: Returns::default(),
+                tail: LowerTail::new(a.bars(0), count),
+            })
         },
         ..TAIL
     },
@@ -75,41 +79,28 @@ pub(super) const KINDS: &[FeatureKind] = &[
         source: "D. Hinkley 1975; numpy.quantile",
         units: "-1 to 1",
         operator: |a| {
-            let show = |window: &SortedWindow, at: f64| {
-                let (low, high) = (window.quantile(at), window.quantile(1.0 - at));
-                share(high + low - 2.0 * window.quantile(0.5), high - low, 0.0)
+            let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
+            let show = |[low, median, high]: [f64; 3], _| {
+                share(high + low - 2.0 * median, high - low, 0.0)
             };
-            Box::new(Tail::new(a.bars(0), a.number(1), show))
+            let shares = [a.number(1), 0.5, 1.0 - a.number(1)];
+            Box::new(quantiles(a.bars(0), shares, terms, show))
         },
         ..TAIL
     },
 ];
 
-/// What the sorted returns of a window show, given the share of the tail.
+/// Mean of the lowest returns of a window, as a loss.
 #[derive(Debug, Clone)]
-struct Tail {
-    previous: Option<Prices>,
-    window: SortedWindow,
-    share: f64,
-    show: fn(&SortedWindow, f64) -> f64,
+struct Shortfall {
+    returns: Returns,
+    tail: LowerTail,
 }
 
-impl Tail {
-    fn new(period: usize, share: f64, show: fn(&SortedWindow, f64) -> f64) -> Self {
-        Self {
-            previous: None,
-            window: SortedWindow::new(period),
-            share,
-            show,
-        }
-    }
-}
-
-impl Operator for Tail {
+impl Operator for Shortfall {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let previous = self.previous.replace(Prices::of(bar))?;
-        let is_full = self.window.push(log_return(bar, &previous));
-        is_full.then(|| (self.show)(&self.window, self.share))
+        let change = self.returns.push(bar)?;
+        Some(-self.tail.push(change)?)
     }
 }
 
@@ -154,6 +145,6 @@ impl Operator for ReturnKurtosis {
 }
 
 crate::state! {
-    Tail { previous, window }
+    Shortfall { returns, tail }
     ReturnKurtosis { returns, moments, powers }
 }

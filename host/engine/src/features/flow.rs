@@ -6,7 +6,8 @@ use super::kind::{
 };
 use super::momentum::typical_price;
 use super::parts::{
-    BARS_OF_A_DAY, Prices, Terms, day_of, log_return, pairs, rank, share, sums, total_slope, window,
+    BARS_OF_A_DAY, Prices, Terms, day_of, log_ratio, log_return, pairs, rank, share, sums,
+    total_slope, window,
 };
 use super::returns::close_location;
 use super::window::{Ema, PairMoments, RollingLine, RollingMean, WilderMean};
@@ -455,7 +456,7 @@ impl Operator for SessionVwap {
         self.weighted += typical_price(bar) * bar.volume;
         self.volume += bar.volume;
         Some(if self.volume > 0.0 {
-            (bar.close / (self.weighted / self.volume)).ln()
+            log_ratio(bar.close, self.weighted / self.volume)
         } else {
             0.0
         })

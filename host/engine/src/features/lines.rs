@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Terms, share, sums, window};
+use super::parts::{Terms, log_ratio, share, sums, window};
 use super::window::{Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum};
 use crate::types::Bar;
 
@@ -263,6 +263,7 @@ impl Middle {
         }
     }
 
+    #[inline]
     fn push(&mut self, bar: &Bar) -> Option<f64> {
         let highest = self.highest.push(bar.high);
         let lowest = self.lowest.push(bar.low)?;
@@ -277,7 +278,7 @@ struct MidpriceRatio {
 
 impl Operator for MidpriceRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some((bar.close / self.middle.push(bar)?).ln())
+        Some(log_ratio(bar.close, self.middle.push(bar)?))
     }
 }
 
@@ -397,7 +398,7 @@ impl Operator for HeikinAshi {
         let close = (bar.open + bar.high + bar.low + bar.close) / 4.0;
         let open = self.next_open.unwrap_or((bar.open + bar.close) / 2.0);
         self.next_open = Some((open + close) / 2.0);
-        Some((close / open).ln())
+        Some(log_ratio(close, open))
     }
 }
 

@@ -5,7 +5,9 @@ use statrs::function::erf::erf;
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{Prices, Terms, log_return, moments, pairs, share, sums, total_slope, window};
+use super::parts::{
+    Prices, Terms, log_ratio, log_return, moments, pairs, share, sums, total_slope, window,
+};
 use super::volatility::Returns;
 use super::window::{PairMoments, RollingMoments, RollingPair, RollingSum};
 use crate::types::Bar;
@@ -205,8 +207,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         operator: |a| {
             let terms = Terms::steps(|bar, before| {
                 let close = before.close * before.close;
-                let past = (close / (before.high * before.low)).ln();
-                let next = (close / (bar.high * bar.low)).ln();
+                let past = log_ratio(close, before.high * before.low);
+                let next = log_ratio(close, bar.high * bar.low);
                 [0.25 * past * next]
             });
             Box::new(sums(a.bars(0), terms, |[sum], n| {
@@ -316,8 +318,8 @@ fn imbalance(bar: &Bar) -> f64 {
 }
 
 fn corwin_schultz(bar: &Bar, before: &Prices) -> f64 {
-    let squares = (bar.high / bar.low).ln().powi(2) + (before.high / before.low).ln().powi(2);
-    let both = (bar.high.max(before.high) / bar.low.min(before.low)).ln();
+    let squares = log_ratio(bar.high, bar.low).powi(2) + log_ratio(before.high, before.low).powi(2);
+    let both = log_ratio(bar.high.max(before.high), bar.low.min(before.low));
     // 3 - 2 sqrt(2) is the square of sqrt(2) - 1, which the difference of the roots leaves.
     let root = std::f64::consts::SQRT_2 - 1.0;
     let alpha = (squares.sqrt() - both) / root;

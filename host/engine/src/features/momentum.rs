@@ -2,6 +2,7 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::parts::log_ratio;
 use super::window::{Ring, RollingExtreme, RollingMean, WilderMean};
 use crate::types::Bar;
 
@@ -336,7 +337,7 @@ impl Operator for MomentumDifference {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let fast = self.fast.push(bar.close);
         let slow = self.slow.push(bar.close)?;
-        let pace = |past: f64, bars: f64| (bar.close / past).ln() / bars;
+        let pace = |past: f64, bars: f64| log_ratio(bar.close, past) / bars;
         Some(pace(fast?, self.bars[0]) - pace(slow, self.bars[1]))
     }
 }

@@ -6,7 +6,7 @@ use super::Operator;
 use super::kind::{
     Constraint, Family, FeatureKind, Memory, Parameter, settling_ema, settling_steps,
 };
-use super::parts::share;
+use super::parts::{log_ratio, share};
 use super::window::{Ema, EmaChain, Ring, RollingLine, RollingMean, RollingSum};
 use crate::types::Bar;
 
@@ -223,7 +223,10 @@ struct WmaRatio {
 
 impl Operator for WmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some((bar.close / self.line.push(bar.close)?.weighted_mean).ln())
+        Some(log_ratio(
+            bar.close,
+            self.line.push(bar.close)?.weighted_mean,
+        ))
     }
 }
 
@@ -236,7 +239,7 @@ struct TrimaRatio {
 impl Operator for TrimaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let first = self.first.push(bar.close)?;
-        Some((bar.close / self.second.push(first)?).ln())
+        Some(log_ratio(bar.close, self.second.push(first)?))
     }
 }
 
@@ -367,7 +370,7 @@ impl Operator for KamaRatio {
         let value = self.value.unwrap_or(previous);
         let value = value + (bar.close - value) * weight;
         self.value = Some(value);
-        Some((bar.close / value).ln())
+        Some(log_ratio(bar.close, value))
     }
 }
 
@@ -416,7 +419,7 @@ impl Operator for AlmaRatio {
         }
         let terms = self.closes.iter().zip(&self.weights);
         let mean: f64 = terms.map(|(close, weight)| close * weight).sum();
-        Some((bar.close / mean).ln())
+        Some(log_ratio(bar.close, mean))
     }
 }
 
@@ -430,7 +433,7 @@ impl Operator for SmaCross {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let fast = self.fast.push(bar.close);
         let slow = self.slow.push(bar.close)?;
-        Some((fast? / slow).ln())
+        Some(log_ratio(fast?, slow))
     }
 }
 

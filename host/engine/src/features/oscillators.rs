@@ -7,7 +7,7 @@ use super::kind::{
 use super::momentum::Rsi;
 use super::parts::{Prices, Terms, log_return, share, sums, window};
 use super::trend::true_range;
-use super::window::{Ring, RollingExtreme, RollingMean, RollingSum, SortedWindow};
+use super::window::{Ring, RollingExtreme, RollingMean, RollingRank, RollingSum};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -253,7 +253,7 @@ struct ConnorsRsi {
     streak: f64,
     of_closes: Rsi,
     of_streaks: Rsi,
-    changes: SortedWindow,
+    changes: RollingRank,
 }
 
 impl ConnorsRsi {
@@ -263,7 +263,7 @@ impl ConnorsRsi {
             streak: 0.0,
             of_closes: Rsi::new(period),
             of_streaks: Rsi::new(streak),
-            changes: SortedWindow::new(rank + 1),
+            changes: RollingRank::new(rank + 1),
         }
     }
 }
@@ -285,9 +285,8 @@ impl Operator for ConnorsRsi {
             0.0
         };
         let streak = self.of_streaks.push(self.streak);
-        let is_full = self.changes.push(change);
-        let rank = 100.0 * self.changes.share_below();
-        is_full.then_some((close? + streak? + rank) / 3.0)
+        let rank = 100.0 * self.changes.push_strict(change)?;
+        Some((close? + streak? + rank) / 3.0)
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use super::kind::Parameter;
 use super::window::{
-    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingRank,
-    RollingSum, SortedWindow,
+    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingQuantiles,
+    RollingRank, RollingSum,
 };
 use super::{Operator, State, StateError, StateReader, StateWriter};
 use crate::types::Bar;
@@ -38,9 +38,36 @@ impl Prices {
     }
 }
 
+/// Ratios closer to one than this are taken by the series.
+const NEAR: f64 = 0.04;
+
+/// `ln(a / b)` of positive numbers.
+///
+/// Prices of one market are close to each other: `a - b` is then exact, where the rounding of
+/// `a / b` would cost a small return its last digits, and four terms of the series
+/// `2 (s + s^3 / 3 + s^5 / 5 + ...)` with `s = (a - b) / (a + b)` leave out less than a rounding.
+#[inline]
+pub(super) fn log_ratio(a: f64, b: f64) -> f64 {
+    let difference = a - b;
+    if difference.abs() >= NEAR * b || difference.is_nan() {
+        return log_of_far_ratio(a, b);
+    }
+    let s = difference / (a + b);
+    let square = s * s;
+    let terms = 1.0 / 7.0 + square * (1.0 / 9.0);
+    let terms = square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * terms));
+    2.0 * (s + s * terms)
+}
+
+#[inline(never)]
+fn log_of_far_ratio(a: f64, b: f64) -> f64 {
+    (a / b).ln()
+}
+
 /// Log return from one bar to the next.
+#[inline]
 pub(super) fn log_return(bar: &Bar, before: &Prices) -> f64 {
-    (bar.close / before.close).ln()
+    log_ratio(bar.close, before.close)
 }
 
 /// `a / b`, and `otherwise` where `b` is zero. A missing number stays missing.
@@ -265,28 +292,33 @@ where
     }
 }
 
-/// A number among the sorted ones of a window; `show` gets the window and the newest number.
-pub(super) fn sorted<T, S>(period: usize, terms: T, show: S) -> Through<T, SortedWindow, S>
+/// Quantiles of a number over a window; `show` gets them, in the order of `shares`, and the newest
+/// number.
+pub(super) fn quantiles<const N: usize, T, S>(
+    period: usize,
+    shares: [f64; N],
+    terms: T,
+    show: S,
+) -> Through<T, RollingQuantiles<N>, S>
 where
     T: Term<1>,
-    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+    S: Fn([f64; N], f64) -> f64 + Formula,
 {
     Through {
         terms,
-        window: SortedWindow::new(period),
+        window: RollingQuantiles::new(period, shares),
         show,
     }
 }
 
-impl<T, S> Operator for Through<T, SortedWindow, S>
+impl<const N: usize, T, S> Operator for Through<T, RollingQuantiles<N>, S>
 where
     T: Term<1>,
-    S: Fn(&SortedWindow, f64) -> f64 + Formula,
+    S: Fn([f64; N], f64) -> f64 + Formula,
 {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let [value] = self.terms.push(bar)?;
-        let is_full = self.window.push(value);
-        is_full.then(|| (self.show)(&self.window, value))
+        Some((self.show)(self.window.push(value)?, value))
     }
 }
 
@@ -352,4 +384,32 @@ pub(super) const BARS_OF_A_DAY: u32 = 1440;
 crate::state! {
     Prices { open, high, low, close, volume }
     Total { total, line, amount }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_of_a_ratio_keeps_its_digits_near_one() {
+        for price in [1e-7, 0.37, 1.0, 9_123.5, 4e9] {
+            for step in -300..=300 {
+                let change = f64::from(step) * 1e-3 + f64::from(step).powi(5) * 1e-17;
+                let other = price * (1.0 + change);
+                // The difference of near numbers is exact.
+                let expected = ((other - price) / price).ln_1p();
+                let got = log_ratio(other, price);
+                // Farther away the quotient is rounded first.
+                let tolerance = if change.abs() < NEAR { 5e-16 } else { 4e-15 };
+                assert!(
+                    (got - expected).abs() <= tolerance * expected.abs(),
+                    "{price}, {change}"
+                );
+            }
+        }
+        assert_eq!(log_ratio(7.3, 7.3).to_bits(), 0);
+        assert!(log_ratio(0.0, 7.3).is_infinite() && log_ratio(0.0, 7.3) < 0.0);
+        assert!(log_ratio(f64::NAN, 7.3).is_nan() && log_ratio(7.3, f64::NAN).is_nan());
+        assert!(log_ratio(-1.0, 7.3).is_nan() && log_ratio(0.0, 0.0).is_nan());
+    }
 }

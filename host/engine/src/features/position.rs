@@ -2,9 +2,9 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{Terms, log_return, moments, rank, share, sorted, sums, window};
+use super::parts::{Terms, log_return, moments, quantiles, rank, share, sums, window};
 use super::volatility::Returns;
-use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme, SortedWindow};
+use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -68,12 +68,12 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "robust_zscore",
         summary: "Distance of the close from the median in interquartile ranges.",
         formula: "(close - median) / (q75 - q25), quantiles interpolated linearly; 0 where the \
-                  quartiles are equal; kept in order by binary search",
+                  quartiles are equal; reads the window where a price crosses a quantile",
         source: "P. Rousseeuw, C. Croux 1993; numpy.quantile",
         units: "interquartile ranges",
         operator: |a| {
             let terms = Terms::bars(|bar| [bar.close]);
-            Box::new(sorted(a.bars(0), terms, robust_score))
+            Box::new(quantiles(a.bars(0), [0.25, 0.5, 0.75], terms, robust_score))
         },
         ..BASE
     },
@@ -92,8 +92,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     FeatureKind {
         name: "return_rank",
         summary: "Share of the window's returns that lie below the newest one.",
-        formula: "(returns below + half of the other equal ones) / (period - 1); binary search in \
-                  a sorted window",
+        formula: "(returns below + half of the other equal ones) / (period - 1); reads the \
+                  window, a long one by binary search",
         units: "share",
         operator: |a| {
             let terms = Terms::steps(|bar, before| [log_return(bar, before)]);
@@ -165,9 +165,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
 ];
 
-fn robust_score(window: &SortedWindow, close: f64) -> f64 {
-    let spread = window.quantile(0.75) - window.quantile(0.25);
-    share(close - window.quantile(0.5), spread, 0.0)
+fn robust_score([lower, median, upper]: [f64; 3], close: f64) -> f64 {
+    share(close - median, upper - lower, 0.0)
 }
 
 #[derive(Debug, Clone)]

@@ -75,7 +75,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "volatility_percentile",
         summary: "Share of the recent volatilities that lie below the newest one.",
         formula: "(below + half of the other equal ones) / (window - 1) among the last `window` \
-                  values of realized_volatility(period); binary search in a sorted window",
+                  values of realized_volatility(period); reads the window, a long one by \
+                  binary search",
         source: "standard definition",
         units: "share",
         parameters: &[

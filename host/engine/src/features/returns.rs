@@ -2,6 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Parameter};
+use super::parts::log_ratio;
 use super::window::{Ring, RollingExtreme, RollingMoments, RollingRank};
 use crate::types::Bar;
 
@@ -35,7 +36,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "ln(close / open)",
         units: "log return",
         inputs: &[Input::Open, Input::Close],
-        operator: |_| Box::new(PerBar(|bar| (bar.close / bar.open).ln())),
+        operator: |_| Box::new(PerBar(|bar| log_ratio(bar.close, bar.open))),
         ..BASE
     },
     FeatureKind {
@@ -195,7 +196,7 @@ struct LogReturn {
 impl Operator for LogReturn {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let past = self.closes.push(bar.close)?;
-        Some((bar.close / past).ln())
+        Some(log_ratio(bar.close, past))
     }
 }
 
@@ -207,7 +208,7 @@ struct Gap {
 impl Operator for Gap {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
-        Some((bar.open / previous).ln())
+        Some(log_ratio(bar.open, previous))
     }
 }
 
@@ -242,7 +243,7 @@ struct DistanceToExtreme {
 impl Operator for DistanceToExtreme {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let extreme = self.extreme.push((self.level)(bar))?;
-        Some((bar.close / extreme).ln())
+        Some(log_ratio(bar.close, extreme))
     }
 }
 

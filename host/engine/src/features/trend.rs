@@ -6,7 +6,7 @@ use super::kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
     settling_wilder,
 };
-use super::parts::Prices;
+use super::parts::{Prices, log_ratio};
 use super::window::{
     AgedExtreme, Ema, Ring, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
 };
@@ -230,7 +230,7 @@ struct SmaRatio {
 
 impl Operator for SmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some((bar.close / self.mean.push(bar.close)?).ln())
+        Some(log_ratio(bar.close, self.mean.push(bar.close)?))
     }
 }
 
@@ -241,7 +241,7 @@ struct EmaRatio {
 
 impl Operator for EmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some((bar.close / self.mean.push(bar.close)?).ln())
+        Some(log_ratio(bar.close, self.mean.push(bar.close)?))
     }
 }
 
@@ -324,6 +324,7 @@ impl DirectionalMovement {
     }
 
     /// +DI and -DI; both 0 where there has been no range.
+    #[inline]
     pub(super) fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
         let previous = self.previous.replace(Prices::of(bar))?;
         let up = bar.high - previous.high;

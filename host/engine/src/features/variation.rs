@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, LN_2, PI};
 use super::Operator;
 use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Terms, log_return, share, sums, window};
+use super::parts::{Terms, log_ratio, log_return, share, sums, window};
 use super::trend::true_range;
 use super::volatility::{Returns, rogers_satchell_of};
 use super::window::{RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean};
@@ -171,7 +171,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::High, Input::Low, Input::Close],
         operator: |a| {
             let terms = Terms::steps(|bar, before| {
-                let range = (bar.high / bar.low).ln();
+                let range = log_ratio(bar.high, bar.low);
                 [
                     range * range / (4.0 * LN_2),
                     log_return(bar, before).powi(2),
@@ -179,7 +179,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             });
             Box::new(sums(a.bars(0), terms, |[inside, between], _| {
                 if *inside > 0.0 && *between > 0.0 {
-                    0.5 * (inside / between).ln()
+                    0.5 * log_ratio(*inside, *between)
                 } else {
                     0.0
                 }
@@ -225,8 +225,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         inputs: &[Input::Open, Input::Close],
         operator: |a| {
             let terms = Terms::steps(|bar, before| {
-                let gap = (bar.open / before.close).ln().powi(2);
-                [gap, gap + (bar.close / bar.open).ln().powi(2)]
+                let gap = log_ratio(bar.open, before.close).powi(2);
+                [gap, gap + log_ratio(bar.close, bar.open).powi(2)]
             });
             Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
         },
@@ -281,8 +281,8 @@ impl YangZhang {
 impl Operator for YangZhang {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
-        let gaps = self.gaps.push((bar.open / previous).ln());
-        let body = (bar.close / bar.open).ln();
+        let gaps = self.gaps.push(log_ratio(bar.open, previous));
+        let body = log_ratio(bar.close, bar.open);
         let bodies = self.bodies.push(body);
         let ranges = self.ranges.push(rogers_satchell_of(bar, body))?;
         let unbiased = self.count / (self.count - 1.0);

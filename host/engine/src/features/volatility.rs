@@ -2,6 +2,7 @@
 
 use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::parts::log_ratio;
 use super::trend::true_range;
 use super::window::{RollingMean, RollingMoments, RollingSum, WilderMean};
 use crate::types::Bar;
@@ -205,7 +206,7 @@ pub(super) struct Returns {
 impl Returns {
     pub(super) fn push(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
-        Some((bar.close / previous).ln())
+        Some(log_ratio(bar.close, previous))
     }
 }
 
@@ -245,22 +246,23 @@ impl Operator for RootMean {
 }
 
 fn parkinson_term(bar: &Bar) -> f64 {
-    (bar.high / bar.low).ln().powi(2) / (4.0 * std::f64::consts::LN_2)
+    log_ratio(bar.high, bar.low).powi(2) / (4.0 * std::f64::consts::LN_2)
 }
 
 fn garman_klass_term(bar: &Bar) -> f64 {
     let body_weight = 2.0 * std::f64::consts::LN_2 - 1.0;
-    0.5 * (bar.high / bar.low).ln().powi(2) - body_weight * (bar.close / bar.open).ln().powi(2)
+    0.5 * log_ratio(bar.high, bar.low).powi(2)
+        - body_weight * log_ratio(bar.close, bar.open).powi(2)
 }
 
 fn rogers_satchell_term(bar: &Bar) -> f64 {
-    rogers_satchell_of(bar, (bar.close / bar.open).ln())
+    rogers_satchell_of(bar, log_ratio(bar.close, bar.open))
 }
 
 /// The term with the logarithm of the body, from logarithms of high and low over the open.
 pub(super) fn rogers_satchell_of(bar: &Bar, body: f64) -> f64 {
-    let high = (bar.high / bar.open).ln();
-    let low = (bar.low / bar.open).ln();
+    let high = log_ratio(bar.high, bar.open);
+    let low = log_ratio(bar.low, bar.open);
     high * (high - body) + low * (low - body)
 }
 
@@ -318,7 +320,7 @@ impl Operator for VolatilityRatio {
         let short = self.short.push(change * change);
         let long = self.long.push(change * change)?;
         if long > 0.0 {
-            Some((0.5 * (short?.max(0.0) / long).ln()).max(-10.0))
+            Some((0.5 * log_ratio(short?.max(0.0), long)).max(-10.0))
         } else {
             Some(0.0)
         }

@@ -4,6 +4,7 @@
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Parameter};
 use super::momentum::typical_price;
+use super::parts::log_ratio;
 use super::returns::close_location;
 use super::volatility::Returns;
 use super::window::{RollingLine, RollingMean, RollingMoments, RollingSum};
@@ -94,7 +95,13 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "log return",
         inputs: PRICED,
         operator: |a| {
-            let show = |mean: f64, close: f64| if mean > 0.0 { (close / mean).ln() } else { 0.0 };
+            let show = |mean: f64, close: f64| {
+                if mean > 0.0 {
+                    log_ratio(close, mean)
+                } else {
+                    0.0
+                }
+            };
             Box::new(VolumeWeighted::new(a.bars(0), typical_price, show))
         },
         ..BASE

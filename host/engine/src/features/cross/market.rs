@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::CrossOperator;
+use crate::features::parts::log_ratio;
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 use crate::types::{Bar, SymbolId};
 
@@ -45,7 +46,7 @@ impl CrossOperator for MarketReturns {
         closes.push_back(bar.close);
         if closes.len() > self.bars {
             let past = closes.pop_front();
-            self.returns[source] = past.map(|past| (bar.close / past).ln());
+            self.returns[source] = past.map(|past| log_ratio(bar.close, past));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::CrossOperator;
+use crate::features::parts::log_ratio;
 use crate::features::window::{PairMoments, RollingMoments, RollingPair};
 use crate::types::Bar;
 
@@ -95,14 +96,14 @@ impl CrossOperator for Comovement {
         let Some((own_before, lead_before)) = self.previous.replace((own, lead)) else {
             return;
         };
-        self.delayed.push_back((lead / lead_before).ln());
+        self.delayed.push_back(log_ratio(lead, lead_before));
         if self.delayed.len() <= self.lag {
             return;
         }
         let Some(lead) = self.delayed.pop_front() else {
             return;
         };
-        let newest = ((own / own_before).ln(), lead);
+        let newest = (log_ratio(own, own_before), lead);
         let moments = self.window.push(newest.1, newest.0);
         self.value = moments.map(|moments| (self.statistic)(&moments, newest));
     }
@@ -140,7 +141,7 @@ impl CrossOperator for RelativeStrength {
         let Some((own, lead)) = self.join.see(source, bar) else {
             return;
         };
-        let ratio = (own / lead).ln();
+        let ratio = log_ratio(own, lead);
         self.ratios.push_back(ratio);
         if self.ratios.len() > self.bars {
             self.value = self.ratios.pop_front().map(|past| ratio - past);
@@ -180,7 +181,7 @@ impl CrossOperator for SpreadZScore {
         let Some((own, lead)) = self.join.see(source, bar) else {
             return;
         };
-        let ratio = (own / lead).ln();
+        let ratio = log_ratio(own, lead);
         let moments = self.ratios.push(ratio);
         self.value = moments.map(|moments| moments.z_score(ratio));
     }

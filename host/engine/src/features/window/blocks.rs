@@ -57,6 +57,7 @@ impl<J: Join> Blocks<J> {
         }
     }
 
+    #[inline(never)]
     fn complete_block(&mut self) -> f64 {
         let mut later = J::EMPTY;
         for slot in self.slots.iter_mut().rev() {

@@ -87,6 +87,7 @@ impl AgedExtreme {
 
     /// Adds a value; how many values ago the extreme was, the latest one of equals, once `period`
     /// values have been seen. 0 is the newest value.
+    #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
         let value = value * self.sign;
         if value >= self.of_block {
@@ -112,6 +113,7 @@ impl AgedExtreme {
         self.has_block.then_some(age as f64)
     }
 
+    #[inline(never)]
     fn complete_block(&mut self) {
         let (mut later, mut place) = (f64::NEG_INFINITY, 0);
         let slots = self.slots.iter_mut().zip(&mut self.places).enumerate();

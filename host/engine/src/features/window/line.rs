@@ -75,6 +75,7 @@ impl RollingLine {
         }
     }
 
+    #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
         let count = self.scales.count;
         if let Some(removed) = self.window.push(value) {
@@ -88,6 +89,7 @@ impl RollingLine {
         self.window.is_full().then(|| self.line())
     }
 
+    #[inline]
     fn line(&self) -> Line {
         let scales = &self.scales;
         let covariance = scales.count * self.weighted - scales.positions * self.sum;
@@ -101,13 +103,20 @@ impl RollingLine {
         }
     }
 
+    #[inline(never)]
     fn recompute(&mut self) {
-        self.anchor = self.window.iter().sum::<f64>() / self.window.capacity as f64;
-        self.sum = self.window.iter().map(|value| value - self.anchor).sum();
-        let terms = self.window.iter().enumerate();
-        self.weighted = terms
-            .map(|(position, value)| position as f64 * (value - self.anchor))
-            .sum();
+        let [sum] = self.window.sums_of(|value| [value]);
+        self.anchor = sum * self.scales.of_count;
+        // The window has just wrapped: its slots are in order.
+        let (mut sum, mut weighted, mut position) = (0.0, 0.0, 0.0);
+        for value in &self.window.values {
+            let distance = value - self.anchor;
+            sum += distance;
+            weighted += position * distance;
+            position += 1.0;
+        }
+        self.sum = sum;
+        self.weighted = weighted;
     }
 }
 

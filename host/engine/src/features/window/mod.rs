@@ -9,6 +9,7 @@ mod blocks;
 mod extremes;
 mod line;
 mod moments;
+mod quantiles;
 mod sorted;
 mod sums;
 
@@ -18,7 +19,9 @@ pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
 pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
 pub(super) use line::RollingLine;
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
-pub(super) use sorted::{RollingRank, SortedWindow};
+pub(super) use quantiles::{LowerTail, RollingQuantiles};
+pub(super) use sorted::RollingRank;
+use sorted::SortedWindow;
 pub(super) use sums::{RollingMean, RollingSum};
 
 /// The last `capacity` values.
@@ -80,6 +83,28 @@ impl Ring {
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = f64> {
         let [older, newer] = self.runs();
         older.iter().chain(newer).copied()
+    }
+
+    /// Sums of `N` numbers of each value, in the order of the slots and in four lanes: an addition
+    /// waits for the one before it in its lane only.
+    fn sums_of<const N: usize>(&self, numbers: impl Fn(f64) -> [f64; N]) -> [f64; N] {
+        let mut lanes = [[0.0; 4]; N];
+        let (fours, rest) = self.values.as_chunks::<4>();
+        for four in fours {
+            let four = four.map(&numbers);
+            for (n, sums) in lanes.iter_mut().enumerate() {
+                for (sum, numbers) in sums.iter_mut().zip(&four) {
+                    *sum += numbers[n];
+                }
+            }
+        }
+        let mut sums = lanes.map(|[a, b, c, d]| (a + b) + (c + d));
+        for value in rest {
+            for (sum, number) in sums.iter_mut().zip(numbers(*value)) {
+                *sum += number;
+            }
+        }
+        sums
     }
 }
 

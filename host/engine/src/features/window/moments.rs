@@ -51,6 +51,7 @@ impl RollingMoments {
         }
     }
 
+    #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<Moments> {
         if self.anchor.is_nan() {
             self.anchor = value;
@@ -70,19 +71,27 @@ impl RollingMoments {
             self.sum = 0.0;
             self.sum_of_squares = 0.0;
         } else if self.window.wrapped() {
-            let count = self.window.capacity as f64;
-            self.recompute_around(self.window.iter().sum::<f64>() / count);
+            self.recompute_around_mean();
         }
         self.window.is_full().then(|| self.moments())
     }
 
-    fn recompute_around(&mut self, anchor: f64) {
-        self.anchor = anchor;
-        self.sum = self.window.iter().map(|value| value - anchor).sum();
-        let squares = self.window.iter().map(|value| (value - anchor).powi(2));
-        self.sum_of_squares = squares.sum();
+    #[inline(never)]
+    fn recompute_around_mean(&mut self) {
+        let [sum] = self.window.sums_of(|value| [value]);
+        self.recompute_around(sum / self.window.capacity as f64);
     }
 
+    #[inline(never)]
+    fn recompute_around(&mut self, anchor: f64) {
+        self.anchor = anchor;
+        [self.sum, self.sum_of_squares] = self.window.sums_of(|value| {
+            let distance = value - anchor;
+            [distance, distance * distance]
+        });
+    }
+
+    #[inline]
     fn moments(&mut self) -> Moments {
         let of_count = self.of_count;
         let variance_of = |sum: f64, squares: f64| (squares - sum * sum * of_count) * of_count;
@@ -135,6 +144,7 @@ impl RollingPair {
         }
     }
 
+    #[inline]
     pub(in crate::features) fn push(&mut self, x: f64, y: f64) -> Option<PairMoments> {
         if self.anchor[0].is_nan() || self.anchor[1].is_nan() {
             self.anchor = [x, y];
@@ -155,9 +165,10 @@ impl RollingPair {
         self.x.is_full().then(|| self.moments())
     }
 
+    #[inline(never)]
     fn recompute(&mut self) {
         let count = self.x.capacity as f64;
-        let mean = |ring: &Ring| ring.iter().sum::<f64>() / count;
+        let mean = |ring: &Ring| ring.sums_of(|value| [value])[0] / count;
         self.anchor = [mean(&self.x), mean(&self.y)];
         self.sum = [0.0; 2];
         self.products = [0.0; 3];
@@ -172,6 +183,7 @@ impl RollingPair {
         }
     }
 
+    #[inline]
     fn moments(&mut self) -> PairMoments {
         let found = self.of_sums();
         let of_count = self.of_count;

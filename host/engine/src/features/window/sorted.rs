@@ -47,24 +47,12 @@ impl SortedWindow {
         self.window.is_full()
     }
 
-    /// Share of the other values that lie below the newest one; equal ones count half. At least
-    /// two values must have been seen.
-    pub(in crate::features) fn rank(&self) -> f64 {
+    /// How many of the other values are smaller than the newest one, and how many equal it.
+    pub(super) fn newest_counts(&self) -> (u64, u64) {
         let mut equal = self.sorted[self.newest..].windows(2);
         let others_equal = equal.position(|pair| pair[0] < pair[1]);
         let others_equal = others_equal.unwrap_or(self.sorted.len() - 1 - self.newest);
-        (self.newest as f64 + 0.5 * others_equal as f64) / (self.sorted.len() as f64 - 1.0)
-    }
-
-    /// Share of the other values that lie below the newest one. At least two values must have been
-    /// seen.
-    pub(in crate::features) fn share_below(&self) -> f64 {
-        self.newest as f64 / (self.sorted.len() as f64 - 1.0)
-    }
-
-    /// How many values there are.
-    pub(in crate::features) fn len(&self) -> usize {
-        self.sorted.len()
+        (self.newest as u64, others_equal as u64)
     }
 
     /// How many values are smaller: halves without branches, then a count, which a processor does
@@ -87,13 +75,10 @@ impl SortedWindow {
         let place = share * (self.sorted.len() as f64 - 1.0);
         let index = place as usize;
         let below = self.sorted.get(index).copied().unwrap_or(f64::NAN);
-        let above = self.sorted.get(index + 1).copied().unwrap_or(below);
-        below + (above - below) * (place - index as f64)
-    }
-
-    /// Mean of the `count` smallest values.
-    pub(in crate::features) fn mean_of_smallest(&self, count: usize) -> f64 {
-        self.sorted.iter().take(count).sum::<f64>() / count as f64
+        match self.sorted.get(index + 1) {
+            Some(above) => below + (above - below) * (place - index as f64),
+            None => below,
+        }
     }
 }
 
@@ -114,10 +99,10 @@ impl State for SortedWindow {
 }
 
 /// Longest window whose rank is counted rather than kept in order.
-const COUNTED_WINDOW: usize = 64;
+const COUNTED_WINDOW: usize = 192;
 
-/// The share of the other values of a window that lie below the newest one; equal ones count half.
-/// A short window is counted, which costs less than keeping it in order.
+/// The place of the newest value among the last `period` values. A short window is counted, which
+/// costs less than keeping it in order.
 #[derive(Debug, Clone)]
 pub(in crate::features) enum RollingRank {
     Counted(Ring),
@@ -133,28 +118,50 @@ impl RollingRank {
         }
     }
 
-    /// Adds a value; its rank once `period` values, at least two, have been seen.
+    /// Adds a value; the share of the others that lie below it, equal ones counting half, once
+    /// `period` values, at least two, have been seen.
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
-        match self {
+        let (below, equal) = match self {
             Self::Counted(window) => {
                 window.push(value);
-                window.is_full().then(|| counted_rank(window, value))
+                let below = count(window, |one| one < value)?;
+                // The newest value equals itself.
+                let up_to = count(window, |one| one <= value)?.saturating_sub(1);
+                (below, up_to.saturating_sub(below))
             }
-            Self::Sorted(window) => window.push(value).then(|| window.rank()),
-        }
+            Self::Sorted(window) => window.push(value).then(|| window.newest_counts())?,
+        };
+        Some((below as f64 + 0.5 * equal as f64) / self.others())
+    }
+
+    /// Adds a value; the share of the others that lie below it once `period` values, at least two,
+    /// have been seen.
+    pub(in crate::features) fn push_strict(&mut self, value: f64) -> Option<f64> {
+        let below = match self {
+            Self::Counted(window) => {
+                window.push(value);
+                count(window, |one| one < value)?
+            }
+            Self::Sorted(window) => window.push(value).then_some(window.newest as u64)?,
+        };
+        Some(below as f64 / self.others())
+    }
+
+    fn others(&self) -> f64 {
+        let values = match self {
+            Self::Counted(window) => window.values.len(),
+            Self::Sorted(window) => window.sorted.len(),
+        };
+        values as f64 - 1.0
     }
 }
 
-/// Twice the number of smaller values and the number of equal ones, over twice the others.
-fn counted_rank(window: &Ring, value: f64) -> f64 {
-    let (mut below, mut up_to) = (0, 0);
-    for run in window.runs() {
-        below += run.iter().map(|one| u64::from(*one < value)).sum::<u64>();
-        up_to += run.iter().map(|one| u64::from(*one <= value)).sum::<u64>();
-    }
-    // One of the equal values is the newest one itself.
-    let equal = up_to.saturating_sub(below).saturating_sub(1);
-    (below as f64 + 0.5 * equal as f64) / (window.capacity as f64 - 1.0)
+/// How many values of a full window are `counted`, in whatever order.
+#[inline]
+fn count(window: &Ring, counted: impl Fn(f64) -> bool) -> Option<u64> {
+    let values = window.values.iter();
+    let counted = || values.map(|one| u64::from(counted(*one))).sum();
+    window.is_full().then(counted)
 }
 
 impl State for RollingRank {

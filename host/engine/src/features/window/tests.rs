@@ -148,24 +148,82 @@ fn a_pair_that_stands_still_has_no_correlation() {
 }
 
 #[test]
-fn a_sorted_window_tells_ranks_and_quantiles() {
-    let mut window = SortedWindow::new(5);
-    let values = [3.0, -0.0, 0.0, 7.0, 3.0, 3.0, 9.0];
-    let full: Vec<bool> = values[..5].iter().map(|v| window.push(*v)).collect();
-    assert_eq!(full, [false, false, false, false, true]);
+fn a_rank_counts_equal_values_half_or_not_at_all() {
+    let values = [3.0, -0.0, 0.0, 7.0, 3.0];
+    let mut rank = RollingRank::new(5);
+    let got: Vec<Option<f64>> = values.iter().map(|v| rank.push(*v)).collect();
     // Two zeros below, one other 3.
-    assert!((window.rank() - 2.5 / 4.0).abs() < 1e-15);
-    assert!((window.share_below() - 0.5).abs() < 1e-15);
-    assert!((window.quantile(0.5) - 3.0).abs() < 1e-15);
-    assert!((window.quantile(0.9) - 5.4).abs() < 1e-12);
-    for value in &values[5..] {
-        window.push(*value);
+    assert_eq!(got, [None, None, None, None, Some(2.5 / 4.0)]);
+    let mut strict = RollingRank::new(5);
+    let got: Vec<Option<f64>> = values.iter().map(|v| strict.push_strict(*v)).collect();
+    assert_eq!(got, [None, None, None, None, Some(2.0 / 4.0)]);
+}
+
+/// Some values that come more than once, zeros of both signs, and one that is no number.
+fn coarse_wave() -> Vec<f64> {
+    let coarse = |(i, value): (usize, f64)| match i % 97 {
+        13 => f64::NAN,
+        40 => -0.0,
+        41 => 0.0,
+        _ => ((value - 100.0) * 4.0).round() / 4.0,
+    };
+    wave(3000).into_iter().enumerate().map(coarse).collect()
+}
+
+#[test]
+fn quantiles_equal_those_of_the_sorted_window() {
+    let shares = [0.0, 0.05, 0.25, 0.5, 0.95, 1.0];
+    for period in [2, 3, 20, 100, 257] {
+        for values in [wave(3000), coarse_wave()] {
+            let mut quantiles = RollingQuantiles::new(period, shares);
+            let mut window = SortedWindow::new(period);
+            for (i, value) in values.into_iter().enumerate() {
+                let is_full = window.push(value);
+                let expected = is_full.then(|| shares.map(|share| window.quantile(share)));
+                let got = quantiles.push(value);
+                // One zero for both, one pattern for what is no number.
+                let bits = |value: f64| {
+                    if value.is_nan() {
+                        1
+                    } else {
+                        (value + 0.0).to_bits()
+                    }
+                };
+                let same = |(a, b): (f64, f64)| bits(a) == bits(b);
+                let pairs = got
+                    .into_iter()
+                    .flatten()
+                    .zip(expected.into_iter().flatten());
+                assert!(
+                    got.is_some() == is_full && pairs.into_iter().all(same),
+                    "{period}, {i}"
+                );
+            }
+        }
     }
-    let sorted = [0.0, 3.0, 3.0, 7.0, 9.0];
-    for (place, value) in sorted.iter().enumerate() {
-        assert!((window.quantile(place as f64 / 4.0) - value).abs() < 1e-15);
+}
+
+#[test]
+fn the_lower_tail_is_that_of_the_sorted_window() {
+    for (period, count) in [(2, 1), (3, 3), (20, 1), (100, 5), (100, 50), (300, 7)] {
+        for values in [wave(3000), coarse_wave()] {
+            let mut tail = LowerTail::new(period, count);
+            let mut seen: Vec<f64> = Vec::new();
+            for (i, value) in values.into_iter().enumerate() {
+                let number = if value.is_nan() { f64::INFINITY } else { value };
+                seen.push(number);
+                let got = tail.push(value);
+                let Some(start) = seen.len().checked_sub(period) else {
+                    assert!(got.is_none());
+                    continue;
+                };
+                let mut window = seen[start..].to_vec();
+                window.sort_by(f64::total_cmp);
+                let mean = window[..count].iter().sum::<f64>() / count as f64;
+                assert_eq!(got, Some(mean), "{count} of {period}, {i}");
+            }
+        }
     }
-    assert!((window.mean_of_smallest(3) - 2.0).abs() < 1e-15);
 }
 
 #[test]
@@ -196,7 +254,11 @@ fn counted_and_sorted_ranks_are_the_same() {
         let mut window = SortedWindow::new(period);
         for (i, value) in wave(1000).into_iter().map(coarse).enumerate() {
             let is_full = window.push(value);
-            let expected = is_full.then(|| window.rank().to_bits());
+            let expected = is_full.then(|| {
+                let (below, equal) = window.newest_counts();
+                let others = period as f64 - 1.0;
+                ((below as f64 + 0.5 * equal as f64) / others).to_bits()
+            });
             assert_eq!(
                 rank.push(value).map(f64::to_bits),
                 expected,
