@@ -1,6 +1,11 @@
+use std::ops::Range;
+
 use fusebox_plugin_api::schema::DatasetSchema;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
+use crate::features::audit::{Check, FittedStep, StepRows, audit_step};
 
 /// One batch of rows; rows of role 0 are context.
 fn dataset(rows: &[[f32; 3]], roles: &[u8]) -> Dataset {
@@ -149,4 +154,49 @@ fn ranks_keep_order_and_take_ties_in_the_middle() {
     // Ranks 0 to 3 of 8 are zeros: the middle is 1.5 / 8.
     let expected = quantile(1.5 / 8.0).unwrap() as f32;
     assert!((first[1] - expected).abs() < 1e-6, "{first:?}");
+}
+
+/// Fits on the rows of `fitted` and scales all of them.
+fn scaled(kind: ScalerKind, rows: &StepRows, fitted: Range<usize>) -> Result<StepRows, String> {
+    let values: Vec<[f32; 3]> = rows
+        .values
+        .chunks_exact(3)
+        .map(|row| [row[0] as f32, row[1] as f32, row[2] as f32])
+        .collect();
+    let roles: Vec<u8> = (0..values.len())
+        .map(|row| u8::from(fitted.contains(&row)))
+        .collect();
+    let data = dataset(&values, &roles);
+    let fit = Scaler::fit(kind, &data).map_err(|error| error.to_string())?;
+    let (scaler, _) = fit.ok_or("there is no scaler")?;
+    let scaled = scaler.dataset(&data).map_err(|error| error.to_string())?;
+    let values = scaled.views().flat_map(|view| view.features.to_vec());
+    Ok(StepRows {
+        width: 3,
+        values: values.map(f64::from).collect(),
+    })
+}
+
+#[test]
+fn the_audit_of_fitted_steps_passes_scalers_and_catches_one_that_is_fitted_on_everything() {
+    let values: Vec<f64> = (0..900).map(|i| f64::from(i * 37 % 101)).collect();
+    let rows = StepRows { width: 3, values };
+    let train = 40..180;
+    for kind in KINDS {
+        let judge = |step: &mut dyn FittedStep| {
+            let mut random = ChaCha8Rng::seed_from_u64(11);
+            audit_step(step, &rows, train.clone(), (&mut random, 6)).unwrap()
+        };
+        let mut own = |rows: &StepRows, train: Range<usize>| scaled(kind, rows, train);
+        assert_eq!(judge(&mut own), [], "{kind:?}");
+        let mut everything =
+            |rows: &StepRows, _: Range<usize>| scaled(kind, rows, 0..rows.values.len() / 3);
+        let found = judge(&mut everything);
+        assert_eq!(found.len(), 3, "{kind:?}: every column is caught");
+        assert!(found.iter().all(|one| one.check == Check::FitScope));
+        // One row too many is enough.
+        let mut one_more =
+            |rows: &StepRows, train: Range<usize>| scaled(kind, rows, train.start..train.end + 1);
+        assert!(!judge(&mut one_more).is_empty(), "{kind:?}");
+    }
 }
