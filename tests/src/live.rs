@@ -228,6 +228,9 @@ pub fn weights(machine: &Machine, number: &str, alpha: f64, replace: bool) {
         plugin_version: Some(">=1.0.0".to_owned()),
         params: Config::new().with("alpha", alpha),
         artifact: number.as_bytes().to_vec(),
+        feature_set: None,
+        scaler: Vec::new(),
+        readout: Vec::new(),
         golden: None,
         replace,
     };

@@ -7,6 +7,7 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fusebox_engine::backtest::{BacktestSpec, run_backtest};
 use fusebox_engine::execution::{ExecutionConfig, OrderReason};
@@ -20,12 +21,14 @@ use fusebox_engine::session::SessionConfig;
 use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{Bar, BarSeries, Market, Timestamp};
 use fusebox_loader::guard::GuardPolicy;
-use fusebox_loader::live::ModelSpec;
+use fusebox_loader::live::{
+    LiveModel, ModelPackageSpec, ModelSpec, Occasion, Reason, State, write_model_package,
+};
 use fusebox_loader::{PackageSpec, write_package};
 use fusebox_plugin_api::config::Config;
-use fusebox_services::serving::{LiveRows, LiveSignals, ModelServer};
+use fusebox_services::serving::{LiveRows, LiveSignals, ModelServer, ServedRows};
 use fusebox_tests::fixtures::compile;
-use fusebox_tests::live::Machine;
+use fusebox_tests::live::{self, Machine, known, value};
 
 const PLUGIN: &str = "com.example.direction-c";
 const HOUR: i64 = 3_600_000_000_000;
@@ -254,4 +257,83 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
     ];
     assert_eq!(orders, expected, "\n{}", machine.story());
     replay(written.as_slice(), None).unwrap();
+}
+
+/// Commits weights that were trained on these features, of a model that answers the row itself.
+fn commit_weights(machine: &Machine, number: &str, feature_set: Option<&str>, scaler: &str) {
+    let spec = ModelPackageSpec {
+        name: "ema".to_owned(),
+        version: number.to_owned(),
+        plugin: live::EMA.to_owned(),
+        plugin_version: None,
+        params: Config::new().with("alpha", 1.0),
+        artifact: number.as_bytes().to_vec(),
+        feature_set: feature_set.map(str::to_owned),
+        scaler: scaler.as_bytes().to_vec(),
+        readout: Vec::new(),
+        golden: None,
+        replace: false,
+    };
+    write_model_package(&machine.models(), &spec).unwrap();
+}
+
+fn feature_set(name: &str) -> FeatureSet {
+    let context = FeatureContext::of(&market());
+    FeatureSet::parse(&[name.to_owned()], &context).unwrap()
+}
+
+const SCALER: &str = r#"{"kind": "standard", "columns": ["log_return(1)"],
+    "scales": [{"linear": {"center": "1", "scale": "2"}}]}"#;
+
+#[test]
+fn weights_that_were_trained_on_other_features_never_go_live() {
+    let machine = Machine::new();
+    live::commit(&machine.plugins(), &[&live::version("1.0.0")]);
+    let (own, other) = (feature_set("log_return(1)"), feature_set("log_return(2)"));
+    commit_weights(&machine, "1.0.0", Some(own.digest()), "");
+    let rows = Arc::new(ServedRows::new());
+    rows.choose(&own);
+    let mut spec = ModelSpec::of_packages("ema");
+    spec.swap.probation.rows = 4;
+    spec.rows = Some(rows);
+    let mut model = machine.add(spec);
+    let answers = |model: &mut LiveModel, expected: f32| {
+        assert_eq!(value(model, 3.0).to_bits(), expected.to_bits());
+    };
+    answers(&mut model, 3.0);
+
+    commit_weights(&machine, "1.1.0", Some(other.digest()), "");
+    let refused = machine.await_event(&mut model, |event| event.is(Occasion::Rejected));
+    assert_eq!(refused.reason, Some(Reason::Features));
+    let words = refused.message.unwrap();
+    for part in ["ema 1.1.0", own.digest(), other.digest()] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    answers(&mut model, 3.0);
+    let live_version = |model: &LiveModel| {
+        let weights = model.generation().weights.clone();
+        weights.unwrap().version
+    };
+    assert_eq!(live_version(&model), "1.0.0");
+
+    // The scaler is the generation's own: rows that the history holds are not scaled.
+    commit_weights(&machine, "1.2.0", Some(own.digest()), SCALER);
+    machine.await_promotion(&mut model, "1.2.0");
+    answers(&mut model, 1.0);
+    commit_weights(&machine, "1.2.1", Some(own.digest()), "{}");
+    let damaged = machine.await_event(&mut model, |event| {
+        event.is(Occasion::Rejected) && event.message.as_deref() != Some(&*words)
+    });
+    assert_eq!(damaged.reason, Some(Reason::Features));
+
+    commit_weights(&machine, "1.3.0", None, "");
+    machine.await_promotion(&mut model, "1.3.0");
+    answers(&mut model, 3.0);
+    let events = machine.events();
+    let warned: Vec<String> = events
+        .iter()
+        .filter(|event| event.is_state(State::Verified) && event.message.is_some())
+        .map(known)
+        .collect();
+    assert_eq!(warned, ["1.3.0"], "{}", machine.story());
 }

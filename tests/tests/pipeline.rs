@@ -4,6 +4,7 @@
     reason = "helpers of tests fail the test that calls them"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::BufReader;
 use std::path::Path;
@@ -202,4 +203,100 @@ fn real_candles_give_a_plain_verdict() {
         assert!(time("train", "to") <= time("valid", "from"));
         assert!(time("valid", "to") <= time("test", "from"));
     }
+}
+
+/// Arguments that say what is served: the pipeline, its data and its plugin.
+fn with_pipeline(dir: &Path, arguments: &[&str]) -> Ran {
+    let root = project_root();
+    let mut command = command(dir);
+    command.args(arguments).env(
+        "FUSEBOX_LIGHTGBM_LIBRARY",
+        root.join(".fusebox/native/lightgbm-4.7.0/lib_lightgbm.so"),
+    );
+    command.arg("--plugin-dir").arg(gbm_plugin_dir());
+    Ran::from(command.output().unwrap())
+}
+
+/// The probabilities that were served, by closing time and symbol.
+fn answers(served: &Ran) -> BTreeMap<(String, String), [f32; 3]> {
+    let mut live = BTreeMap::new();
+    for line in served.stdout.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["type"] == "answer" {
+            let text = |key: &str| line[key].as_str().unwrap().to_owned();
+            let class = |name: &str| line["outputs"][name].as_f64().unwrap() as f32;
+            let answer = ["p_down", "p_flat", "p_up"].map(class);
+            live.insert((text("closed_at"), text("symbol")), answer);
+        }
+    }
+    live
+}
+
+#[test]
+fn a_model_behind_a_scaler_gives_live_rows_the_predictions_of_the_backtest_to_the_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let scaled = [&SIMULATED[..], &["--set", "model.scaler=robust"]].concat();
+    let ran = run_pipeline(dir.path(), "out", &scaled);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(dir.path().join("out/models/fold-01.scaler.json").is_file());
+    let native = project_root().join(".fusebox/native");
+    let library = native.join("lightgbm-4.7.0/lib_lightgbm.so");
+    let params = serde_json::json!({"library": library}).to_string();
+    let package = [
+        "plugin",
+        "model",
+        "direction",
+        "1.0.0",
+        "--plugin",
+        "ai.fusebox.gbm",
+        "--artifact",
+        "out/models/fold-01.model",
+        "--params",
+        &params,
+        "--json",
+    ];
+    let made = with_pipeline(dir.path(), &package);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let made = made.json();
+    assert_eq!(made["has_scaler"], true, "{made}");
+    assert!(made["warning"].is_null(), "{made}");
+
+    let pipeline = project_root().join("configs/pipelines/direction-1h-lightgbm.toml");
+    let pipeline = pipeline.to_string_lossy().into_owned();
+    let fixed = [
+        "plugin",
+        "serve",
+        &pipeline,
+        "--model",
+        "direction",
+        "--json",
+    ];
+    // The library is tried in a jailed process first, which may read what it is allowed to.
+    let readable = format!("engine.worker.readable=[{:?}]", native.to_string_lossy());
+    let fast = ["--bars-per-second", "0", "--set", &readable];
+    let served = with_pipeline(
+        dir.path(),
+        &[&fixed[..], &fast, &SHORT, &SIMULATED].concat(),
+    );
+    assert_eq!(served.code, Some(0), "{served:?}");
+    let live = answers(&served);
+    let table = fs::read_to_string(dir.path().join("out/predictions.csv")).unwrap();
+    let (mut compared, mut missed) = (0, 0);
+    for row in table.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        if cells[2] != "1" {
+            continue;
+        }
+        let scored = [3, 4, 5].map(|at: usize| cells[at].parse::<f32>().unwrap());
+        match live.get(&(cells[0].to_owned(), cells[1].to_owned())) {
+            Some(answer) => assert_eq!(answer.map(f32::to_bits), scored.map(f32::to_bits), "{row}"),
+            None => missed += 1,
+        }
+        compared += 1;
+    }
+    // A loaded machine may answer a bar too late, which counts as no answer.
+    assert!(
+        compared > 1_000 && missed * 20 < compared,
+        "{missed} of {compared}"
+    );
 }

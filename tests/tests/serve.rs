@@ -228,6 +228,92 @@ fn a_model_is_not_asked_about_features_that_it_was_not_trained_on() {
     );
 }
 
+/// Writes the features file of an artifact that was trained on one feature, and gives its digest.
+fn train_on(artifact: &Path, feature: &str) -> String {
+    use fusebox_services::training::ModelFeatures;
+    let context = fusebox_engine::features::FeatureContext {
+        time_frame: "1h".parse().unwrap(),
+        symbols: Vec::new(),
+    };
+    let set = fusebox_engine::features::FeatureSet::parse(&[feature.to_owned()], &context);
+    let options = fusebox_engine::features::ExtractOptions::default();
+    let features = ModelFeatures::new(&set.unwrap(), context.time_frame, options, b"weights");
+    let path = ModelFeatures::path_of(artifact);
+    std::fs::write(path, serde_json::to_vec(&features).unwrap()).unwrap();
+    features.feature_set_sha256
+}
+
+/// The weights that answered first, and their answer.
+fn first_answer(ran: &Ran) -> (String, f64) {
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines = ran.stdout.lines();
+    let mut lines = lines.map(|line| serde_json::from_str(line).unwrap());
+    let answer: Value = lines.find(|line: &Value| line["type"] == "answer").unwrap();
+    let weights = answer["weights"].as_str().unwrap().to_owned();
+    (weights, answer["outputs"]["ema"].as_f64().unwrap())
+}
+
+#[test]
+fn a_model_package_carries_what_its_model_was_trained_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    install(at, "1.0.0", "0.0");
+    let artifact = at.join("fold-01.model");
+    std::fs::write(&artifact, b"weights").unwrap();
+    let package = |number: &str| {
+        let fixed = ["plugin", "model", "fast", number, "--plugin", EMA, "--json"];
+        let params = ["--params", "{\"alpha\": 1.0}"];
+        let ran = run(
+            at,
+            &[&fixed[..], &params, &["--artifact", "fold-01.model"]].concat(),
+        );
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.json()
+    };
+    let serve = |features: &str| {
+        let fixed = [
+            "plugin", "serve", "--model", "fast", "--bars", "40", "--json",
+        ];
+        let how = ["--bars-per-second", "0", "--features", features];
+        run(at, &[&fixed[..], &how].concat())
+    };
+    let digest = train_on(&artifact, "rsi(14)");
+    let made = package("1.0.0");
+    assert_eq!(made["feature_set"], digest);
+    assert!(made["warning"].is_null(), "{made}");
+    let refused = serve("rsi(15)");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains(&digest), "{refused:?}");
+    let (first, plain) = first_answer(&serve("rsi(14)"));
+    assert_eq!(first, "1.0.0");
+
+    // Of two packages the one that fits goes live, though the other is newer.
+    train_on(&artifact, "rsi(15)");
+    package("1.1.0");
+    assert_eq!(first_answer(&serve("rsi(14)")).0, "1.0.0");
+
+    let scaler = r#"{"kind": "standard", "columns": ["rsi(14)"],
+        "scales": [{"linear": {"center": "0", "scale": "2"}}]}"#;
+    std::fs::write(at.join("fold-01.scaler.json"), scaler).unwrap();
+    train_on(&artifact, "rsi(14)");
+    assert_eq!(package("1.2.0")["has_scaler"], true);
+    let (third, halved) = first_answer(&serve("rsi(14)"));
+    assert_eq!(third, "1.2.0");
+    assert_eq!((halved * 2.0).to_bits(), plain.to_bits());
+
+    std::fs::remove_file(at.join("fold-01.features.json")).unwrap();
+    let made = package("1.3.0");
+    let warning = made["warning"].as_str().unwrap();
+    assert!(warning.contains("fold-01.features.json"), "{warning}");
+    let told = serve("rsi(14)");
+    assert_eq!(first_answer(&told).0, "1.3.0");
+    let times = told
+        .stderr
+        .matches("does not say which feature set")
+        .count();
+    assert_eq!(times, 1, "{told:?}");
+}
+
 #[test]
 fn what_cannot_be_served_or_steered_is_said_in_one_error() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,8 +16,8 @@ use fusebox_loader::live::{
 };
 use fusebox_loader::{Clock, SystemClock};
 use fusebox_plugin_api::config::Config;
-use fusebox_services::serving::{KeptState, LiveRows, ModelServer};
-use fusebox_services::training::ModelFeatures;
+use fusebox_services::serving::{KeptState, LiveRows, ModelServer, ServedRows};
+use fusebox_services::training::{ModelFeatures, ModelFiles, ModelReadout, ReadoutNeeds};
 
 use super::EngineSettings;
 use crate::config::{Loaded, Problem};
@@ -89,8 +89,16 @@ pub(crate) fn serve(
     stop: &AtomicBool,
     output: Output,
 ) -> Result<(), Failure> {
-    let (spec, market) = prepare(loaded, plan)?;
+    let (mut spec, market, files) = prepare(loaded, plan)?;
     let name = spec.name.clone();
+    let rows = Arc::new(match &files {
+        Some(files) => ServedRows::of_model(files.scaler.clone(), files.readout.clone()),
+        None => ServedRows::new(),
+    });
+    spec.rows = Some(rows.clone());
+    if let Some(names) = chosen_features(loaded, plan) {
+        rows.choose(&feature_set(&names, &market)?);
+    }
     let supervisor = Supervisor::start(options(settings)?).map_err(anyhow::Error::from)?;
     let mut show = Show::new(output, market.names().map(str::to_owned).collect());
     let model = supervisor.add(spec);
@@ -98,8 +106,21 @@ pub(crate) fn serve(
     let model = model.map_err(|error| Failure::Failed(error.into()))?;
     let kept = KeptState::of_model(&settings.state_dir, &name);
     let kept = plan.resume.then_some(kept);
-    let mut server = server(&name, model, loaded, (plan, kept.as_ref()), &market)?;
-    show.outputs(server.model().info().outputs.clone());
+    let names = features_of(&model, loaded, plan);
+    let set = feature_set(&names, &market)?;
+    rows.choose(&set);
+    let wanted = Wanted {
+        set,
+        options: ExtractOptions {
+            max_gap_bars: loaded.raw.features.max_gap_bars,
+        },
+        needs: needs_of(&model),
+    };
+    if let (Some(files), Some(path)) = (&files, &plan.artifact) {
+        require_trained_on((path, files), &wanted, market.time_frame())?;
+    }
+    let mut server = server(&name, model, &wanted, kept.as_ref(), &market)?;
+    show.outputs(server.outputs().to_vec());
     let mut keeper = Keeper::new(kept);
     let ended = walk(
         &mut server,
@@ -131,11 +152,17 @@ fn options(settings: &EngineSettings) -> Result<SupervisorOptions, Failure> {
 }
 
 /// What to serve, and the bars for it; every problem at once.
-fn prepare(loaded: &Loaded, plan: &ServePlan) -> Result<(ModelSpec, Market), Failure> {
+fn prepare(
+    loaded: &Loaded,
+    plan: &ServePlan,
+) -> Result<(ModelSpec, Market, Option<ModelFiles>), Failure> {
     let mut problems = Vec::new();
     let source = super::source(loaded, &mut problems);
     let request = super::spec::data_request(loaded, &mut problems);
-    let spec = model_spec(loaded, plan, &mut problems);
+    let files = files(loaded, plan, &mut problems);
+    let artifact = files.as_ref().map(|files| files.artifact.clone());
+    let artifact = artifact.unwrap_or_default();
+    let spec = model_spec(loaded, plan, artifact, &mut problems);
     let (Some(source), Some(request), Some(spec), true) =
         (source, request, spec, problems.is_empty())
     else {
@@ -145,10 +172,15 @@ fn prepare(loaded: &Loaded, plan: &ServePlan) -> Result<(ModelSpec, Market), Fai
     for warning in &market.warnings {
         tracing::warn!("{warning}");
     }
-    Ok((spec, market.market))
+    Ok((spec, market.market, files))
 }
 
-fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<ModelSpec> {
+fn model_spec(
+    loaded: &Loaded,
+    plan: &ServePlan,
+    artifact: Vec<u8>,
+    problems: &mut Vec<Problem>,
+) -> Option<ModelSpec> {
     let raw = &loaded.raw;
     let versions = match versions(&plan.versions) {
         Ok(versions) => Some(versions),
@@ -183,17 +215,14 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
                      NAME, or give a pipeline file",
                 ));
             }
-            let (config, artifact) = (
-                params(loaded, plan, problems),
-                artifact(loaded, plan, problems),
-            );
+            let config = params(loaded, plan, problems);
             let id = id?;
             let name = short_name(&id).to_owned();
             let source = ModelSource::Plugin {
                 id,
                 versions: versions?,
                 config: config?,
-                artifact: artifact?,
+                artifact,
             };
             (name, source)
         }
@@ -203,6 +232,7 @@ fn model_spec(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) ->
         source,
         swap: raw.engine.live.swap(),
         guard: raw.engine.live.guard(),
+        rows: None,
     };
     for words in spec.problems() {
         problems.push(loaded.problem("engine.live", words));
@@ -254,49 +284,70 @@ fn params(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Opt
     }
 }
 
-fn artifact(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    let Some(path) = &plan.artifact else {
-        return Some(Vec::new());
-    };
-    match std::fs::read(path) {
-        Ok(bytes) => Some(bytes),
+/// The artifact with what lies beside it.
+fn files(loaded: &Loaded, plan: &ServePlan, problems: &mut Vec<Problem>) -> Option<ModelFiles> {
+    let path = plan.artifact.as_ref()?;
+    match ModelFiles::read(path) {
+        Ok(files) => Some(files),
         Err(error) => {
-            let words = format!("cannot be read: {}: {error}", path.display());
+            let words = format!("cannot be used: {error}");
             problems.push(loaded.problem("--artifact", words));
             None
         }
     }
 }
 
+/// The features that somebody chose, whatever the model says of itself.
+fn chosen_features(loaded: &Loaded, plan: &ServePlan) -> Option<Vec<String>> {
+    let set = &loaded.raw.features.set;
+    match &plan.features {
+        Some(list) => Some(list.split(';').map(|name| name.trim().to_owned()).collect()),
+        None => (!set.is_empty()).then(|| set.clone()),
+    }
+}
+
+/// The features of the rows: those that somebody chose, else the model's own.
+fn features_of(model: &LiveModel, loaded: &Loaded, plan: &ServePlan) -> Vec<String> {
+    let own = &model.info().features;
+    let names = chosen_features(loaded, plan).or_else(|| (!own.is_empty()).then(|| own.clone()));
+    names.unwrap_or_else(|| vec![DEFAULT_FEATURES.to_owned()])
+}
+
+fn feature_set(names: &[String], market: &Market) -> Result<FeatureSet, Failure> {
+    FeatureSet::parse(names, &FeatureContext::of(market))
+        .map_err(|error| Failure::Refused(anyhow::Error::from(error)))
+}
+
+/// What the readout of a model has to know of a symbol.
+fn needs_of(model: &LiveModel) -> ReadoutNeeds {
+    let readout = model.generation().dressing.readout.clone();
+    let readout = readout.and_then(|readout| readout.downcast::<ModelReadout>().ok());
+    readout.map_or(ReadoutNeeds::Nothing, |readout| readout.needs())
+}
+
+/// The rows that a model is to be fed with.
+struct Wanted {
+    set: FeatureSet,
+    options: ExtractOptions,
+    needs: ReadoutNeeds,
+}
+
 /// The model with the rows that it takes.
 fn server(
     name: &str,
     model: LiveModel,
-    loaded: &Loaded,
-    (plan, kept): (&ServePlan, Option<&KeptState>),
+    wanted: &Wanted,
+    kept: Option<&KeptState>,
     market: &Market,
 ) -> Result<ModelServer, Failure> {
-    let features = &loaded.raw.features;
-    let names: Vec<String> = match (&plan.features, &model.info().features) {
-        (Some(list), _) => list.split(';').map(|name| name.trim().to_owned()).collect(),
-        (None, _) if !features.set.is_empty() => features.set.clone(),
-        (None, own) if !own.is_empty() => own.clone(),
-        (None, _) => vec![DEFAULT_FEATURES.to_owned()],
-    };
-    let context = FeatureContext::of(market);
-    let set = FeatureSet::parse(&names, &context)
-        .map_err(|error| Failure::Refused(anyhow::Error::from(error)))?;
-    let options = ExtractOptions {
-        max_gap_bars: features.max_gap_bars,
-    };
-    if let Some(artifact) = &plan.artifact {
-        require_trained_on(artifact, &set, market.time_frame(), options)?;
-    }
+    let (set, context) = (&wanted.set, FeatureContext::of(market));
     let window = model.info().window;
-    let resumed = kept.and_then(|kept| resume(kept, &set, &context, (options, window)));
+    let resumed = kept.and_then(|kept| resume(kept, wanted, &context, window));
     let rows = match resumed {
         Some(rows) => rows,
-        None => LiveRows::new(&set, &context, options, window).map_err(anyhow::Error::from)?,
+        None => LiveRows::new(set, &context, wanted.options, window)
+            .map_err(anyhow::Error::from)?
+            .with_needs(wanted.needs),
     };
     let names: Vec<String> = set.names().map(str::to_owned).collect();
     ModelServer::new(name, model, rows, &names).map_err(|error| Failure::Refused(error.into()))
@@ -304,31 +355,26 @@ fn server(
 
 /// Refuses a model that was trained on other features.
 fn require_trained_on(
-    artifact: &Path,
-    set: &FeatureSet,
+    (path, files): (&Path, &ModelFiles),
+    wanted: &Wanted,
     time_frame: TimeFrame,
-    options: ExtractOptions,
 ) -> Result<(), Failure> {
-    let refused = |words: String| Failure::Refused(anyhow::anyhow!(words));
-    let trained = ModelFeatures::read(artifact).map_err(|error| refused(error.to_string()))?;
-    let Some(trained) = trained else {
+    let Some(trained) = &files.features else {
         tracing::warn!(
             "{} has no features file beside it; whether it was trained on these features is not \
              known",
-            artifact.display()
+            path.display()
         );
         return Ok(());
     };
-    let bytes = std::fs::read(artifact)
-        .with_context(|| format!("{} cannot be read", artifact.display()))?;
-    let given = ModelFeatures::new(set, time_frame, options, &bytes);
+    let given = ModelFeatures::new(&wanted.set, time_frame, wanted.options, &files.artifact);
     let differences = trained.differences(&given);
     if differences.is_empty() {
         return Ok(());
     }
-    Err(refused(format!(
+    Err(Failure::Refused(anyhow::anyhow!(
         "{} does not fit the features: {}",
-        artifact.display(),
+        path.display(),
         differences.join("; ")
     )))
 }
@@ -336,19 +382,23 @@ fn require_trained_on(
 /// The kept rows of the last serving, where there are some that fit.
 fn resume(
     kept: &KeptState,
-    set: &FeatureSet,
+    wanted: &Wanted,
     context: &FeatureContext,
-    (options, window): (ExtractOptions, usize),
+    window: usize,
 ) -> Option<LiveRows> {
-    match kept.resume(set, context, options, window) {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(
-                "the kept state of the features is not used, bars are replayed: {error}"
-            );
-            None
+    let words = match kept.resume(&wanted.set, context, wanted.options, window) {
+        Ok(rows)
+            if rows
+                .as_ref()
+                .is_none_or(|rows| *rows.needs() == wanted.needs) =>
+        {
+            return rows;
         }
-    }
+        Ok(_) => "it was kept for a model with another readout".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!("the kept state of the features is not used, bars are replayed: {words}");
+    None
 }
 
 /// Keeps the state of the features while bars close.

@@ -45,6 +45,18 @@ pub enum ReturnUnit {
     LogReturn,
 }
 
+impl ReturnUnit {
+    /// A return over `horizon_bars` in volatilities of that horizon, from this unit; `None` where
+    /// that takes the volatility per bar, `sigma`, and it is not known.
+    #[must_use]
+    pub fn in_sigmas(self, value: f64, sigma: Option<f64>, horizon_bars: usize) -> Option<f64> {
+        match self {
+            Self::Sigmas => Some(value),
+            Self::LogReturn => Some(value / (sigma? * (horizon_bars as f64).sqrt())),
+        }
+    }
+}
+
 /// Which bars become samples. Models are trained and scored on samples; every bar is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -51,27 +51,17 @@ impl PrimarySignal {
     /// last long gap, and where neither side is ahead.
     #[must_use]
     pub fn sides(&self, bars: &[Bar], longest_gap_nanos: i64) -> Vec<Direction> {
-        let mut first = 0;
-        let mut sides = Vec::with_capacity(bars.len());
-        for (at, bar) in bars.iter().enumerate() {
-            if at > 0 && is_long_gap(&bars[at - 1], bar, longest_gap_nanos) {
-                first = at;
-            }
-            let lead = self.lead(&bars[first..=at]).unwrap_or(0.0);
-            // Means of equal prices differ by rounding; that is no lead.
-            let nothing = 1e-12 * bar.close.abs();
-            sides.push(Direction::beyond(lead, nothing, nothing));
-        }
-        sides
+        let mut sides = PrimarySides::new(*self, longest_gap_nanos);
+        bars.iter().map(|bar| sides.step(bar)).collect()
     }
 
-    /// Positive where the rule says long; `None` where it has not seen enough.
-    fn lead(&self, seen: &[Bar]) -> Option<f64> {
-        let (last, slow) = (seen.last()?.close, self.slow_bars);
-        let change = || Some(last - seen.get(seen.len().checked_sub(slow + 1)?)?.close);
+    /// Positive where the rule says long; `None` where it has not seen enough closes.
+    fn lead(&self, closes: &[f64]) -> Option<f64> {
+        let (last, slow) = (closes.last()?, self.slow_bars);
+        let change = || Some(last - closes.get(closes.len().checked_sub(slow + 1)?)?);
         let mean = |bars: usize| {
-            let window = &seen[seen.len().checked_sub(bars)?..];
-            Some(window.iter().map(|bar| bar.close).sum::<f64>() / bars as f64)
+            let window = &closes[closes.len().checked_sub(bars)?..];
+            Some(window.iter().sum::<f64>() / bars as f64)
         };
         match self.kind {
             PrimaryKind::Momentum => change(),
@@ -81,5 +71,50 @@ impl PrimarySignal {
                 Some(mean(self.fast_bars)? - slow)
             }
         }
+    }
+}
+
+/// The sides of a primary signal, one bar at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrimarySides {
+    signal: PrimarySignal,
+    longest_gap_nanos: i64,
+    /// Closes since the start or the last long gap, as many as the rule looks back on.
+    closes: Vec<f64>,
+    previous: Option<Bar>,
+}
+
+crate::state! {
+    PrimarySides { closes, previous }
+}
+
+impl PrimarySides {
+    /// A signal that has seen nothing; gaps longer than `longest_gap_nanos` start it again.
+    #[must_use]
+    pub fn new(signal: PrimarySignal, longest_gap_nanos: i64) -> Self {
+        Self {
+            signal,
+            longest_gap_nanos,
+            closes: Vec::new(),
+            previous: None,
+        }
+    }
+
+    /// The side at the close of the next bar of the series.
+    pub fn step(&mut self, bar: &Bar) -> Direction {
+        let before = self.previous.replace(*bar);
+        if before.is_some_and(|before| is_long_gap(&before, bar, self.longest_gap_nanos)) {
+            self.closes.clear();
+        }
+        let most = self.signal.slow_bars.max(self.signal.fast_bars) + 1;
+        // Dropped in blocks, so that a bar moves few closes.
+        if self.closes.len() >= 2 * most {
+            self.closes.drain(..self.closes.len() - most);
+        }
+        self.closes.push(bar.close);
+        let lead = self.signal.lead(&self.closes).unwrap_or(0.0);
+        // Means of equal prices differ by rounding; that is no lead.
+        let nothing = 1e-12 * bar.close.abs();
+        Direction::beyond(lead, nothing, nothing)
     }
 }

@@ -39,7 +39,7 @@ pub use config::{
 pub use cusum::{CusumThreshold, cusum_events};
 pub use fixed_horizon::{FixedHorizon, FixedThreshold};
 pub use forward_returns::{ForwardReturns, ReturnReadout};
-pub use meta::{MetaBarrier, PrimarySignal};
+pub use meta::{MetaBarrier, PrimarySides, PrimarySignal};
 pub use report::{LabelReport, LagCorrelation};
 pub use sequential_bootstrap::SequentialBootstrap;
 pub use series::{LabelSeries, LabelTask, Targets, label_series};
@@ -47,7 +47,7 @@ pub use time_decay::time_decay;
 pub use trend_scanning::TrendScanning;
 pub use triple_barrier::TripleBarrier;
 pub use uniqueness::{LabelSpan, average_uniqueness, concurrency};
-pub use volatility::volatility;
+pub use volatility::{LabelVolatility, volatility};
 
 /// Class names, in the order of their numbers.
 pub const CLASSES: [&str; 3] = ["down", "flat", "up"];

@@ -160,13 +160,8 @@ impl LabelSeries {
         else {
             return None;
         };
-        match unit {
-            ReturnUnit::Sigmas => Some(value),
-            ReturnUnit::LogReturn => {
-                let sigma = self.sigmas.get(bar).copied()??;
-                Some(value / (sigma * (*horizons_bars.first()? as f64).sqrt()))
-            }
-        }
+        let sigma = self.sigmas.get(bar).copied().flatten();
+        unit.in_sigmas(value, sigma, *horizons_bars.first()?)
     }
 
     /// Appends what a learner is shown of `bar` to `out`: one number per label column, NaN where

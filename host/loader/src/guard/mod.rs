@@ -140,6 +140,14 @@ impl GuardedModel {
         self
     }
 
+    /// The same model behind what `wrap` puts between the guard and it, which must take and answer
+    /// what the model does.
+    #[must_use]
+    pub(crate) fn wrapped(mut self, wrap: impl FnOnce(Box<dyn Model>) -> Box<dyn Model>) -> Self {
+        self.model = wrap(self.model);
+        self
+    }
+
     /// The same model, telling `observer` of every change of its breaker, from within the
     /// prediction that changed it. Needs a policy, whose breaker it is.
     #[must_use]

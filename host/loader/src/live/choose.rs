@@ -182,8 +182,11 @@ mod tests {
                 version: version.to_owned(),
                 plugin: "a.b".to_owned(),
                 plugin_version: range.map(str::to_owned),
+                feature_set: None,
                 params: toml::Table::new(),
                 artifact: None,
+                scaler: None,
+                readout: None,
                 golden: None,
             }),
         }

@@ -9,6 +9,7 @@ use fusebox_plugin_api::model::{ModelInfo, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::link::lock;
+use super::rows::{Dressing, Transformed};
 use super::state::State;
 use crate::clock::Clock;
 use crate::guard::{GuardPolicy, GuardedModel, ModelMetrics};
@@ -37,6 +38,10 @@ pub struct Generation {
     pub artifact: Arc<[u8]>,
     /// The model package, where it came from one.
     pub weights: Option<WeightsFacts>,
+    /// Digest of the feature set that it was trained on, where its model package says so.
+    pub feature_set: Option<String>,
+    /// What stands between the host and its instances.
+    pub dressing: Dressing,
     /// Identifies everything it was made of; a refused one is kept out under this name.
     pub fingerprint: String,
     /// What its manifest promises of one prediction, microseconds.
@@ -62,6 +67,10 @@ pub struct Made {
     pub artifact: Arc<[u8]>,
     /// See [`Generation::weights`].
     pub weights: Option<WeightsFacts>,
+    /// See [`Generation::feature_set`].
+    pub feature_set: Option<String>,
+    /// See [`Generation::dressing`].
+    pub dressing: Dressing,
     /// See [`Generation::fingerprint`].
     pub fingerprint: String,
     /// See [`Generation::guard`].
@@ -80,6 +89,8 @@ impl Generation {
             config: made.config,
             artifact: made.artifact,
             weights: made.weights,
+            feature_set: made.feature_set,
+            dressing: made.dressing,
             fingerprint: made.fingerprint,
             metrics: Arc::default(),
             guard: made.guard,
@@ -132,7 +143,10 @@ impl Generation {
     /// # Errors
     /// What the plugin says.
     pub fn instance(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> PluginResult<Instance> {
-        let model = self.loaded.create_guarded(&self.config, &self.artifact)?;
+        let mut model = self.loaded.create_guarded(&self.config, &self.artifact)?;
+        if let Some(rows) = &self.dressing.rows {
+            model = model.wrapped(|bare| Box::new(Transformed::new(bare, Arc::clone(rows))));
+        }
         Ok(Instance {
             model: guarded(model, self, clock),
             generation: Arc::clone(self),

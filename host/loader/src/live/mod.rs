@@ -15,6 +15,7 @@
 //! | `history`, `tap`, `link` | what passes between the two sides |
 //! | `catalog`, `choose`, `watch`, `files` | what lies there, and which of it is wanted |
 //! | `model_package` | weights, apart from code |
+//! | `rows` | what a host says of its rows; scaling between it and the code |
 //! | `control`, `audit`, `status` | what an operator says, reads and sees |
 //! | `leaks` | what stays mapped |
 //!
@@ -40,6 +41,7 @@ pub mod policy;
 mod probation;
 mod reaper;
 pub mod reload;
+pub mod rows;
 mod shadow;
 pub mod state;
 pub mod status;
@@ -58,6 +60,7 @@ pub use model_package::{MODEL_FILE, ModelPackageError, ModelPackageSpec, write_m
 pub use origin::{FileOrigin, Library, Origin, Prober, Step, Trial, Verification, WorkerProber};
 pub use owner::{Answered, LiveError, LiveModel};
 pub use policy::{ModelSource, ModelSpec, ProbationPolicy, SwapPolicy, VersionPolicy};
+pub use rows::{Companions, Dressing, RowContract, RowTransform};
 pub use shadow::ShadowReport;
 pub use state::{Reason, Rejection, State};
 pub use status::{GenerationStatus, ModelStatus, SystemStatus};

@@ -3,6 +3,8 @@
 //! ```text
 //! <models>/<name>/<version>/
 //!   weights-0123456789ab.bin
+//!   scaler-0123456789ab.json     optional
+//!   readout-0123456789ab.json    optional
 //!   golden-0123456789ab.json     optional
 //!   model.toml                   written last: its arrival commits the package
 //! ```
@@ -13,6 +15,7 @@
 //! version = "1.0.3"
 //! plugin = "com.example.ema"
 //! plugin_version = ">=1.2.0, <2.0.0"   # optional
+//! feature_set = "…64 hexadecimal digits…"  # optional: what it was trained on
 //!
 //! [params]
 //! alpha = 0.5
@@ -20,6 +23,10 @@
 //! [artifact]                           # optional
 //! path = "weights-0123456789ab.bin"
 //! sha256 = "…64 hexadecimal digits…"
+//!
+//! [scaler]                             # optional, as [artifact]: what rows go through first
+//!
+//! [readout]                            # optional, as [artifact]: how answers are read
 //!
 //! [golden]                             # optional
 //! path = "golden-0123456789ab.json"
@@ -48,6 +55,7 @@ pub const MODEL_FILE: &str = "model.toml";
 const LAYOUT: u32 = 1;
 const MAX_MODEL_FILE_BYTES: u64 = 1 << 20;
 const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
+const MAX_COMPANION_BYTES: u64 = 64 << 20;
 
 /// A valid `model.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,13 +72,23 @@ pub struct ModelManifest {
     /// Which versions of the plugin fit; any where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin_version: Option<String>,
+    /// Digest of the feature set that it was trained on, 64 hexadecimal digits. It goes live over
+    /// rows of that set only; where absent, over any rows, and the operator is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_set: Option<String>,
     /// The configuration that the model is created with.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub params: toml::Table,
     /// The weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<PackedFile>,
-    /// Known answers.
+    /// The scaler that rows go through before the model sees them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<PackedFile>,
+    /// How the answers are read as probabilities of down, flat and up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readout: Option<PackedFile>,
+    /// Known answers of the model itself, to rows that went through the scaler already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden: Option<PackedGolden>,
 }
@@ -170,6 +188,12 @@ pub struct ModelPackageSpec {
     pub params: Config,
     /// The weights; empty where the model needs none.
     pub artifact: Vec<u8>,
+    /// Digest of the feature set that it was trained on, where known.
+    pub feature_set: Option<String>,
+    /// The scaler of its rows; empty where it has none.
+    pub scaler: Vec<u8>,
+    /// How its answers are read; empty where they are probabilities already.
+    pub readout: Vec<u8>,
     /// Known answers, and how far they may be missed.
     pub golden: Option<(Golden, u64)>,
     /// Whether a committed package of the same name and version may be replaced.
@@ -187,6 +211,10 @@ pub struct ReadModel {
     pub artifact: Vec<u8>,
     /// SHA-256 of the weights in hexadecimal.
     pub sha256: String,
+    /// The scaler of its rows; empty where it has none.
+    pub scaler: Vec<u8>,
+    /// How its answers are read; empty where it has none.
+    pub readout: Vec<u8>,
     /// Known answers.
     pub golden: Option<GoldenSet>,
 }
@@ -220,8 +248,14 @@ pub fn write_model_package(
             source,
         })
     };
-    if let Some(file) = &manifest.artifact {
-        write(&package.join(&file.path), &spec.artifact)?;
+    for (file, bytes) in [
+        (&manifest.artifact, &spec.artifact),
+        (&manifest.scaler, &spec.scaler),
+        (&manifest.readout, &spec.readout),
+    ] {
+        if let Some(file) = file {
+            write(&package.join(&file.path), bytes)?;
+        }
     }
     if let (Some(file), Some(text)) = (&manifest.golden, &golden) {
         write(&package.join(&file.path), text.as_bytes())?;
@@ -246,18 +280,22 @@ fn manifest_of(
             "`params` cannot be written as TOML: {error}; {hint}"
         )])
     })?;
-    let artifact = (!spec.artifact.is_empty()).then(|| sha256_hex(&spec.artifact));
+    let packed = |bytes: &[u8], name: &str, extension: &str| {
+        let sha256 = (!bytes.is_empty()).then(|| sha256_hex(bytes))?;
+        let path = format!("{name}-{}.{extension}", &sha256[..12]);
+        Some(PackedFile { path, sha256 })
+    };
     let manifest = ModelManifest {
         model: LAYOUT,
         name: spec.name.clone(),
         version: spec.version.clone(),
         plugin: spec.plugin.clone(),
         plugin_version: spec.plugin_version.clone(),
+        feature_set: spec.feature_set.clone(),
         params,
-        artifact: artifact.map(|sha256| PackedFile {
-            path: format!("weights-{}.bin", &sha256[..12]),
-            sha256,
-        }),
+        artifact: packed(&spec.artifact, "weights", "bin"),
+        scaler: packed(&spec.scaler, "scaler", "json"),
+        readout: packed(&spec.readout, "readout", "json"),
         golden: golden.map(|text| {
             let sha256 = sha256_hex(text.as_bytes());
             PackedGolden {
@@ -277,24 +315,31 @@ fn manifest_of(
 
 /// Removes files that `model.toml` no longer names; one that stays only takes room.
 fn remove_others(package: &Path, manifest: &ModelManifest) {
-    let kept = [
-        manifest.artifact.as_ref().map(|file| file.path.as_str()),
-        manifest.golden.as_ref().map(|file| file.path.as_str()),
-    ];
+    let kept: Vec<&str> = manifest.files().map(|(path, _)| path).collect();
+    let kinds = ["weights-", "scaler-", "readout-", "golden-"];
     for entry in fs::read_dir(package)
         .into_iter()
         .flatten()
         .filter_map(Result::ok)
     {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_ours = name.starts_with("weights-") || name.starts_with("golden-");
-        if is_ours && !kept.contains(&Some(name.as_str())) {
+        let is_ours = kinds.iter().any(|kind| name.starts_with(kind));
+        if is_ours && !kept.contains(&name.as_str()) {
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
 impl ModelManifest {
+    /// Name and digest of every file that it lists.
+    fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = [&self.artifact, &self.scaler, &self.readout];
+        let files = files.into_iter().flatten();
+        let files = files.map(|file| (file.path.as_str(), file.sha256.as_str()));
+        let golden = self.golden.iter();
+        files.chain(golden.map(|file| (file.path.as_str(), file.sha256.as_str())))
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.model != LAYOUT {
@@ -328,19 +373,20 @@ impl ModelManifest {
                 "`plugin_version` is `{wanted}`; it must be such as `>=1.2.0, <2.0.0` or `1.2.0`"
             ));
         }
-        let files = [
-            self.artifact
-                .as_ref()
-                .map(|file| (&file.path, &file.sha256)),
-            self.golden.as_ref().map(|file| (&file.path, &file.sha256)),
-        ];
-        for (path, sha256) in files.into_iter().flatten() {
+        if let Some(digest) = &self.feature_set
+            && !is_digest(digest)
+        {
+            problems.push(format!(
+                "`feature_set` is `{digest}`; it must be 64 hexadecimal digits"
+            ));
+        }
+        for (path, sha256) in self.files() {
             if !is_valid_name(path) {
                 problems.push(format!(
                     "`{path}` must be the name of a file in the package"
                 ));
             }
-            if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if !is_digest(sha256) {
                 problems.push(format!(
                     "the sha256 of `{path}` must be 64 hexadecimal digits"
                 ));
@@ -397,6 +443,10 @@ impl ModelManifest {
     }
 }
 
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Reads a committed package and checks every file against its digest.
 ///
 /// # Errors
@@ -416,10 +466,13 @@ pub fn read_model(package: &Path) -> Result<ReadModel, ModelPackageError> {
             stated,
         })
     };
-    let artifact = match &manifest.artifact {
-        Some(file) => checked(&file.path, &file.sha256, MAX_ARTIFACT_BYTES)?,
-        None => Vec::new(),
+    let bytes_of = |file: &Option<PackedFile>, most: u64| match file {
+        Some(file) => checked(&file.path, &file.sha256, most),
+        None => Ok(Vec::new()),
     };
+    let artifact = bytes_of(&manifest.artifact, MAX_ARTIFACT_BYTES)?;
+    let scaler = bytes_of(&manifest.scaler, MAX_COMPANION_BYTES)?;
+    let readout = bytes_of(&manifest.readout, MAX_COMPANION_BYTES)?;
     let refuse = |problem: String| ModelPackageError::Manifest {
         path: package.to_owned(),
         problems: vec![problem],
@@ -442,6 +495,8 @@ pub fn read_model(package: &Path) -> Result<ReadModel, ModelPackageError> {
         manifest,
         params,
         artifact,
+        scaler,
+        readout,
         golden,
     })
 }
@@ -475,6 +530,9 @@ mod tests {
             plugin_version: Some(">=1.2.0, <2.0.0".to_owned()),
             params: Config::new().with("alpha", 0.5),
             artifact: artifact.to_vec(),
+            feature_set: None,
+            scaler: Vec::new(),
+            readout: Vec::new(),
             golden: None,
             replace: false,
         }
@@ -505,6 +563,45 @@ mod tests {
             fs::read_dir(&path).unwrap().count(),
             2,
             "the old weights are gone"
+        );
+    }
+
+    #[test]
+    fn companions_and_the_feature_set_are_carried_and_checked() {
+        let root = tempfile::tempdir().unwrap();
+        let dressed = ModelPackageSpec {
+            feature_set: Some("ab".repeat(32)),
+            scaler: b"scale".to_vec(),
+            readout: b"read".to_vec(),
+            ..spec("1.0.0", b"numbers")
+        };
+        let path = write_model_package(root.path(), &dressed).unwrap();
+        let read = read_model(&path).unwrap();
+        assert_eq!(read.manifest.feature_set, Some("ab".repeat(32)));
+        assert_eq!(
+            (&*read.scaler, &*read.readout),
+            (&b"scale"[..], &b"read"[..])
+        );
+        let scaler = path.join(read.manifest.scaler.unwrap().path);
+        fs::write(&scaler, b"other").unwrap();
+        let error = read_model(&path).unwrap_err();
+        assert!(matches!(error, ModelPackageError::Digest { .. }), "{error}");
+        let plain = ModelPackageSpec {
+            replace: true,
+            ..spec("1.0.0", b"numbers")
+        };
+        write_model_package(root.path(), &plain).unwrap();
+        let read = read_model(&path).unwrap();
+        assert!(read.manifest.feature_set.is_none() && read.scaler.is_empty());
+        assert!(!scaler.exists(), "files that nothing names are removed");
+        let wrong = ModelPackageSpec {
+            feature_set: Some("ab".to_owned()),
+            ..spec("1.0.1", b"")
+        };
+        let error = write_model_package(root.path(), &wrong).unwrap_err();
+        assert!(
+            error.to_string().contains("`feature_set` is `ab`"),
+            "{error}"
         );
     }
 

@@ -11,6 +11,7 @@ use super::facts::WeightsFacts;
 use super::files::Stamp;
 use super::golden::{Golden, GoldenSet, MAX_GOLDEN_BYTES};
 use super::model_package::read_model;
+use super::rows::{Companions, Dressing, RowContract, judge};
 use super::state::{Reason, Rejection};
 use crate::backend::worker::{self, ProbeFacts};
 use crate::backend::{Prepared, WorkerOptions};
@@ -82,6 +83,12 @@ pub struct Verification {
     pub weights: Option<WeightsFacts>,
     /// Known answers.
     pub golden: Vec<GoldenSet>,
+    /// Digest of the feature set that it was trained on, where the model package says so.
+    pub feature_set: Option<String>,
+    /// What the host made of the files beside its weights.
+    pub dressing: Dressing,
+    /// What an operator should hear of it, though it may go on.
+    pub warning: Option<String>,
 }
 
 /// Whether a step was taken.
@@ -144,6 +151,7 @@ pub struct FileOrigin {
     artifact: Arc<[u8]>,
     options: LoadOptions,
     prober: Option<Arc<dyn Prober>>,
+    rows: Option<Arc<dyn RowContract>>,
     verified: Option<Verified>,
 }
 
@@ -162,6 +170,7 @@ impl FileOrigin {
             artifact,
             options,
             prober: None,
+            rows: None,
             verified: None,
         }
     }
@@ -178,6 +187,84 @@ impl FileOrigin {
     pub fn with_prober(mut self, prober: Option<Arc<dyn Prober>>) -> Self {
         self.prober = prober;
         self
+    }
+
+    /// The same, for rows of which the host says this.
+    #[must_use]
+    pub fn with_rows(mut self, rows: Option<Arc<dyn RowContract>>) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// What the code alone says.
+    fn verify_code(&mut self) -> Result<Verification, Rejection> {
+        let mut found = Verification {
+            plugin: String::new(),
+            version: String::new(),
+            digest: String::new(),
+            tier: Isolation::default(),
+            generation: 0,
+            config: self.config.clone(),
+            artifact: Arc::clone(&self.artifact),
+            weights: None,
+            golden: Vec::new(),
+            feature_set: None,
+            dressing: Dressing::default(),
+            warning: None,
+        };
+        match &self.library {
+            Library::Mapped(loaded) => {
+                found.plugin = loaded.id().to_owned();
+                found.version = loaded.version().to_owned();
+                found.digest = loaded.digest().unwrap_or_default().to_owned();
+                (found.tier, found.generation) = (loaded.tier(), next_generation());
+            }
+            Library::Package(path) => {
+                let package = Discovered::at(path);
+                check_names(&package)?;
+                let verified = verify(&package, &self.options)?;
+                found
+                    .golden
+                    .extend(golden_of(&package, verified.manifest())?);
+                found.plugin.clone_from(&verified.manifest().id);
+                found.version.clone_from(&verified.manifest().version);
+                found.digest = verified.digest().to_owned();
+                (found.tier, found.generation) = (verified.tier(), verified.generation());
+                self.verified = Some(verified);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the model package at `path` makes of that code.
+    fn verify_model(&mut self, path: &Path, found: &mut Verification) -> Result<(), Rejection> {
+        let read = read_model(path)?;
+        if !read.manifest.takes_plugin(&found.version) {
+            let wanted = read.manifest.plugin_version.unwrap_or_default();
+            return Err(Rejection::new(
+                Reason::Manifest,
+                format!("{} needs {} {wanted}", path.display(), found.plugin),
+            ));
+        }
+        let name = format!("{} {}", read.manifest.name, read.manifest.version);
+        let companions = Companions {
+            scaler: &read.scaler,
+            readout: &read.readout,
+        };
+        let feature_set = read.manifest.feature_set;
+        let rows = self.rows.as_deref();
+        (found.dressing, found.warning) = judge(rows, &name, feature_set.as_deref(), companions)?;
+        found.feature_set = feature_set;
+        found.golden.extend(read.golden);
+        (found.config, found.artifact) = (read.params, read.artifact.into());
+        // The trial in a child makes the instance that is going to be made here.
+        self.config.clone_from(&found.config);
+        self.artifact = Arc::clone(&found.artifact);
+        found.weights = Some(WeightsFacts {
+            version: read.manifest.version,
+            sha256: read.sha256,
+        });
+        Ok(())
     }
 
     fn verified(&self) -> Result<&Verified, Rejection> {
@@ -198,59 +285,16 @@ impl Origin for FileOrigin {
     }
 
     fn verify(&mut self) -> Result<Verification, Rejection> {
-        let mut golden = Vec::new();
-        let mut found = match &self.library {
-            Library::Mapped(loaded) => Verification {
-                plugin: loaded.id().to_owned(),
-                version: loaded.version().to_owned(),
-                digest: loaded.digest().unwrap_or_default().to_owned(),
-                tier: loaded.tier(),
-                generation: next_generation(),
-                config: self.config.clone(),
-                artifact: Arc::clone(&self.artifact),
-                weights: None,
-                golden: Vec::new(),
-            },
-            Library::Package(path) => {
-                let package = Discovered::at(path);
-                check_names(&package)?;
-                let verified = verify(&package, &self.options)?;
-                golden.extend(golden_of(&package, verified.manifest())?);
-                let found = Verification {
-                    plugin: verified.manifest().id.clone(),
-                    version: verified.manifest().version.clone(),
-                    digest: verified.digest().to_owned(),
-                    tier: verified.tier(),
-                    generation: verified.generation(),
-                    config: self.config.clone(),
-                    artifact: Arc::clone(&self.artifact),
-                    weights: None,
-                    golden: Vec::new(),
-                };
-                self.verified = Some(verified);
-                found
+        let mut found = self.verify_code()?;
+        match self.model_package.clone() {
+            Some(path) => self.verify_model(&path, &mut found)?,
+            None => {
+                if let Some(rows) = &self.rows {
+                    let refuse = |words| Rejection::new(Reason::Features, words);
+                    found.dressing = rows.dress(None).map_err(refuse)?;
+                }
             }
-        };
-        if let Some(path) = &self.model_package {
-            let read = read_model(path)?;
-            if !read.manifest.takes_plugin(&found.version) {
-                let wanted = read.manifest.plugin_version.unwrap_or_default();
-                return Err(Rejection::new(
-                    Reason::Manifest,
-                    format!("{} needs {} {wanted}", path.display(), found.plugin),
-                ));
-            }
-            golden.extend(read.golden);
-            (found.config, found.artifact) = (read.params, read.artifact.into());
-            // The trial in a child makes the instance that is going to be made here.
-            self.config.clone_from(&found.config);
-            self.artifact = Arc::clone(&found.artifact);
-            found.weights = Some(WeightsFacts {
-                version: read.manifest.version,
-                sha256: read.sha256,
-            });
         }
-        found.golden = golden;
         Ok(found)
     }
 

@@ -1,9 +1,12 @@
 //! What the operator decides about one live model: which versions it follows, what a new
 //! generation has to prove, and when the one before it takes over again.
 
+use std::sync::Arc;
+
 use fusebox_plugin_api::config::Config;
 use serde::{Deserialize, Serialize};
 
+use super::rows::RowContract;
 use crate::guard::GuardPolicy;
 use crate::manifest::version_numbers;
 
@@ -175,7 +178,7 @@ pub enum ModelSource {
 }
 
 /// One model that is kept live.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ModelSpec {
     /// Name, of this model alone; for model packages also their directory.
     pub name: String,
@@ -185,6 +188,10 @@ pub struct ModelSpec {
     pub swap: SwapPolicy,
     /// What its answers are held to.
     pub guard: GuardPolicy,
+    /// What the host says of the rows that it gives to the model, above all the digest of their
+    /// feature set: a package that was trained on another set does not go live. `None` says
+    /// nothing, and a package with a scaler or a readout is then refused.
+    pub rows: Option<Arc<dyn RowContract>>,
 }
 
 impl ModelSpec {
@@ -201,6 +208,7 @@ impl ModelSpec {
             },
             swap: SwapPolicy::default(),
             guard: GuardPolicy::default(),
+            rows: None,
         }
     }
 

@@ -356,7 +356,11 @@ impl Reload {
                 self.label.tier = Some(found.tier.to_string());
                 self.label.weights = found.weights.as_ref().map(|one| one.version.clone());
                 self.golden.clone_from(&found.golden);
-                self.enter(State::Verified, None, String::new());
+                if let Some(words) = &found.warning {
+                    tracing::warn!(model = self.plan.model, "{words}");
+                }
+                let note = found.warning.clone().unwrap_or_default();
+                self.enter(State::Verified, None, note);
                 Ok((Stage::Verified(Box::new(found)), Progress::Moved))
             }
             Err(rejection) => {
@@ -403,6 +407,8 @@ impl Reload {
             config: found.config,
             artifact: found.artifact,
             weights: found.weights,
+            feature_set: found.feature_set,
+            dressing: found.dressing,
             fingerprint: self.plan.fingerprint.clone(),
             guard: self.plan.guard,
         }));

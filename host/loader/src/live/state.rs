@@ -94,6 +94,9 @@ pub enum Reason {
     Create,
     /// It takes or answers something else than the live generation.
     Interface,
+    /// It was trained on other features than those of the rows here, or its scaler or readout
+    /// cannot be used here.
+    Features,
     /// Neither a snapshot nor a replay gave it a state.
     State,
     /// It could not be warmed.

@@ -10,6 +10,7 @@ use super::catalog::Catalog;
 use super::choose::Target;
 use super::files::Stamp;
 use super::origin::{FileOrigin, Library, Origin, Prober};
+use super::rows::RowContract;
 use crate::clock::{Clock, SystemClock};
 use crate::discover::Discovered;
 use crate::load::{LoadOptions, LoadedPlugin};
@@ -29,6 +30,8 @@ pub struct Order<'a> {
     pub artifact: Arc<[u8]>,
     /// The weakest tier that is possible at the moment.
     pub floor: Isolation,
+    /// What the host says of its rows.
+    pub rows: Option<Arc<dyn RowContract>>,
 }
 
 /// Where packages lie.
@@ -158,7 +161,9 @@ impl Store for DirStore {
             None => Library::Package(order.target.plugin.path.clone()),
         };
         let made_of = (order.config, order.artifact);
-        let origin = FileOrigin::new(library, made_of, load).with_prober(self.prober.clone());
+        let origin = FileOrigin::new(library, made_of, load)
+            .with_prober(self.prober.clone())
+            .with_rows(order.rows);
         match &order.target.model {
             Some(model) => Box::new(origin.with_model_package(&model.found.path)),
             None => Box::new(origin),

@@ -268,8 +268,11 @@ impl Store for FakeStore {
                     version: text(*numbers),
                     plugin: PLUGIN.to_owned(),
                     plugin_version: None,
+                    feature_set: None,
                     params: toml::Table::new(),
                     artifact: None,
+                    scaler: None,
+                    readout: None,
                     golden: None,
                 }),
             });
@@ -377,6 +380,9 @@ impl Origin for FakeOrigin {
                 artifact: Some(golden_weights.into()),
                 tolerance_ulp: 0,
             }],
+            feature_set: None,
+            dressing: Default::default(),
+            warning: None,
         })
     }
 
@@ -701,6 +707,8 @@ fn instance(world: &Arc<Mutex<World>>, version: &str, clock: &Arc<dyn Clock>) ->
         config: Config::new(),
         artifact: Arc::from(*b"1.0.0"),
         weights: None,
+        feature_set: None,
+        dressing: Default::default(),
         fingerprint: version.to_owned(),
         guard: GuardPolicy::default(),
     }));

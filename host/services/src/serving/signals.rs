@@ -29,7 +29,7 @@ impl LiveSignals {
     /// # Errors
     /// [`MisfitError`] where the model does not answer with three probabilities.
     pub fn new(name: &str, server: ModelServer) -> Result<Self, MisfitError> {
-        let outputs = server.model().info().outputs.len();
+        let outputs = server.outputs().len();
         if outputs != CLASSES {
             return Err(MisfitError {
                 model: name.to_owned(),

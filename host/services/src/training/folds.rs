@@ -13,7 +13,7 @@ use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{
-    FitRequest, InputShape, Learner, Model, NoProgress, Task, TaskKind,
+    FitRequest, InputShape, Learner, Model, ModelInfo, NoProgress, Task, TaskKind,
 };
 use fusebox_plugin_api::params::ParamSpec;
 use fusebox_plugin_api::schema::Dataset;
@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use super::error::TrainingError;
 use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
-use super::readout::{Readout, task};
+use super::readout::{ModelReadout, RowFacts, task};
 use super::spec::PipelineSpec;
 use crate::progress::Progress;
 
@@ -44,6 +44,8 @@ pub(super) struct FoldModel {
     pub sha256: String,
     /// The scaler as it is stored, and what its fit found.
     pub scaler: Option<StoredScaler>,
+    /// The readout as it is stored; `None` where the answers are read as they are.
+    pub readout: Option<Vec<u8>>,
     /// The round that early stopping kept, where the model says it.
     pub best_iteration: Option<u64>,
     /// Importance by gain of each column, where the model has it.
@@ -180,7 +182,8 @@ impl<'a> Trainer<'a> {
             .create_model(&self.config, &artifact)
             .map_err(failed("load the model that it saved"))?;
         let info = model.info().map_err(failed("describe its model"))?;
-        let readout = Readout::new(&info, &self.spec.labels, (samples, fold))
+        let (readout, stored_readout) = self
+            .readout(&info, samples, fold)
             .map_err(failed("load the model that it saved"))?;
         let how = (&readout, scaler.as_ref());
         let predictions = self
@@ -192,6 +195,7 @@ impl<'a> Trainer<'a> {
             sha256: hex(&Sha256::digest(&artifact)),
             artifact,
             scaler: stored,
+            readout: stored_readout,
             best_iteration: info.notes.get("best_iteration").and_then(Value::as_u64),
             importance: importance(model.as_ref()).map_err(failed("explain its model"))?,
             majority: majority_class(counts).unwrap_or(Direction::Flat),
@@ -215,6 +219,26 @@ impl<'a> Trainer<'a> {
         Ok(Some((scaler, StoredScaler { json, report })))
     }
 
+    /// The readout of a model, read back from what will be stored.
+    fn readout(
+        &self,
+        info: &ModelInfo,
+        samples: &Samples,
+        fold: &Fold,
+    ) -> Result<(ModelReadout, Option<Vec<u8>>), PluginError> {
+        let gap = i64::from(self.spec.extract.max_gap_bars);
+        let longest_gap_ns = gap.saturating_mul(self.spec.data.time_frame.nanos());
+        let how = (&self.spec.labels, longest_gap_ns);
+        let readout = ModelReadout::new(info, how, (samples, fold))?;
+        if readout.is_plain() {
+            return Ok((readout, None));
+        }
+        let json = serde_json::to_vec_pretty(&readout)
+            .map_err(|error| PluginError::internal(format!("its readout: {error}")))?;
+        let stored = ModelReadout::parse(&json).map_err(PluginError::data)?;
+        Ok((stored, Some(json)))
+    }
+
     /// Predicts a fold's test rows, each block in one call on the rows of the matrix itself, or on
     /// a scaled copy of them.
     fn predict(
@@ -222,7 +246,7 @@ impl<'a> Trainer<'a> {
         model: &mut dyn Model,
         samples: &Samples,
         fold: &Fold,
-        (readout, scaler): (&Readout, Option<&Scaler>),
+        (readout, scaler): (&ModelReadout, Option<&Scaler>),
     ) -> Result<Vec<RowPrediction>, PluginError> {
         let columns = samples.schema().features.len();
         let mut predictions = Vec::with_capacity(fold.test_counts.rows);
@@ -245,16 +269,25 @@ impl<'a> Trainer<'a> {
                 .transpose()
                 .map_err(|error| PluginError::data(error.to_string()))?;
             let input = scaled.as_deref().unwrap_or(input);
-            let outputs = readout.outputs;
+            let outputs = readout.outputs();
             let mut output = vec![0.0; rows * outputs];
             let shape = FrameShape::sliding(rows, self.window, columns, outputs);
             model.predict(&mut Frame::new(input, &mut output, shape)?)?;
+            let labels = &symbol.labels;
             for (row, values) in (first..block.rows.end).zip(output.chunks_exact(outputs)) {
+                let facts = RowFacts {
+                    sigma: labels.sigmas.get(row).copied().flatten(),
+                    side: labels
+                        .sides
+                        .as_ref()
+                        .and_then(|sides| sides.get(row))
+                        .copied(),
+                };
                 predictions.push(RowPrediction {
                     symbol: block.symbol,
                     row,
                     closed_at: symbol.features.closed_at[row],
-                    probabilities: readout.read(symbol, row, values),
+                    probabilities: readout.read(facts, values),
                 });
             }
         }

@@ -9,6 +9,7 @@
 //! | `spec` | what to do, resolved |
 //! | `prepare` | bars, features, labels, folds |
 //! | `features_file` | what a model was trained on, beside it |
+//! | `model_files` | everything that lies beside an artifact |
 //! | `folds` | fit, save, load again, predict |
 //! | `readout` | what a model writes, read as probabilities of the three classes |
 //! | `prefetch` | batches gathered ahead of a training loop |
@@ -24,6 +25,7 @@ mod error;
 mod features_file;
 mod folds;
 mod labels;
+mod model_files;
 mod output;
 mod paths;
 mod plugin;
@@ -38,10 +40,12 @@ mod trade;
 
 pub use error::TrainingError;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
+pub use model_files::ModelFiles;
 pub(crate) use output::hex;
 pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
 pub use plugin::{PluginId, TrainingPlugin};
 pub use prefetch::{PrefetchError, prefetch};
+pub use readout::{FactWatch, ModelReadout, ReadoutNeeds, RowFacts};
 pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};
 pub use spec::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
 

@@ -147,6 +147,9 @@ fn save_artifacts(
         if let Some(stored) = &model.scaler {
             directory.write(&scaler, &stored.json)?;
         }
+        if let Some(readout) = &model.readout {
+            directory.write(&format!("models/fold-{fold:02}.readout.json"), readout)?;
+        }
         let (set, gap) = (&prepared.features, spec.extract);
         let features = ModelFeatures::new(set, time_frame, gap, &model.artifact);
         let path_of_features = ModelFeatures::path_of(Path::new(&path));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fusebox_engine::dataset::{GroupSplit, Scaler, ScalerKind, Span, SplitConfig, SplitKind};
 use fusebox_engine::execution::ExecutionConfig;
-use fusebox_engine::features::ExtractOptions;
+use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet};
 use fusebox_engine::fusion::FusionConfig;
 use fusebox_engine::labels::{
     ClassWeights, EventFilter, LabelConfig, LabelKind, PrimaryKind, ReturnUnit, Weighting,
@@ -13,9 +13,10 @@ use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
 use fusebox_engine::strategy::{FailSafe, StrategyConfig};
+use fusebox_loader::live::RowContract;
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Result};
-use fusebox_plugin_api::frame::Frame;
+use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{
     FitRequest, InputShape, Learner, LearnerInfo, Model, ModelInfo, Task, TaskKind,
 };
@@ -23,8 +24,9 @@ use fusebox_plugin_api::params::ParamSpec;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::data::{DataRequest, Simulated, SimulatedConfig};
+use crate::data::{DataRequest, DataSource, Simulated, SimulatedConfig};
 use crate::progress::Silent;
+use crate::serving::{LiveRows, ServedRows};
 
 /// Gaussian naive Bayes where there are classes, one line per feature where there are numbers.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -553,4 +555,113 @@ fn events_weights_and_trends_go_through_a_run_and_are_told() {
     assert!(quality.scored_predictions < quality.predictions / 2);
     let again = run_in(&folder.path().join("two"), &trend).unwrap();
     assert_eq!(digests(&run), digests(&again));
+}
+
+/// Serves the first model of a run from its files, without a supervisor, and compares with what
+/// the run predicted.
+fn serves_what_was_scored(out: &Path, spec: &PipelineSpec) {
+    let files = ModelFiles::read(&out.join("models/fold-01.model")).unwrap();
+    let market = market().load(&spec.data).unwrap().market;
+    let context = FeatureContext::of(&market);
+    let set = FeatureSet::parse(&spec.features, &context).unwrap();
+    let features = files.features.as_ref().unwrap();
+    assert_eq!(features.feature_set_sha256, set.digest());
+    let contract = ServedRows::of_model(files.scaler.clone(), files.readout.clone());
+    contract.choose(&set);
+    let dressing = contract.dress(None).unwrap();
+    let scaler = dressing.rows.unwrap();
+    let readout = dressing
+        .readout
+        .map(|one| one.downcast::<ModelReadout>().unwrap());
+    let needs = readout
+        .as_ref()
+        .map_or(ReadoutNeeds::Nothing, |one| one.needs());
+    let rows = LiveRows::new(&set, &context, spec.extract, 1).unwrap();
+    let mut rows = rows.with_needs(needs);
+    let mut model = InProcess
+        .create_model(&Config::new(), &files.artifact)
+        .unwrap();
+    let outputs = model.info().unwrap().outputs.len();
+
+    let mut live = std::collections::BTreeMap::new();
+    for (at, bars) in market.steps() {
+        let ready = rows.step(at, &bars).unwrap();
+        let mut input = ready.input.clone();
+        if input.is_empty() {
+            continue;
+        }
+        scaler.apply(&mut input).unwrap();
+        let mut output = vec![0.0; ready.symbols.len() * outputs];
+        let shape = FrameShape::dense(ready.symbols.len(), set.len(), outputs);
+        let mut frame = Frame::new(&input, &mut output, shape).unwrap();
+        model.predict(&mut frame).unwrap();
+        let answers = output.chunks_exact(outputs).zip(&ready.facts);
+        for (symbol, (values, facts)) in ready.symbols.iter().zip(answers) {
+            let read = match &readout {
+                Some(readout) => readout.read(*facts, values),
+                None => values.try_into().unwrap(),
+            };
+            let name = market.series()[*symbol as usize].name.clone();
+            live.insert((at.to_string(), name), read);
+        }
+    }
+    let mut reader = csv::Reader::from_path(out.join("predictions.csv")).unwrap();
+    let mut compared = 0;
+    for record in reader.records().map(|record| record.unwrap()) {
+        if &record[2] != "1" {
+            continue;
+        }
+        let scored: [f32; 3] = [3, 4, 5].map(|at: usize| record[at].parse().unwrap());
+        let served = live[&(record[0].to_owned(), record[1].to_owned())];
+        assert_eq!(
+            served.map(f32::to_bits),
+            scored.map(f32::to_bits),
+            "{record:?}"
+        );
+        compared += 1;
+    }
+    assert!(compared > 1_000, "{compared}");
+}
+
+#[test]
+fn a_scaled_model_and_every_readout_serve_the_predictions_of_the_backtest_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let returns = |target_unit| LabelConfig {
+        kind: LabelKind::ForwardReturns,
+        horizon_bars: 12,
+        target_unit,
+        upper_sigmas: 0.5,
+        lower_sigmas: 0.5,
+        ..LabelConfig::default()
+    };
+    let meta = LabelConfig {
+        kind: LabelKind::MetaLabels,
+        horizon_bars: 12,
+        ..LabelConfig::default()
+    };
+    let cases = [
+        ("robust", ScalerKind::Robust, spec(7).labels),
+        ("sigmas", ScalerKind::Standard, returns(ReturnUnit::Sigmas)),
+        (
+            "returns",
+            ScalerKind::RankGauss,
+            returns(ReturnUnit::LogReturn),
+        ),
+        ("meta", ScalerKind::Robust, meta),
+    ];
+    for (name, scaler, labels) in cases {
+        let spec = PipelineSpec {
+            labels,
+            model: ModelSpec {
+                scaler,
+                ..spec(7).model
+            },
+            ..spec(7)
+        };
+        let out = folder.path().join(name);
+        run_in(&out, &spec).unwrap();
+        let has_readout = out.join("models/fold-01.readout.json").is_file();
+        assert_eq!(has_readout, name != "robust", "{name}");
+        serves_what_was_scored(&out, &spec);
+    }
 }

@@ -7,6 +7,7 @@ use fusebox_loader::live::catalog::Catalog;
 use fusebox_loader::live::model_package::ModelManifest;
 use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, write_model_package};
 use fusebox_plugin_api::config::{Config, nearest};
+use fusebox_services::training::{ModelFeatures, ModelFiles};
 use serde_json::json;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
@@ -17,7 +18,9 @@ use crate::wiring::EngineSettings;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The model package is DIR/NAME/VERSION/model.toml with the artifact beside it; DIR is the first of
-engine.live.model_dirs. `fusebox plugin serve --model NAME` keeps it live; weights are replaced
+engine.live.model_dirs. What a run kept beside the artifact goes into it too: the digest of the
+features (NAME.features.json), without which nobody can tell whether the model fits the rows, its
+scaler and its readout. `fusebox plugin serve --model NAME` keeps it live; weights are replaced
 without loading the plugin's code again.
 
 Examples:
@@ -58,40 +61,58 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
     let mut problems = Vec::new();
     let params = Config::from_json(args.params.as_bytes())
         .map_err(|error| problems.push(format!("--params cannot be read: {error}")));
-    let artifact = match &args.artifact {
-        None => Ok(Vec::new()),
-        Some(path) => {
-            problems.extend(needs_scaler(path));
-            std::fs::read(path).map_err(|error| {
-                problems.push(format!("{} cannot be read: {error}", path.display()));
-            })
-        }
-    };
-    let (Ok(params), Ok(artifact), true) = (params, artifact, problems.is_empty()) else {
+    let files = args.artifact.as_deref().map(ModelFiles::read).transpose();
+    let files = files.map_err(|error| problems.push(error.to_string()));
+    let (Ok(params), Ok(files)) = (params, files) else {
         return Err(Failure::Usage(problems.join("; ")));
     };
+    let files = files.unwrap_or_default();
     let spec = ModelPackageSpec {
         name: args.name.clone(),
         version: args.number.clone(),
         plugin: args.plugin.clone(),
         plugin_version: args.plugin_version.clone(),
         params,
-        artifact,
+        feature_set: files.features.map(|features| features.feature_set_sha256),
+        artifact: files.artifact,
+        scaler: files.scaler,
+        readout: files.readout,
         golden: None,
         replace: args.replace,
     };
     let path = write_model_package(root, &spec).map_err(failure)?;
-    let warning = warning(&path, &settings)?;
-    let mut document = json!({"path": path, "name": spec.name, "version": spec.version});
-    if let Some(warning) = &warning {
-        document["warning"] = json!(warning);
+    let mut warnings: Vec<String> = unknown_features(args, &spec).into_iter().collect();
+    warnings.extend(warning(&path, &settings)?);
+    let mut document = json!({
+        "path": path,
+        "name": spec.name,
+        "version": spec.version,
+        "feature_set": spec.feature_set,
+        "has_scaler": !spec.scaler.is_empty(),
+        "has_readout": !spec.readout.is_empty(),
+    });
+    if !warnings.is_empty() {
+        document["warning"] = json!(warnings.join("; "));
     }
     context.output.show(&document, || {
         let mut text = format!("{}: model {} {}\n", path.display(), spec.name, spec.version);
-        if let Some(warning) = &warning {
+        for warning in &warnings {
             text.push_str(&format!("warning: {warning}\n"));
         }
         text
+    })
+}
+
+/// What to know where the features of a trained model are not known.
+fn unknown_features(args: &ModelArgs, spec: &ModelPackageSpec) -> Option<String> {
+    let artifact = args.artifact.as_ref()?;
+    spec.feature_set.is_none().then(|| {
+        let path = ModelFeatures::path_of(artifact);
+        format!(
+            "there is no {}, so that the package does not say which features the model was \
+             trained on, and goes live over any; keep that file of the run beside the artifact",
+            path.display()
+        )
     })
 }
 
@@ -128,20 +149,6 @@ fn warning(path: &Path, settings: &EngineSettings) -> Result<Option<String>, Fai
         manifest.plugin_version.unwrap_or_default(),
         versions.join(", ")
     )))
-}
-
-/// A run keeps the scaler of `fold-01.model` as `fold-01.scaler.json` beside it. Without it the
-/// model would answer, and every answer would be wrong.
-fn needs_scaler(artifact: &Path) -> Option<String> {
-    let scaler = artifact.with_extension("scaler.json");
-    scaler.is_file().then(|| {
-        format!(
-            "{} takes rows that were scaled by {}, which live models do not do; train it with \
-             `model.scaler = \"none\"`",
-            artifact.display(),
-            scaler.display()
-        )
-    })
 }
 
 fn failure(error: ModelPackageError) -> Failure {

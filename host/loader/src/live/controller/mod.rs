@@ -333,6 +333,7 @@ impl Controller {
             config,
             artifact,
             floor,
+            rows: spec.rows.clone(),
         });
         let plan = Plan {
             model: spec.name.clone(),
