@@ -49,12 +49,11 @@ fn config() -> SessionConfig {
             max_data_age_bars: Some(0),
         },
         execution: ExecutionConfig {
-            fee_bps: 10.0,
-            slippage_bps: 0.0,
             lot_size: 1e-8,
             tick_size: 1e-8,
             min_notional: 0.0,
             order_expiry_bars: 0,
+            ..ExecutionConfig::costing(10.0, 0.0)
         },
         portfolio: PortfolioConfig {
             initial_cash: 1_000.0,

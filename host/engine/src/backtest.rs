@@ -198,6 +198,7 @@ pub fn run_backtest(
         let input = StepInput {
             closed_at,
             bars: &bars,
+            fine: &[],
             predictions: &answers.predictions,
             failures: &answers.failures,
         };

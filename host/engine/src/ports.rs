@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::execution::Outcome;
+use crate::execution::{OrderId, Outcome};
 use crate::fusion::{ModelInfo, Prediction, PredictionFailure};
 use crate::journal::{JournalEntry, JournalError};
 use crate::risk::ApprovedOrder;
@@ -72,15 +72,23 @@ pub struct BrokerTick<'a> {
     pub closed_at: Timestamp,
     /// The bars that close now, one slot per symbol.
     pub bars: &'a [Option<&'a Bar>],
+    /// The finer bars that lie in them, one slot per symbol, ascending; empty where there are none.
+    pub fine: &'a [&'a [Bar]],
     /// Cash that purchases may spend; `None` where the account may borrow.
     pub funds: Option<Cash>,
 }
 
 /// Carries out orders.
 pub trait Broker: fmt::Debug + Send {
-    /// Takes an order. Exactly one later [`poll`](Self::poll) answers it, unless the session ends
-    /// before.
+    /// Takes an order. Later [`poll`](Self::poll)s answer it, with fills and, where these leave
+    /// something of it, its end.
     fn submit(&mut self, order: ApprovedOrder);
+
+    /// Asks for the end of an order; a later poll says so, unless the order has ended by then. A
+    /// broker that cannot cancel does nothing.
+    fn cancel(&mut self, order: OrderId) {
+        let _ = order;
+    }
 
     /// The next outcome that is known at `tick`; `None` where there is none. The session books one
     /// outcome before it asks for the next, so that `funds` is always up to date.

@@ -16,7 +16,7 @@ mod settle;
 
 use std::collections::BTreeMap;
 
-use crate::execution::{Expiry, Fill, Order, SimulatedBroker};
+use crate::execution::{Exchange, ExchangeSetup, Expiry, Fill, Order, OrderId, OrderReason};
 use crate::fusion::{Fusion, FusionError, ModelInfo, ModelRef, Prediction, PredictionFailure};
 use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
 use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
@@ -24,7 +24,7 @@ use crate::ports::{Broker, JournalSink};
 use crate::problem::{Problem, lines};
 use crate::risk::{Breaker, Refusal, RiskDesk, RiskSetup};
 use crate::strategy::{FailSafe, Strategy};
-use crate::types::{Bar, Cash, MoneyError, Price, SymbolId, TimeFrame, Timestamp};
+use crate::types::{Bar, Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
 
 pub use config::SessionConfig;
 
@@ -99,6 +99,9 @@ pub struct StepInput<'a> {
     pub closed_at: Timestamp,
     /// The bars that close now, one slot per symbol id.
     pub bars: &'a [Option<&'a Bar>],
+    /// The finer bars that lie in them, one slot per symbol; empty where there are none. Orders
+    /// fill in them, and nobody else sees them.
+    pub fine: &'a [&'a [Bar]],
     /// The predictions made now, in any order; several of one symbol where several models answer.
     pub predictions: &'a [Option<Prediction>],
     /// Models that failed to answer. A symbol that no other model answers for gets what
@@ -130,15 +133,28 @@ pub struct StepReport<'a> {
     pub trades: &'a [Trade],
 }
 
+/// An order at the broker, and what of it is not filled.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    order: Order,
+    quantity: Quantity,
+}
+
 /// What is known of one symbol.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct SymbolState {
-    /// The order at the broker; a symbol has one at most.
-    pending: Option<Order>,
+    /// What waits at the broker.
+    orders: Vec<Waiting>,
     /// The newest bar's closing time.
     bar_closed_at: Option<Timestamp>,
     /// The newest close.
     close: Option<Price>,
+}
+
+impl SymbolState {
+    fn forget(&mut self, order: OrderId) {
+        self.orders.retain(|one| one.order.id != order);
+    }
 }
 
 /// A run of steps; see the head of the file.
@@ -190,8 +206,14 @@ impl Session {
         if !problems.is_empty() {
             return Err(SetupError::Config(problems));
         }
-        let broker = SimulatedBroker::new(&setup.config.execution, setup.time_frame)?;
-        Self::with_broker(setup, Box::new(broker))
+        let exchange = Exchange::new(&ExchangeSetup {
+            execution: &setup.config.execution,
+            portfolio: &setup.config.portfolio,
+            cash: Cash::from_f64(setup.config.portfolio.initial_cash)?,
+            symbols: setup.symbols.len(),
+            time_frame: setup.time_frame,
+        })?;
+        Self::with_broker(setup, Box::new(exchange))
     }
 
     /// A session with a broker of the caller's choice.
@@ -226,7 +248,7 @@ impl Session {
             desk,
             portfolio: Portfolio::new(initial_cash, count),
             book: TradeBook::new(setup.time_frame, count),
-            states: vec![SymbolState::default(); count],
+            states: (0..count).map(|_| SymbolState::default()).collect(),
             refusals: BTreeMap::new(),
             config_digest: setup.config_digest,
             symbols: setup.symbols,
@@ -292,7 +314,8 @@ impl Session {
         let Some(closed_at) = self.closed_at else {
             return Ok(());
         };
-        let mut waiting: Vec<Order> = self.states.iter().filter_map(|s| s.pending).collect();
+        let orders = self.states.iter().flat_map(|state| &state.orders);
+        let mut waiting: Vec<Order> = orders.map(|one| one.order).collect();
         waiting.sort_by_key(|order| order.id);
         for order in waiting {
             let event = Event::OrderExpired {
@@ -300,7 +323,7 @@ impl Session {
                 reason: Expiry::SessionEnded,
             };
             self.record(closed_at, event, journal)?;
-            self.state(order.symbol, |state| state.pending = None);
+            self.state(order.symbol, |state| state.forget(order.id));
         }
         let ended = Event::SessionEnded {
             equity: self.portfolio.equity(),
@@ -355,10 +378,12 @@ impl Session {
         &self.symbols
     }
 
-    /// The order of `symbol` that the broker has not answered yet.
+    /// The order of `symbol` that waits at the broker and is not there to protect a position.
     #[must_use]
     pub fn pending(&self, symbol: SymbolId) -> Option<&Order> {
-        self.states.get(symbol.index())?.pending.as_ref()
+        let mut orders = self.states.get(symbol.index())?.orders.iter();
+        let found = orders.find(|one| one.order.reason != OrderReason::Protection)?;
+        Some(&found.order)
     }
 
     /// Finds everything wrong with `input` and takes the closes over as prices.

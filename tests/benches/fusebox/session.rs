@@ -37,12 +37,11 @@ fn config() -> SessionConfig {
             max_data_age_bars: Some(0),
         },
         execution: ExecutionConfig {
-            fee_bps: 0.0,
-            slippage_bps: 0.0,
             lot_size: 1e-5,
             tick_size: 0.01,
             min_notional: 10.0,
             order_expiry_bars: 1,
+            ..ExecutionConfig::costing(0.0, 0.0)
         },
         portfolio: PortfolioConfig {
             initial_cash: 1e6,

@@ -286,12 +286,11 @@ impl Check<'_> {
             fusion: FusionConfig::default(),
             risk,
             execution: ExecutionConfig {
-                fee_bps: fee?,
-                slippage_bps: slippage?,
                 lot_size: execution.lot_size,
                 tick_size: execution.tick_size,
                 min_notional: execution.min_notional,
                 order_expiry_bars: execution.order_expiry_bars,
+                ..ExecutionConfig::costing(fee?, slippage?)
             },
             portfolio: PortfolioConfig {
                 initial_cash: portfolio.initial_cash,

@@ -4,10 +4,13 @@
 //! strategy, so that the three series can be compared point by point.
 
 use super::{BacktestResult, steps_within};
-use crate::execution::{Fill, Order, OrderId, OrderReason, Outcome, Venue};
-use crate::portfolio::{LedgerError, Portfolio};
+use crate::execution::{
+    Exchange, ExchangeSetup, Fill, Order, OrderId, OrderReason, OrderTerms, Outcome,
+};
+use crate::portfolio::{LedgerError, Portfolio, PortfolioConfig};
+use crate::ports::{Broker, BrokerTick};
 use crate::session::{EquityPoint, SessionConfig, SetupError};
-use crate::types::{Bar, Cash, Market, MoneyError, Price, SymbolId, Timestamp};
+use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Timestamp};
 
 /// Puts an equal part of the initial cash into every symbol at its first open after the first
 /// moment of `range`, and holds. A symbol that appears later is bought then; until then its part is
@@ -56,11 +59,13 @@ pub fn flat(
 
 /// A buyer of everything.
 struct Holder {
-    venue: Venue,
+    /// One for each symbol, with its part of the cash.
+    exchanges: Vec<Exchange>,
     portfolio: Portfolio,
     result: BacktestResult,
     /// The cash set aside for each symbol.
     part: Cash,
+    lot: Quantity,
     bought: Vec<bool>,
     decided_at: Option<Timestamp>,
 }
@@ -74,46 +79,89 @@ impl Holder {
         let count = market.series().len();
         let initial_cash = Cash::from_f64(config.portfolio.initial_cash)?;
         let parts = i128::try_from(count).unwrap_or(i128::MAX).max(1);
+        let part = Cash::from_units(initial_cash.units() / parts);
+        // A holder of spot owes nothing, whatever the strategy may do.
+        let spot = PortfolioConfig {
+            allow_short: false,
+            margin: None,
+            ..config.portfolio.clone()
+        };
+        let exchange = || {
+            Exchange::new(&ExchangeSetup {
+                execution: &config.execution,
+                portfolio: &spot,
+                cash: part,
+                symbols: 1,
+                time_frame: market.time_frame(),
+            })
+        };
+        let exchanges = (0..count).map(|_| exchange()).collect::<Result<_, _>>()?;
         Ok(Self {
-            venue: Venue::new(&config.execution)?,
+            exchanges,
             portfolio: Portfolio::new(initial_cash, count),
             result: BacktestResult::empty(initial_cash, count),
-            part: Cash::from_units(initial_cash.units() / parts),
+            part,
+            lot: Quantity::from_f64(config.execution.lot_size)?,
             bought: vec![false; count],
             decided_at: None,
         })
     }
 
-    /// Buys at the bar's open where that is due, and marks at its close.
+    /// Buys from the bar's open on where that is due, and marks at its close.
     fn meet(&mut self, symbol: SymbolId, bar: &Bar, decided_at: Timestamp) {
-        if self.bought.get(symbol.index()) == Some(&false)
-            && let Some(fill) = self.purchase(symbol, bar, decided_at)
-            && self.book(&fill).is_ok()
-            && let Some(bought) = self.bought.get_mut(symbol.index())
-        {
-            *bought = true;
+        let at = symbol.index();
+        if self.bought.get(at) == Some(&false) && bar.opened_at >= decided_at {
+            let order = self.purchase(bar);
+            if let (Some(order), Some(exchange)) = (order, self.exchanges.get_mut(at)) {
+                exchange.take_order(order);
+                self.bought[at] = true;
+            }
+        }
+        for fill in self.fills(at, bar) {
+            // The exchange counts its one symbol from zero.
+            let fill = Fill { symbol, ..fill };
+            if self.book(&fill).is_err() {
+                return;
+            }
         }
         if let Ok(close) = mark_price(bar) {
             self.portfolio.mark(symbol, close);
         }
     }
 
-    /// The largest purchase that the symbol's part pays for; `None` where it is not due or the
-    /// part is too small.
-    fn purchase(&self, symbol: SymbolId, bar: &Bar, decided_at: Timestamp) -> Option<Fill> {
+    /// What the exchange of the symbol at `at` does with `bar`.
+    fn fills(&mut self, at: usize, bar: &Bar) -> Vec<Fill> {
+        let Some(exchange) = self.exchanges.get_mut(at) else {
+            return Vec::new();
+        };
+        let tick = BrokerTick {
+            closed_at: bar.closed_at,
+            bars: &[Some(bar)],
+            fine: &[],
+            funds: None,
+        };
+        let outcomes = std::iter::from_fn(|| exchange.poll(&tick));
+        let fills = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Filled(fill) => Some(fill),
+            _ => None,
+        });
+        fills.collect()
+    }
+
+    /// The order for what the symbol's part pays for at the open, without costs; the exchange cuts
+    /// it to what it pays for with them.
+    fn purchase(&self, bar: &Bar) -> Option<Order> {
         let open = Price::from_f64(bar.open).ok()?;
-        let order = Order {
-            id: OrderId(u64::from(symbol.0)),
-            symbol,
-            quantity: self.part.divided_by(open)?,
-            decided_at,
+        let quantity = self.part.divided_by(open)?.toward_zero(self.lot);
+        (!quantity.is_zero()).then_some(Order {
+            id: OrderId(0),
+            symbol: SymbolId(0),
+            quantity,
+            decided_at: bar.opened_at,
             reason: OrderReason::Entry,
             model: None,
-        };
-        match self.venue.execute(&order, bar, Some(self.part))? {
-            Outcome::Filled(fill) => Some(fill),
-            Outcome::Expired { .. } => None,
-        }
+            terms: OrderTerms::default(),
+        })
     }
 
     fn book(&mut self, fill: &Fill) -> Result<(), LedgerError> {

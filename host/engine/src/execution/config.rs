@@ -29,6 +29,138 @@ pub struct ExecutionConfig {
     /// How many missing bars an order waits for; with 0 it fills in the next bar or not at all.
     #[serde(default)]
     pub order_expiry_bars: u32,
+    /// Fee of orders that rested and were taken, in basis points, from -100 (a rebate) to 1,000;
+    /// `fee_bps` where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker_fee_bps: Option<f64>,
+    /// Fees of accounts that trade more, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fee_tiers: Vec<FeeTierConfig>,
+    /// The whole spread in basis points of the price, from 0 to 1,000; a taker pays half.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spread_bps: f64,
+    /// Slippage that depends on the market, beside `slippage_bps`.
+    #[serde(default, skip_serializing_if = "SlippageConfig::is_none")]
+    pub slippage: SlippageConfig,
+    /// Milliseconds from a decision until its order is at the exchange, at most a day.
+    #[serde(default, skip_serializing_if = "is_none_ms")]
+    pub latency_ms: u64,
+    /// Part of a bar's volume that fills may take, above 0 and at most 1; without it, everything
+    /// fills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participation: Option<f64>,
+    /// Ticks beyond a limit order's price that the market must trade before it fills; 0 is a touch,
+    /// behind a queue.
+    #[serde(default = "one_tick", skip_serializing_if = "is_one_tick")]
+    pub limit_through_ticks: u32,
+    /// Parts of a bar's volume that are in the queue before a limit order, from 0 to 100; counts
+    /// with `limit_through_ticks = 0` only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub limit_queue_ahead: f64,
+    /// Funding of perpetual futures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub funding: Option<FundingConfig>,
+    /// Interest of a year on what is borrowed, in basis points, from 0 to 100,000.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub borrow_annual_bps: f64,
+}
+
+/// Fees from a traded notional of 30 days on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeeTierConfig {
+    /// The notional in the quote asset, above 0.
+    pub traded: f64,
+    /// Fee of makers in basis points, from -100 to 1,000.
+    pub maker_bps: f64,
+    /// Fee of takers in basis points, from 0 to 1,000.
+    pub taker_bps: f64,
+}
+
+/// Slippage that depends on the market.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SlippageConfig {
+    /// None.
+    #[default]
+    None,
+    /// In proportion to the volatility of the bars before.
+    Volatility {
+        /// Parts of one standard deviation of a bar's log return, from 0 to 10.
+        factor: f64,
+        /// Span of the exponential average that estimates it, in bars, from 2 to 100,000.
+        span_bars: u32,
+    },
+    /// The square-root law: `factor x volatility x sqrt(quantity / volume of a bar)`.
+    Impact {
+        /// Its factor, from 0 to 10; about 1 in the literature (Almgren et al. 2005, Toth et al.
+        /// 2011).
+        factor: f64,
+        /// Span of the exponential averages of volatility and volume, in bars.
+        span_bars: u32,
+    },
+}
+
+impl SlippageConfig {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// The span of the averages; `None` where there are none.
+    #[must_use]
+    pub fn span_bars(&self) -> Option<u32> {
+        match *self {
+            Self::None => None,
+            Self::Volatility { span_bars, .. } | Self::Impact { span_bars, .. } => Some(span_bars),
+        }
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        let (Self::Volatility { factor, .. } | Self::Impact { factor, .. }) = *self else {
+            return;
+        };
+        problems.within("slippage.factor", factor, (0.0, 10.0));
+        let span = self.span_bars().unwrap_or(2);
+        problems.require(
+            (2..=100_000).contains(&span),
+            "slippage.span_bars",
+            format!("is {span}; it must lie between 2 and 100000"),
+        );
+    }
+}
+
+/// Funding of perpetual futures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FundingConfig {
+    /// Hours between fundings, from 1 to 24; they are due at whole multiples since 1970.
+    pub interval_hours: u32,
+    /// What long positions pay at each, in basis points of the value, from -1,000 to 1,000.
+    pub rate_bps: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    value.abs() == 0.0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none_ms(value: &u64) -> bool {
+    *value == 0
+}
+
+fn one_tick() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_one_tick(value: &u32) -> bool {
+    *value == 1
 }
 
 fn finest() -> f64 {
@@ -36,6 +168,29 @@ fn finest() -> f64 {
 }
 
 impl ExecutionConfig {
+    /// A venue that charges `fee_bps` and moves the price by `slippage_bps`, and nothing else.
+    #[must_use]
+    pub fn costing(fee_bps: f64, slippage_bps: f64) -> Self {
+        Self {
+            fee_bps,
+            slippage_bps,
+            lot_size: FINEST,
+            tick_size: FINEST,
+            min_notional: 0.0,
+            order_expiry_bars: 0,
+            maker_fee_bps: None,
+            fee_tiers: Vec::new(),
+            spread_bps: 0.0,
+            slippage: SlippageConfig::None,
+            latency_ms: 0,
+            participation: None,
+            limit_through_ticks: 1,
+            limit_queue_ahead: 0.0,
+            funding: None,
+            borrow_annual_bps: 0.0,
+        }
+    }
+
     /// Every problem of these settings.
     #[must_use]
     pub fn validate(&self) -> Vec<Problem> {
@@ -45,7 +200,51 @@ impl ExecutionConfig {
         problems.within("lot_size", self.lot_size, (FINEST, 1e9));
         problems.within("tick_size", self.tick_size, (FINEST, 1e9));
         problems.within("min_notional", self.min_notional, (0.0, 1e9));
+        problems.within("spread_bps", self.spread_bps, (0.0, 1_000.0));
+        problems.within("limit_queue_ahead", self.limit_queue_ahead, (0.0, 100.0));
+        problems.within(
+            "borrow_annual_bps",
+            self.borrow_annual_bps,
+            (0.0, 100_000.0),
+        );
+        if let Some(maker) = self.maker_fee_bps {
+            problems.within("maker_fee_bps", maker, (-100.0, 1_000.0));
+        }
+        if let Some(part) = self.participation {
+            problems.above_zero("participation", part, 1.0);
+        }
+        problems.require(
+            self.latency_ms <= 86_400_000,
+            "latency_ms",
+            format!("is {}; a day (86400000) is the most", self.latency_ms),
+        );
+        self.slippage.validate(&mut problems);
+        self.validate_tiers(&mut problems);
+        if let Some(funding) = &self.funding {
+            problems.within("funding.rate_bps", funding.rate_bps, (-1_000.0, 1_000.0));
+            let hours = funding.interval_hours;
+            problems.require(
+                (1..=24).contains(&hours),
+                "funding.interval_hours",
+                format!("is {hours}; it must lie between 1 and 24"),
+            );
+        }
         problems.into_vec()
+    }
+
+    fn validate_tiers(&self, problems: &mut Problems) {
+        let mut before = 0.0;
+        for (number, tier) in self.fee_tiers.iter().enumerate() {
+            let key = |name: &str| format!("fee_tiers.{number}.{name}");
+            problems.within(&key("maker_bps"), tier.maker_bps, (-100.0, 1_000.0));
+            problems.within(&key("taker_bps"), tier.taker_bps, (0.0, 1_000.0));
+            problems.require(
+                tier.traded.is_finite() && tier.traded > before && tier.traded < 1e11,
+                &key("traded"),
+                format!("is {}; tiers must ascend from above 0 to 1e11", tier.traded),
+            );
+            before = tier.traded;
+        }
     }
 }
 
@@ -61,7 +260,7 @@ mod tests {
             lot_size: 0.0,
             tick_size: f64::INFINITY,
             min_notional: -0.1,
-            order_expiry_bars: 0,
+            ..ExecutionConfig::costing(-1.0, f64::NAN)
         };
         let keys: Vec<String> = config.validate().into_iter().map(|p| p.key).collect();
         assert_eq!(

@@ -275,6 +275,7 @@ mod tests {
                 decided_at: at,
                 reason: OrderReason::Flip,
                 model: None,
+                terms: crate::execution::OrderTerms::default(),
             }),
             Event::ModelAdded {
                 model: ModelRef(7),
@@ -310,6 +311,9 @@ mod tests {
                 fee: Cash::from_units(-1),
                 slippage: Cash::ZERO,
                 filled_at: at,
+                spread: Cash::ZERO,
+                remaining: crate::types::Quantity::ZERO,
+                is_maker: false,
             }),
             Event::OrderExpired {
                 order: OrderId(5),

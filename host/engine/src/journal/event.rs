@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::execution::{Expiry, Fill, Order, OrderId};
+use crate::execution::{Expiry, Fill, Order, OrderId, Payment};
 use crate::fusion::{FailureReason, ModelInfo, ModelRef, Prediction};
 use crate::risk::Refusal;
 use crate::strategy::Direction;
@@ -101,8 +101,12 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
-    /// An order was carried out; a part that was not is cancelled.
+    /// An order was carried out, whole or in part.
     OrderFilled(Fill),
+    /// The exchange closes a position whose margin is used up; the fill follows.
+    PositionLiquidated(Order),
+    /// Money moved without a trade.
+    Paid(Payment),
     /// An order came to nothing.
     OrderExpired {
         /// The order.

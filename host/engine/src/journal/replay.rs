@@ -11,7 +11,7 @@ use super::{Event, FORMAT, JournalEntry, JournalError, read_entries};
 use crate::execution::{Fill, Order, OrderId};
 use crate::fusion::ModelInfo;
 use crate::portfolio::{Portfolio, Trade, TradeBook};
-use crate::types::{Cash, TimeFrame, Timestamp};
+use crate::types::{Cash, Quantity, TimeFrame, Timestamp};
 
 /// Problems that are listed at most; a broken journal has one per line.
 const MAX_PROBLEMS: usize = 100;
@@ -85,7 +85,7 @@ pub fn replay(reader: impl BufRead, digest: Option<&str>) -> Result<Replayed, Re
 struct Replayer {
     replayed: Replayed,
     book: TradeBook,
-    open: BTreeMap<OrderId, Order>,
+    open: BTreeMap<OrderId, (Order, Quantity)>,
     next_seq: u64,
     next_order: u64,
     at: Timestamp,
@@ -173,6 +173,10 @@ impl Replayer {
             }
             Event::OrderApproved(order) => self.approved(seq, order),
             Event::OrderFilled(fill) => self.filled(seq, fill),
+            Event::PositionLiquidated(order) => {
+                self.open.insert(order.id, (*order, order.quantity));
+            }
+            Event::Paid(payment) => self.replayed.portfolio.pay(payment),
             Event::OrderExpired { order, .. } if self.open.remove(order).is_none() => {
                 self.problem(format!("entry {seq} expires order {}, not open", order.0));
             }
@@ -205,24 +209,27 @@ impl Replayer {
         {
             self.problem(format!("entry {seq} names model {}, unknown", model.0));
         }
-        self.open.insert(order.id, *order);
+        self.open.insert(order.id, (*order, order.quantity));
     }
 
     fn filled(&mut self, seq: u64, fill: &Fill) {
-        let Some(order) = self.open.remove(&fill.order) else {
+        let Some((order, waiting)) = self.open.remove(&fill.order) else {
             let order = fill.order.0;
             self.problem(format!(
                 "entry {seq} fills order {order}, which is not open"
             ));
             return;
         };
-        if let Err(message) = fill.check_against(&order, self.at) {
+        if let Err(message) = fill.check_against(&order, waiting, self.at) {
             self.problem(format!("entry {seq}: {message}"));
             return;
         }
         if let Err(error) = self.replayed.portfolio.apply(fill) {
             self.problem(format!("entry {seq}: {error}"));
             return;
+        }
+        if !fill.remaining.is_zero() {
+            self.open.insert(fill.order, (order, fill.remaining));
         }
         self.replayed.fills.push(*fill);
         let ended = self.book.apply(fill, &order);
@@ -304,6 +311,7 @@ mod tests {
             decided_at: Timestamp::from_nanos(HOUR),
             reason: OrderReason::Entry,
             model: None,
+            terms: crate::execution::OrderTerms::default(),
         };
         let fill = Fill {
             order: order.id,
@@ -313,6 +321,9 @@ mod tests {
             fee: cash("0.5"),
             slippage: Cash::ZERO,
             filled_at: order.decided_at,
+            spread: Cash::ZERO,
+            remaining: crate::types::Quantity::ZERO,
+            is_maker: false,
         };
         let started = Event::SessionStarted {
             format: FORMAT,

@@ -5,17 +5,17 @@
 //! in it, so that at every moment
 //!
 //! - equity = cash + sum of (mark x quantity), and
-//! - realised + unrealised - fees = equity - initial cash.
+//! - realised + unrealised - fees + funding + interest + insurance = equity - initial cash.
 
 mod config;
 mod position;
 mod trades;
 
-pub use config::PortfolioConfig;
+pub use config::{MarginConfig, MarginMode, PortfolioConfig};
 pub use position::Position;
 pub use trades::{Trade, TradeBook};
 
-use crate::execution::Fill;
+use crate::execution::{Fill, Payment, PaymentKind};
 use crate::types::{Cash, Price, Quantity, SymbolId};
 
 /// A broken promise of the ledger: a defect of the program, never of the market.
@@ -34,9 +34,9 @@ pub enum LedgerError {
         parts: Cash,
     },
     /// Profit, loss and fees do not explain the change of equity.
-    #[error("realised + unrealised - fees is {explained}, equity changed by {changed}")]
+    #[error("profits, fees and payments make {explained}, equity changed by {changed}")]
     Change {
-        /// Realised plus unrealised less fees.
+        /// Realised plus unrealised less fees, with payments.
         explained: Cash,
         /// Equity less initial cash.
         changed: Cash,
@@ -59,6 +59,9 @@ pub struct Portfolio {
     realised: Cash,
     fees: Cash,
     slippage: Cash,
+    funding: Cash,
+    interest: Cash,
+    insurance: Cash,
     positions: Vec<Position>,
 }
 
@@ -72,6 +75,9 @@ impl Portfolio {
             realised: Cash::ZERO,
             fees: Cash::ZERO,
             slippage: Cash::ZERO,
+            funding: Cash::ZERO,
+            interest: Cash::ZERO,
+            insurance: Cash::ZERO,
             positions: vec![Position::default(); symbols],
         }
     }
@@ -90,6 +96,35 @@ impl Portfolio {
         self.fees += fill.fee;
         self.slippage += fill.slippage;
         Ok(())
+    }
+
+    /// Books money that moved without a trade.
+    pub fn pay(&mut self, payment: &Payment) {
+        self.cash += payment.amount;
+        let account = match payment.kind {
+            PaymentKind::Funding => &mut self.funding,
+            PaymentKind::Borrowing => &mut self.interest,
+            PaymentKind::Insurance => &mut self.insurance,
+        };
+        *account += payment.amount;
+    }
+
+    /// Funding received; negative was paid.
+    #[must_use]
+    pub fn funding(&self) -> Cash {
+        self.funding
+    }
+
+    /// Interest on what was borrowed; negative was paid.
+    #[must_use]
+    pub fn interest(&self) -> Cash {
+        self.interest
+    }
+
+    /// What the exchange bore of liquidated positions.
+    #[must_use]
+    pub fn insurance(&self) -> Cash {
+        self.insurance
     }
 
     /// Values the position of `symbol` at `price` from now on; does nothing for a symbol that the
@@ -178,7 +213,8 @@ impl Portfolio {
         if parts != equity {
             return Err(LedgerError::Equity { equity, parts });
         }
-        let explained = self.realised + self.unrealised() - self.fees;
+        let paid = self.funding + self.interest + self.insurance;
+        let explained = self.realised + self.unrealised() - self.fees + paid;
         let changed = equity - self.initial_cash;
         if explained != changed {
             return Err(LedgerError::Change { explained, changed });
@@ -203,6 +239,9 @@ mod tests {
             fee,
             slippage: Cash::ZERO,
             filled_at: Timestamp::from_nanos(0),
+            spread: Cash::ZERO,
+            remaining: Quantity::ZERO,
+            is_maker: false,
         }
     }
 

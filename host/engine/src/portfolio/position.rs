@@ -138,6 +138,9 @@ mod tests {
             fee: Cash::ZERO,
             slippage: Cash::ZERO,
             filled_at: Timestamp::from_nanos(at),
+            spread: Cash::ZERO,
+            remaining: Quantity::ZERO,
+            is_maker: false,
         })
     }
 

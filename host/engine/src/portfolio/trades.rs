@@ -185,6 +185,7 @@ mod tests {
             decided_at: filled_at,
             reason: OrderReason::Exit,
             model: None,
+            terms: crate::execution::OrderTerms::default(),
         };
         let fill = Fill {
             order: order.id,
@@ -194,6 +195,9 @@ mod tests {
             fee: "0.5".parse().unwrap(),
             slippage: "0.1".parse().unwrap(),
             filled_at,
+            spread: Cash::ZERO,
+            remaining: Quantity::ZERO,
+            is_maker: false,
         };
         book.apply(&fill, &order)
     }

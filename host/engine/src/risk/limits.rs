@@ -5,7 +5,7 @@
 //! carried out as a close.
 
 use super::{ApprovedOrder, Breaker, Refusal, RiskConfig};
-use crate::execution::{ExecutionConfig, Order, OrderId, OrderReason};
+use crate::execution::{ExecutionConfig, Order, OrderId, OrderReason, OrderTerms};
 use crate::fusion::{ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
 use crate::problem::micro_bps_of_fraction;
@@ -157,6 +157,7 @@ impl RiskDesk {
             decided_at: proposal.decided_at,
             reason,
             model: proposal.model,
+            terms: OrderTerms::default(),
         };
         Verdict {
             approved: Some(ApprovedOrder { order }),
@@ -248,16 +249,14 @@ mod tests {
 
     fn desk(risk: &RiskConfig, allow_short: bool) -> RiskDesk {
         let execution = ExecutionConfig {
-            fee_bps: 0.0,
-            slippage_bps: 0.0,
             lot_size: 0.1,
-            tick_size: 1e-8,
             min_notional: 20.0,
-            order_expiry_bars: 0,
+            ..ExecutionConfig::costing(0.0, 0.0)
         };
         let portfolio = PortfolioConfig {
             initial_cash: 1_000.0,
             allow_short,
+            margin: None,
         };
         RiskDesk::new(&RiskSetup {
             risk,

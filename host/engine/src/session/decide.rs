@@ -1,13 +1,13 @@
 //! The second half of a step: predictions become signals, and signals orders or refusals.
 
-use super::{Session, StepError, StepInput};
+use super::{Session, StepError, StepInput, Waiting};
 use crate::execution::{OrderId, OrderReason};
 use crate::fusion::ModelRef;
 use crate::journal::Event;
 use crate::ports::JournalSink;
 use crate::risk::{Account, Proposal};
 use crate::strategy::{Direction, FailSafe, Holding};
-use crate::types::{Cash, SymbolId, Timestamp};
+use crate::types::{Cash, Quantity, SymbolId, Timestamp};
 
 /// A wish to be on another side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,10 @@ impl Session {
             let order = *approved.order();
             self.record(closed_at, Event::OrderApproved(order), journal)?;
             self.next_order += 1;
-            self.state(symbol, |state| state.pending = Some(order));
+            let quantity = order.quantity;
+            self.state(symbol, |state| {
+                state.orders.push(Waiting { order, quantity })
+            });
             self.broker.submit(approved);
         }
         Ok(())
@@ -223,14 +226,16 @@ impl Session {
         let others = (0..).map(SymbolId).zip(positions);
         others
             .filter(|&(other, _)| other != symbol)
-            .map(
-                |(_, (position, state))| match (state.pending, state.close) {
-                    (Some(order), Some(close)) => {
-                        close.times(position.quantity() + order.quantity).abs()
+            .map(|(_, (position, state))| {
+                let opening = state.orders.iter().filter(|one| !one.order.reduces_only());
+                let waiting: Quantity = opening.map(|one| one.quantity).sum();
+                match state.close {
+                    Some(close) if !waiting.is_zero() => {
+                        close.times(position.quantity() + waiting).abs()
                     }
                     _ => position.value().abs(),
-                },
-            )
+                }
+            })
             .sum()
     }
 }

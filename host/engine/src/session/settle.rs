@@ -1,11 +1,12 @@
 //! The first half of a step: what the broker did, and what the account is worth now.
 
-use super::{EquityPoint, Session, StepError, StepInput};
-use crate::execution::{Expiry, Fill, OrderId, Outcome};
+use super::{EquityPoint, Session, StepError, StepInput, Waiting};
+use crate::execution::{Expiry, Fill, Order, OrderId, Outcome, Payment};
 use crate::journal::Event;
+use crate::portfolio::Position;
 use crate::ports::{BrokerTick, JournalSink};
 use crate::risk::Trip;
-use crate::types::{Cash, SymbolId, Timestamp};
+use crate::types::{Cash, Quantity, SymbolId, Timestamp};
 
 impl Session {
     /// Books everything that the broker reports, one report at a time.
@@ -20,6 +21,7 @@ impl Session {
             let tick = BrokerTick {
                 closed_at: input.closed_at,
                 bars: input.bars,
+                fine: input.fine,
                 funds: (!self.allow_short).then(|| self.portfolio.cash()),
             };
             match self.broker.poll(&tick) {
@@ -27,6 +29,10 @@ impl Session {
                 Some(Outcome::Expired { order, expiry }) => {
                     self.expire(order, expiry, input.closed_at, journal)?;
                 }
+                Some(Outcome::Liquidating(order)) => {
+                    self.liquidate(&order, input.closed_at, journal)?;
+                }
+                Some(Outcome::Paid(payment)) => self.pay(&payment, input.closed_at, journal)?,
                 None => return Ok(()),
             }
         }
@@ -42,13 +48,27 @@ impl Session {
             closed_at,
             message: message.to_owned(),
         };
-        let state = self.states.get_mut(fill.symbol.index());
-        let order = state
-            .and_then(|state| state.pending)
+        let waiting = self
+            .states
+            .get(fill.symbol.index())
+            .and_then(|state| state.orders.iter().find(|one| one.order.id == fill.order))
+            .copied()
             .ok_or_else(|| impossible("a fill has no order"))?;
-        fill.check_against(&order, closed_at).map_err(impossible)?;
+        let order = waiting.order;
+        fill.check_against(&order, waiting.quantity, closed_at)
+            .map_err(impossible)?;
         self.record(closed_at, Event::OrderFilled(*fill), journal)?;
-        self.state(fill.symbol, |state| state.pending = None);
+        self.state(fill.symbol, |state| {
+            if fill.remaining.is_zero() {
+                state.forget(fill.order);
+            } else if let Some(one) = state
+                .orders
+                .iter_mut()
+                .find(|one| one.order.id == fill.order)
+            {
+                one.quantity = fill.remaining;
+            }
+        });
         self.portfolio.apply(fill)?;
         let trade = self.book.apply(fill, &order);
         self.buffers.trades.extend(trade);
@@ -64,10 +84,8 @@ impl Session {
         closed_at: Timestamp,
         journal: &mut dyn JournalSink,
     ) -> Result<(), StepError> {
-        let known = |pending: &Option<crate::execution::Order>| {
-            pending.is_some_and(|pending| pending.id == order)
-        };
-        if !self.states.iter().any(|state| known(&state.pending)) {
+        let mut waiting = self.states.iter().flat_map(|state| &state.orders);
+        if !waiting.any(|one| one.order.id == order) {
             return Err(StepError::Broker {
                 closed_at,
                 message: format!("order {} expires but does not wait", order.0),
@@ -75,10 +93,48 @@ impl Session {
         }
         self.record(closed_at, Event::OrderExpired { order, reason }, journal)?;
         for state in &mut self.states {
-            if known(&state.pending) {
-                state.pending = None;
-            }
+            state.forget(order);
         }
+        Ok(())
+    }
+
+    /// The exchange closes a position: its order waits like any other until its fill comes.
+    fn liquidate(
+        &mut self,
+        order: &Order,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        let held = self.portfolio.position(order.symbol);
+        let held = held.map_or(Quantity::ZERO, Position::quantity);
+        if order.quantity != -held || order.id.0 < OrderId::OF_EXCHANGE {
+            return Err(StepError::Broker {
+                closed_at,
+                message: format!("order {} liquidates what is not held", order.id.0),
+            });
+        }
+        self.record(closed_at, Event::PositionLiquidated(*order), journal)?;
+        let (order, quantity) = (*order, order.quantity);
+        self.state(order.symbol, |state| {
+            state.orders.push(Waiting { order, quantity });
+        });
+        Ok(())
+    }
+
+    fn pay(
+        &mut self,
+        payment: &Payment,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        if payment.paid_at > closed_at {
+            return Err(StepError::Broker {
+                closed_at,
+                message: format!("a payment is dated {}", payment.paid_at),
+            });
+        }
+        self.record(closed_at, Event::Paid(*payment), journal)?;
+        self.portfolio.pay(payment);
         Ok(())
     }
 

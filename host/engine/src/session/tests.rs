@@ -37,16 +37,16 @@ fn config(allow_short: bool) -> SessionConfig {
             max_data_age_bars: Some(1),
         },
         execution: ExecutionConfig {
-            fee_bps: 7.5,
-            slippage_bps: 3.0,
             lot_size: 0.001,
             tick_size: 0.01,
             min_notional: 5.0,
             order_expiry_bars: 1,
+            ..ExecutionConfig::costing(7.5, 3.0)
         },
         portfolio: PortfolioConfig {
             initial_cash: 10_000.0,
             allow_short,
+            margin: None,
         },
     }
 }
@@ -284,6 +284,7 @@ fn step(
         bars: &[Some(bar)],
         predictions: &[Some(prediction)],
         failures: &[],
+        fine: &[],
     };
     session.step(&input, journal).map(|report| report.point)
 }
@@ -314,6 +315,9 @@ fn fill(order: &Order) -> Fill {
         fee: Cash::ZERO,
         slippage: Cash::ZERO,
         filled_at: order.decided_at,
+        spread: Cash::ZERO,
+        remaining: Quantity::ZERO,
+        is_maker: false,
     }
 }
 
@@ -421,6 +425,7 @@ fn wrong_input_is_listed_whole_and_changes_nothing() {
         bars: &[Some(&broken), None],
         predictions: &[Some(prediction)],
         failures: &[],
+        fine: &[],
     };
     let Err(StepError::Input { problems, .. }) = session.step(&input, &mut journal) else {
         panic!("accepted");
@@ -484,6 +489,7 @@ fn several_models_become_one_signal_and_each_is_activated_once() {
                 Some(says(1, [1.0, 0.0, 0.0])),
             ],
             failures: &[],
+            fine: &[],
         };
         session.step(&input, &mut journal).unwrap();
     }

@@ -443,6 +443,9 @@ mod tests {
             fee: "0.5".parse().unwrap(),
             slippage: "0.1".parse().unwrap(),
             filled_at: Timestamp::from_nanos(hour * HOUR),
+            spread: Cash::ZERO,
+            remaining: Quantity::ZERO,
+            is_maker: false,
         };
         let order = Order {
             id: fill.order,
@@ -451,6 +454,7 @@ mod tests {
             decided_at: fill.filled_at,
             reason: OrderReason::Flip,
             model: None,
+            terms: OrderTerms::default(),
         };
         (fill, order)
     }

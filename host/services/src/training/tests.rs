@@ -246,12 +246,11 @@ fn session() -> SessionConfig {
             max_data_age_bars: Some(1),
         },
         execution: ExecutionConfig {
-            fee_bps: 10.0,
-            slippage_bps: 2.0,
             lot_size: 1e-5,
             tick_size: 1e-5,
             min_notional: 10.0,
             order_expiry_bars: 3,
+            ..ExecutionConfig::costing(10.0, 2.0)
         },
         portfolio: PortfolioConfig {
             initial_cash: 100_000.0,

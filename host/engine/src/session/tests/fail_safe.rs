@@ -384,6 +384,7 @@ fn impossible_failures_are_refused_and_nothing_happens() {
         bars: &[Some(&now)],
         predictions: &[Some(prediction)],
         failures: &[failure(0, 0), failure(1, 0), failure(0, 1)],
+        fine: &[],
     };
     let Err(StepError::Input { problems, .. }) = session.step(&input, &mut NullJournal) else {
         panic!("the input is impossible");

@@ -1,0 +1,176 @@
+//! The legs of a way: what is hit first, and then.
+
+use super::walk::Walk;
+use super::working::Working;
+use crate::execution::{OrderId, OrderKind};
+use crate::types::{Price, Quantity};
+
+/// Which extreme comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    LowFirst,
+    HighFirst,
+}
+
+/// What a leg hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Hit {
+    Liquidation,
+    Order(OrderId),
+}
+
+impl Walk<'_> {
+    /// Whether anything can happen after the open.
+    pub(super) fn may_move(&self) -> bool {
+        self.orders.iter().any(Working::is_active)
+            || (self.stand.rules().is_some() && !self.stand.held.is_zero())
+    }
+
+    /// Walks from the open to the close.
+    pub(super) fn go(&mut self, way: Way) {
+        let slice = self.setting.slice;
+        let (first, second) = match way {
+            Way::LowFirst => (slice.low, slice.high),
+            Way::HighFirst => (slice.high, slice.low),
+        };
+        for to in [first, second, slice.close] {
+            self.leg(to);
+        }
+    }
+
+    fn leg(&mut self, to: Price) {
+        while let Some((price, hit)) = self.next_hit(to) {
+            self.price = price;
+            match hit {
+                Hit::Liquidation => self.liquidate(),
+                Hit::Order(id) => self.hit(id),
+            }
+        }
+        self.price = to;
+        for one in &mut self.orders {
+            if one.is_active() {
+                one.see(to);
+            }
+        }
+    }
+
+    /// The first thing between here and `to`, both included.
+    fn next_hit(&self, to: Price) -> Option<(Price, Hit)> {
+        let from = self.price;
+        let rises = to >= from;
+        let orders = self.orders.iter().filter(|one| one.is_active());
+        let orders =
+            orders.filter_map(|one| Some((self.hit_price(one, to)?, Hit::Order(one.order.id))));
+        let due = self.due_price(to).map(|price| (price, Hit::Liquidation));
+        let hits = orders.chain(due);
+        if rises {
+            hits.min_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)))
+        } else {
+            hits.min_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)))
+        }
+    }
+
+    fn due_price(&self, to: Price) -> Option<Price> {
+        let from = self.price;
+        let price = self.stand.liquidation_price(self.rules().tick)?;
+        if self.stand.held > Quantity::ZERO {
+            (price >= to)
+                .then(|| price.min(from))
+                .filter(|_| to <= from)
+        } else {
+            (price <= to)
+                .then(|| price.max(from))
+                .filter(|_| to >= from)
+        }
+    }
+
+    /// Where the leg to `to` hits an order; `None` where it does not.
+    fn hit_price(&self, one: &Working, to: Price) -> Option<Price> {
+        let from = self.price;
+        let tick = self.rules().tick;
+        match one.kind {
+            OrderKind::Market => None,
+            OrderKind::Limit { price } => {
+                let through = self.through(one, price);
+                let touches = self.rules().through_ticks == 0 && !one.is_touched;
+                let mark = if touches { price } else { through };
+                // The market comes to a limit from its better side's other side.
+                one.is_as_good(to, mark).then(|| nearer(one, from, mark))
+            }
+            _ => {
+                let (trigger, is_worse) = one.trigger(tick)?;
+                let is_hit = if is_worse {
+                    one.is_as_good(trigger, to)
+                } else {
+                    one.is_as_good(to, trigger)
+                };
+                let passed = one.is_triggered_at(from, tick);
+                (is_hit || passed).then_some(if passed { from } else { trigger })
+            }
+        }
+    }
+
+    /// The price that must trade so that a limit order fills whatever is before it.
+    fn through(&self, one: &Working, limit: Price) -> Price {
+        let ticks = i128::from(self.rules().through_ticks.max(1));
+        let distance = Price::from_units(self.rules().tick.units().max(1) * ticks);
+        if one.buys() {
+            limit - distance
+        } else {
+            limit + distance
+        }
+    }
+
+    fn hit(&mut self, id: OrderId) {
+        let Some(at) = self.place(id) else { return };
+        let one = self.orders[at];
+        let OrderKind::Limit { price } = one.kind else {
+            let here = self.price;
+            return self.meet(id, here, false);
+        };
+        if one.is_as_good(self.price, self.through(&one, price)) {
+            self.make(id, price, None);
+            // It has what it gets of this slice.
+            if let Some(at) = self.place(id) {
+                self.orders[at].is_spent = true;
+            }
+        } else {
+            self.touch(id, price);
+        }
+    }
+
+    /// The market touches a limit without going through.
+    fn touch(&mut self, id: OrderId, limit: Price) {
+        let Some(at) = self.place(id) else { return };
+        let volume = self.rules().part_of(self.setting.slice.volume, 1.0);
+        let ahead = self.orders[at].ahead;
+        self.orders[at].is_touched = true;
+        self.orders[at].ahead = ahead - volume.min(ahead);
+        if volume > ahead {
+            self.make(id, limit, Some(volume - ahead));
+        }
+    }
+
+    /// A jump to `price` over an order that rested before.
+    pub(super) fn jump_over(&mut self, id: OrderId, limit: Price, price: Price) {
+        let Some(at) = self.place(id) else { return };
+        let one = self.orders[at];
+        if one.is_as_good(price, self.through(&one, limit)) {
+            self.make(id, limit, None);
+            if let Some(at) = self.place(id) {
+                self.orders[at].is_spent = true;
+            }
+        } else if self.rules().through_ticks == 0 && one.is_as_good(price, limit) {
+            self.touch(id, limit);
+        }
+    }
+}
+
+/// The mark, or where the market stands where it is past it already.
+fn nearer(one: &Working, from: Price, mark: Price) -> Price {
+    if one.is_as_good(from, mark) {
+        from
+    } else {
+        mark
+    }
+}

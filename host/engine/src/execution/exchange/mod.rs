@@ -1,0 +1,361 @@
+//! The simulated exchange: orders of several symbols against bars, with one account.
+//!
+//! What it does is written down in `docs/execution.md`, rule by rule. It sees bars that have closed
+//! and orders that were decided before them; it never sees predictions, and never asks for the
+//! time.
+
+mod legs;
+mod payments;
+mod rules;
+mod setup;
+mod stand;
+mod walk;
+mod working;
+
+use std::collections::VecDeque;
+
+use super::{Expiry, Order, OrderId, Outcome};
+use crate::ports::{Broker, BrokerTick};
+use crate::risk::ApprovedOrder;
+use crate::types::{Bar, Cash, Price, Quantity, SymbolId, Timestamp};
+use legs::Way;
+use payments::Payments;
+use rules::{Climate, Rules};
+pub use setup::ExchangeSetup;
+use stand::{AccountKind, Stand};
+use walk::{Setting, Slice, Walk};
+use working::{Stage, Working};
+
+/// Days that count for fee tiers, in nanoseconds.
+const FEE_WINDOW: i64 = 30 * 86_400_000_000_000;
+
+/// What the exchange knows of one symbol.
+#[derive(Debug, Clone)]
+struct Book {
+    rules: Rules,
+    orders: Vec<Working>,
+    held: Quantity,
+    cost: Cash,
+    margin: Cash,
+    last: Option<Price>,
+    climate: Climate,
+    /// Exponentially weighted mean of squared log returns, and slices seen.
+    variance: f64,
+    slices: u64,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub struct Exchange {
+    kind: AccountKind,
+    cash: Cash,
+    books: Vec<Book>,
+    latency: i64,
+    patience: i64,
+    /// Weight of the newest slice in climate.
+    weight: f64,
+    needs_climate: bool,
+    payments: Payments,
+    /// Notionals of the last 30 days; kept where fees have tiers only.
+    traded: VecDeque<(Timestamp, Cash)>,
+    traded_sum: Cash,
+    has_tiers: bool,
+    outbox: VecDeque<Outcome>,
+    advanced_to: Option<Timestamp>,
+    next_own: u64,
+    ambiguous: u64,
+    slices: u64,
+}
+
+impl Exchange {
+    /// Slices in which the unknown way inside made a difference, and slices in all.
+    #[must_use]
+    pub fn ambiguous_slices(&self) -> (u64, u64) {
+        (self.ambiguous, self.slices)
+    }
+
+    /// What is held of `symbol`, as the exchange sees it.
+    #[must_use]
+    pub fn held(&self, symbol: SymbolId) -> Quantity {
+        self.books
+            .get(symbol.index())
+            .map_or(Quantity::ZERO, |book| book.held)
+    }
+
+    /// The account's cash, as the exchange sees it.
+    #[must_use]
+    pub fn cash(&self) -> Cash {
+        self.cash
+    }
+
+    /// Takes an order; it arrives after the latency.
+    pub(crate) fn take_order(&mut self, order: Order) {
+        let arrives_at = order.decided_at.saturating_add_nanos(self.latency);
+        match self.books.get_mut(order.symbol.index()) {
+            Some(book) => book.orders.push(Working::new(order, arrives_at)),
+            None => self.outbox.push_back(Outcome::Expired {
+                order: order.id,
+                expiry: Expiry::InvalidQuantity,
+            }),
+        }
+    }
+
+    /// Does everything that happens up to `tick.closed_at`.
+    fn advance(&mut self, tick: &BrokerTick<'_>) {
+        if self.advanced_to == Some(tick.closed_at) {
+            return;
+        }
+        self.advanced_to = Some(tick.closed_at);
+        // Symbols without a purchase at the open come first, so that their proceeds pay for those
+        // of the others.
+        for buys in [false, true] {
+            for at in 0..self.books.len() {
+                if self.buys_at_open(at) == buys {
+                    self.advance_symbol(at, tick);
+                }
+            }
+        }
+        self.expire_unmet(tick);
+        self.pay_for_borrowing(tick.closed_at);
+    }
+
+    fn buys_at_open(&self, at: usize) -> bool {
+        self.books.get(at).is_some_and(|book| {
+            let mut coming = book.orders.iter();
+            coming.any(|one| one.stage != Stage::Held && one.buys())
+        })
+    }
+
+    fn advance_symbol(&mut self, at: usize, tick: &BrokerTick<'_>) {
+        let fine = tick.fine.get(at).copied().unwrap_or(&[]);
+        let bar = tick.bars.get(at).copied().flatten();
+        let bars = if fine.is_empty() {
+            bar.map_or(&[][..], std::slice::from_ref)
+        } else {
+            fine
+        };
+        for bar in bars {
+            if bar.closed_at <= tick.closed_at
+                && let Some(slice) = slice_of(bar)
+            {
+                self.advance_slice(at, &slice);
+            }
+        }
+    }
+
+    fn advance_slice(&mut self, at: usize, slice: &Slice) {
+        self.slices += 1;
+        self.pay_funding(at, slice);
+        let Some(book) = self.books.get(at) else {
+            return;
+        };
+        let has_margin = !matches!(self.kind, AccountKind::Spot | AccountKind::Unlimited);
+        if !book.orders.is_empty() || (has_margin && !book.held.is_zero()) {
+            self.walk(at, slice);
+        }
+        self.learn(at, slice);
+    }
+
+    /// Walks both ways where there is a question, and takes the worse one.
+    fn walk(&mut self, at: usize, slice: &Slice) {
+        if self.has_tiers {
+            self.forget_old_trades(slice.opened_at);
+        }
+        let stand = self.stand(at);
+        let Some(book) = self.books.get_mut(at) else {
+            return;
+        };
+        let orders = std::mem::take(&mut book.orders);
+        let setting = Setting {
+            rules: &book.rules,
+            climate: book.climate,
+            slice: *slice,
+            symbol: SymbolId(u32::try_from(at).unwrap_or(u32::MAX)),
+            traded: self.traded_sum,
+            patience: self.patience,
+            next_own: self.next_own,
+        };
+        let mut walk = Walk::new(setting, stand, orders);
+        walk.open();
+        let mut is_ambiguous = false;
+        if walk.may_move() {
+            let mut other = walk.clone();
+            walk.go(Way::LowFirst);
+            other.go(Way::HighFirst);
+            is_ambiguous = !tells_the_same(&walk.outcomes, &other.outcomes);
+            if other.stand.equity(slice.close) < walk.stand.equity(slice.close) {
+                walk = other;
+            }
+        }
+        let (stand, orders, outcomes) = (walk.stand, walk.orders, walk.outcomes);
+        let (next_own, traded) = (walk.next_own, walk.traded);
+        book.orders = orders;
+        (book.held, book.cost, book.margin) = (stand.held, stand.cost, stand.margin);
+        self.cash = stand.cash;
+        self.next_own = next_own;
+        self.ambiguous += u64::from(is_ambiguous);
+        if self.has_tiers {
+            let new = traded - self.traded_sum;
+            if !new.is_zero() {
+                self.traded.push_back((slice.closed_at, new));
+                self.traded_sum = traded;
+            }
+        }
+        self.outbox.extend(outcomes);
+    }
+
+    fn stand(&self, at: usize) -> Stand {
+        let mut stand = Stand {
+            kind: self.kind,
+            cash: self.cash,
+            held: Quantity::ZERO,
+            cost: Cash::ZERO,
+            margin: Cash::ZERO,
+            others: Cash::ZERO,
+            others_gross: Cash::ZERO,
+            others_margin: Cash::ZERO,
+            others_cost: Cash::ZERO,
+        };
+        for (index, book) in self.books.iter().enumerate() {
+            if index == at {
+                (stand.held, stand.cost, stand.margin) = (book.held, book.cost, book.margin);
+            } else if !book.held.is_zero() {
+                let value = book.last.unwrap_or_default().times(book.held);
+                stand.others += value;
+                stand.others_gross += value.abs();
+                stand.others_margin += book.margin;
+                stand.others_cost += book.cost;
+            }
+        }
+        stand
+    }
+
+    /// Takes a slice into what the next one's costs depend on.
+    fn learn(&mut self, at: usize, slice: &Slice) {
+        let (weight, needs_climate) = (self.weight, self.needs_climate);
+        let Some(book) = self.books.get_mut(at) else {
+            return;
+        };
+        if needs_climate {
+            if let Some(last) = book.last {
+                let change = (slice.close.to_f64() / last.to_f64()).ln();
+                let square = change * change;
+                // The first return stands for all before it.
+                book.variance = if book.slices == 1 {
+                    square
+                } else {
+                    book.variance + weight * (square - book.variance)
+                };
+                book.climate.sigma = book.variance.sqrt();
+            }
+            book.climate.volume = if book.slices == 0 {
+                slice.volume
+            } else {
+                book.climate.volume + weight * (slice.volume - book.climate.volume)
+            };
+            book.slices += 1;
+        }
+        book.last = Some(slice.close);
+    }
+
+    fn forget_old_trades(&mut self, now: Timestamp) {
+        while let Some((at, amount)) = self.traded.front().copied() {
+            if now.nanos_since(at) < FEE_WINDOW {
+                break;
+            }
+            self.traded_sum -= amount;
+            self.traded.pop_front();
+        }
+    }
+
+    /// Orders whose time is up although no slice came.
+    fn expire_unmet(&mut self, tick: &BrokerTick<'_>) {
+        for (at, book) in self.books.iter_mut().enumerate() {
+            if book.orders.is_empty() || tick.bars.get(at).copied().flatten().is_some() {
+                continue;
+            }
+            let mut gone = Vec::new();
+            for one in &book.orders {
+                if let Some(expiry) = one.overdue(tick.closed_at, self.patience) {
+                    gone.push((one.order.id, expiry));
+                }
+            }
+            for (id, expiry) in gone {
+                drop_with_children(&mut book.orders, id, expiry, &mut self.outbox);
+            }
+        }
+    }
+}
+
+impl Broker for Exchange {
+    fn submit(&mut self, order: ApprovedOrder) {
+        self.take_order(*order.order());
+    }
+
+    fn cancel(&mut self, order: OrderId) {
+        for book in &mut self.books {
+            drop_with_children(&mut book.orders, order, Expiry::Cancelled, &mut self.outbox);
+        }
+    }
+
+    fn poll(&mut self, tick: &BrokerTick<'_>) -> Option<Outcome> {
+        self.advance(tick);
+        self.outbox.pop_front()
+    }
+}
+
+/// Ends an order, and the children that wait for it.
+fn drop_with_children(
+    orders: &mut Vec<Working>,
+    id: OrderId,
+    expiry: Expiry,
+    outbox: &mut VecDeque<Outcome>,
+) {
+    let Some(at) = orders.iter().position(|one| one.order.id == id) else {
+        return;
+    };
+    orders.remove(at);
+    outbox.push_back(Outcome::Expired { order: id, expiry });
+    let waits = |one: &&Working| one.order.terms.parent == Some(id) && one.stage == Stage::Held;
+    let children: Vec<OrderId> = orders
+        .iter()
+        .filter(waits)
+        .map(|one| one.order.id)
+        .collect();
+    for child in children {
+        drop_with_children(orders, child, Expiry::ParentEnded, outbox);
+    }
+}
+
+/// Whether two ways did the same to every order, in whatever order.
+fn tells_the_same(one: &[Outcome], other: &[Outcome]) -> bool {
+    let key = |outcome: &Outcome| match *outcome {
+        Outcome::Filled(fill) => (fill.order, 0, fill.quantity.units(), fill.price.units()),
+        Outcome::Expired { order, expiry } => (order, 1, expiry as i128, 0),
+        Outcome::Liquidating(order) => (order.id, 2, order.quantity.units(), 0),
+        Outcome::Paid(payment) => (OrderId(0), 3, payment.amount.units(), 0),
+    };
+    let sorted = |outcomes: &[Outcome]| {
+        let mut keys: Vec<_> = outcomes.iter().map(key).collect();
+        keys.sort_unstable();
+        keys
+    };
+    one.len() == other.len() && sorted(one) == sorted(other)
+}
+
+fn slice_of(bar: &Bar) -> Option<Slice> {
+    let price = |value: f64| {
+        Price::from_f64(value)
+            .ok()
+            .filter(|price| *price > Price::ZERO)
+    };
+    Some(Slice {
+        opened_at: bar.opened_at,
+        closed_at: bar.closed_at,
+        open: price(bar.open)?,
+        high: price(bar.high)?,
+        low: price(bar.low)?,
+        close: price(bar.close)?,
+        volume: bar.volume,
+    })
+}

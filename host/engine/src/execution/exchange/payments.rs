@@ -1,0 +1,117 @@
+//! Funding of perpetual futures and interest on what is borrowed: section 9 of `docs/execution.md`.
+
+use super::walk::Slice;
+use super::{AccountKind, Exchange};
+use crate::execution::{Outcome, Payment, PaymentKind};
+use crate::types::{Cash, Price, Quantity, SymbolId, Timestamp};
+
+/// Nanoseconds of a year of 365 days.
+const YEAR: f64 = 365.0 * 86_400.0 * 1e9;
+
+/// A funding rate from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rate {
+    pub(super) from: Timestamp,
+    pub(super) micro_bps: i64,
+}
+
+/// What is paid when.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Payments {
+    /// Nanoseconds between fundings; 0 is none.
+    pub(super) interval: i64,
+    /// Rates by symbol, ascending.
+    pub(super) rates: Vec<Vec<Rate>>,
+    /// Interest of a year, as a fraction.
+    pub(super) borrowing: f64,
+    pub(super) funded_to: Vec<Option<Timestamp>>,
+    pub(super) charged_to: Option<Timestamp>,
+}
+
+impl Payments {
+    fn rate(&self, symbol: usize, at: Timestamp) -> i64 {
+        let rates = self.rates.get(symbol).map_or(&[][..], Vec::as_slice);
+        let after = rates.partition_point(|rate| rate.from <= at);
+        after.checked_sub(1).map_or(0, |at| rates[at].micro_bps)
+    }
+}
+
+impl Exchange {
+    /// Pays every funding since the last slice and inside this one.
+    pub(super) fn pay_funding(&mut self, at: usize, slice: &Slice) {
+        let interval = self.payments.interval;
+        if interval == 0 {
+            return;
+        }
+        let Some(until) = self.payments.funded_to.get_mut(at) else {
+            return;
+        };
+        // The moment at which the slice closes belongs to the next one.
+        let from = until.replace(slice.closed_at).unwrap_or(slice.opened_at);
+        let Some(book) = self.books.get(at).filter(|book| !book.held.is_zero()) else {
+            return;
+        };
+        let value = book.last.unwrap_or(slice.open).times(book.held);
+        let first = from.as_nanos().div_euclid(interval)
+            + i64::from(from.as_nanos().rem_euclid(interval) != 0);
+        let mut moment = first.saturating_mul(interval);
+        while moment < slice.closed_at.as_nanos() {
+            let paid_at = Timestamp::from_nanos(moment);
+            let owed = value.scaled_by_micro_bps(self.payments.rate(at, paid_at));
+            if !owed.is_zero() {
+                self.pay(Payment {
+                    symbol: Some(SymbolId(u32::try_from(at).unwrap_or(u32::MAX))),
+                    kind: PaymentKind::Funding,
+                    amount: -owed,
+                    paid_at,
+                });
+            }
+            moment = moment.saturating_add(interval);
+        }
+    }
+
+    /// Charges interest since the last close on what is borrowed now.
+    pub(super) fn pay_for_borrowing(&mut self, now: Timestamp) {
+        let before = self.payments.charged_to.replace(now);
+        let Some(before) = before.filter(|_| self.payments.borrowing > 0.0) else {
+            return;
+        };
+        let part = self.payments.borrowing * (now.nanos_since(before) as f64 / YEAR);
+        let micro_bps = (part * 1e10).round() as i64;
+        if self.cash < Cash::ZERO {
+            let amount = self.cash.scaled_by_micro_bps(micro_bps);
+            self.charge(None, amount, now);
+        }
+        if self.kind != AccountKind::Unlimited {
+            return;
+        }
+        let shorts: Vec<(usize, Cash)> = self
+            .books
+            .iter()
+            .enumerate()
+            .filter(|(_, book)| book.held < Quantity::ZERO)
+            .map(|(at, book)| (at, book.last.unwrap_or(Price::ZERO).times(book.held)))
+            .collect();
+        for (at, value) in shorts {
+            let symbol = SymbolId(u32::try_from(at).unwrap_or(u32::MAX));
+            self.charge(Some(symbol), value.scaled_by_micro_bps(micro_bps), now);
+        }
+    }
+
+    /// Takes a (negative) amount of interest.
+    fn charge(&mut self, symbol: Option<SymbolId>, amount: Cash, paid_at: Timestamp) {
+        if !amount.is_zero() {
+            self.pay(Payment {
+                symbol,
+                kind: PaymentKind::Borrowing,
+                amount,
+                paid_at,
+            });
+        }
+    }
+
+    fn pay(&mut self, payment: Payment) {
+        self.cash += payment.amount;
+        self.outbox.push_back(Outcome::Paid(payment));
+    }
+}

@@ -1,0 +1,233 @@
+//! The account as one symbol's trading sees it: cash, the position, and what the others are worth.
+//!
+//! It is small and copied for every trial. Equity is cash plus positions; cash pays the whole value
+//! of what is bought, for spot and futures alike, so equity needs no case.
+
+use crate::types::{Cash, Price, Quantity};
+
+/// A whole in millionths of a basis point.
+const WHOLE: i128 = 10_000_000_000;
+const UNITS: i128 = crate::types::UNITS_PER_ONE;
+
+/// What the account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AccountKind {
+    /// Nothing is borrowed.
+    Spot,
+    /// Anything is borrowed, without margin: for research.
+    Unlimited,
+    /// One margin for all positions.
+    Cross(Margin),
+    /// A margin for each position.
+    Isolated(Margin),
+}
+
+/// What margin accounts are held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Margin {
+    /// Part of the notional that opening needs, `micro_bps`; one over the leverage.
+    pub(super) initial: i64,
+    /// Part of the value below which a position is liquidated, `micro_bps`.
+    pub(super) maintenance: i64,
+    /// What liquidation costs on top, `micro_bps` of the notional.
+    pub(super) liquidation_fee: i64,
+}
+
+/// See the head of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) kind: AccountKind,
+    pub(super) cash: Cash,
+    pub(super) held: Quantity,
+    /// What the held quantity was traded for, signed.
+    pub(super) cost: Cash,
+    /// Margin of an isolated position.
+    pub(super) margin: Cash,
+    /// Values of the other positions at their last prices.
+    pub(super) others: Cash,
+    /// The same without signs.
+    pub(super) others_gross: Cash,
+    /// Margins of the other isolated positions.
+    pub(super) others_margin: Cash,
+    /// Costs of the other positions.
+    pub(super) others_cost: Cash,
+}
+
+impl Stand {
+    /// What the account is worth with the symbol at `price`.
+    pub(super) fn equity(&self, price: Price) -> Cash {
+        self.cash + price.times(self.held) + self.others
+    }
+
+    /// The part of `quantity` that closes the position, with its sign.
+    pub(super) fn closing(&self, quantity: Quantity) -> Quantity {
+        if self.held.signum() * quantity.signum() >= 0 {
+            Quantity::ZERO
+        } else if quantity.abs() <= self.held.abs() {
+            quantity
+        } else {
+            -self.held
+        }
+    }
+
+    /// Books a trade.
+    pub(super) fn trade(&mut self, quantity: Quantity, price: Price, fee: Cash) {
+        let closing = self.closing(quantity);
+        let mut opened = price.times(quantity);
+        self.cash -= opened + fee;
+        if !closing.is_zero() {
+            let released = self.cost.share(-closing, self.held);
+            let freed = self.margin.share(-closing, self.held);
+            opened -= price.times(closing);
+            self.cost -= released;
+            self.margin -= freed;
+        }
+        self.cost += opened;
+        self.held += quantity;
+        if let AccountKind::Isolated(margin) = self.kind {
+            self.margin += opened.abs().scaled_by_micro_bps(margin.initial);
+        }
+        if self.held.is_zero() {
+            self.margin = Cash::ZERO;
+        }
+    }
+
+    /// Equity that new positions may use, with the symbol at `price`; `None` where there is no
+    /// limit.
+    pub(super) fn free(&self, price: Price) -> Option<Cash> {
+        match self.kind {
+            AccountKind::Spot => Some(self.cash),
+            AccountKind::Unlimited => None,
+            AccountKind::Cross(margin) => {
+                let gross = price.times(self.held).abs() + self.others_gross;
+                Some(self.equity(price) - gross.scaled_by_micro_bps(margin.initial))
+            }
+            AccountKind::Isolated(_) => {
+                let balance = self.cash + self.cost + self.others_cost;
+                Some(balance - self.margin - self.others_margin)
+            }
+        }
+    }
+
+    /// The margin rules, where there are any.
+    pub(super) fn rules(&self) -> Option<Margin> {
+        match self.kind {
+            AccountKind::Spot | AccountKind::Unlimited => None,
+            AccountKind::Cross(margin) | AccountKind::Isolated(margin) => Some(margin),
+        }
+    }
+
+    /// What stands behind the position beside its own value, less what the others need.
+    fn backing(&self, margin: Margin) -> Cash {
+        match self.kind {
+            AccountKind::Isolated(_) => self.margin - self.cost,
+            _ => {
+                let needed = self.others_gross.scaled_by_micro_bps(margin.maintenance);
+                self.cash + self.others - needed
+            }
+        }
+    }
+
+    /// Whether the position is liquidated at `price`.
+    pub(super) fn is_due(&self, price: Price) -> bool {
+        let Some(margin) = self.rules().filter(|_| !self.held.is_zero()) else {
+            return false;
+        };
+        let value = price.times(self.held);
+        let equity = self.backing(margin) + value;
+        equity <= value.abs().scaled_by_micro_bps(margin.maintenance)
+    }
+
+    /// The price at which the position is liquidated, to the tick against the account; `None` where
+    /// no price does that.
+    pub(super) fn liquidation_price(&self, tick: Price) -> Option<Price> {
+        let margin = self.rules().filter(|_| !self.held.is_zero())?;
+        let backing = self.backing(margin).units();
+        let size = self.held.abs().units();
+        let maintenance = i128::from(margin.maintenance);
+        let (owed, share) = if self.held.signum() > 0 {
+            (-backing, WHOLE - maintenance)
+        } else {
+            (backing, WHOLE + maintenance)
+        };
+        if owed <= 0 || share <= 0 {
+            // A long position that is paid for never falls so far; a short one without backing is
+            // due at any price, which `is_due` says at the open.
+            return None;
+        }
+        let scaled = owed.checked_mul(UNITS)?.checked_mul(WHOLE)?;
+        let by = size.checked_mul(share)?;
+        let exact = scaled / by;
+        let is_whole = scaled % by == 0;
+        let price = if self.held.signum() > 0 {
+            Price::from_units(exact + i128::from(!is_whole)).up_to(tick)
+        } else {
+            Price::from_units(exact).down_to(tick)
+        };
+        (price > Price::ZERO).then_some(price)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stand(kind: AccountKind, cash: &str) -> Stand {
+        Stand {
+            kind,
+            cash: cash.parse().unwrap(),
+            held: Quantity::ZERO,
+            cost: Cash::ZERO,
+            margin: Cash::ZERO,
+            others: Cash::ZERO,
+            others_gross: Cash::ZERO,
+            others_margin: Cash::ZERO,
+            others_cost: Cash::ZERO,
+        }
+    }
+
+    fn margin() -> Margin {
+        Margin {
+            initial: 1_000_000_000,
+            maintenance: 50_000_000,
+            liquidation_fee: 0,
+        }
+    }
+
+    fn price(text: &str) -> Price {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_cross_position_is_due_exactly_at_its_liquidation_price() {
+        for (quantity, expected) in [("10", "90.45226131"), ("-10", "109.45273631")] {
+            let mut account = stand(AccountKind::Cross(margin()), "100");
+            account.trade(quantity.parse().unwrap(), price("100"), Cash::ZERO);
+            let tick = Price::from_units(1);
+            let found = account.liquidation_price(tick).unwrap();
+            assert_eq!(found.to_string(), expected);
+            let (better, worse) = if quantity.starts_with('-') {
+                (found - tick, found + tick)
+            } else {
+                (found + tick, found - tick)
+            };
+            assert!(account.is_due(worse), "{quantity}");
+            assert!(!account.is_due(better), "{quantity}");
+        }
+    }
+
+    #[test]
+    fn an_isolated_position_risks_its_margin_only() {
+        let mut account = stand(AccountKind::Isolated(margin()), "1000");
+        account.trade("10".parse().unwrap(), price("100"), Cash::ZERO);
+        assert_eq!(account.margin.to_string(), "100");
+        assert_eq!(account.free(price("50")).unwrap().to_string(), "900");
+        let found = account.liquidation_price(Price::from_units(1)).unwrap();
+        assert_eq!(found.to_string(), "90.45226131");
+        account.trade("-4".parse().unwrap(), price("100"), Cash::ZERO);
+        assert_eq!(account.margin.to_string(), "60");
+        account.trade("-6".parse().unwrap(), price("95"), Cash::ZERO);
+        assert_eq!(account.margin, Cash::ZERO);
+        assert_eq!(account.free(price("95")).unwrap().to_string(), "970");
+    }
+}
