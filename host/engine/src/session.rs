@@ -22,7 +22,7 @@ use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
 use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
 use crate::ports::{Broker, JournalSink};
 use crate::problem::{Problem, lines};
-use crate::risk::{Breaker, Refusal, RiskDesk, RiskSetup};
+use crate::risk::{Breaker, Climate, Refusal, RiskDesk, RiskSetup};
 use crate::strategy::{FailSafe, Strategy};
 use crate::types::{Bar, Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
 
@@ -171,6 +171,9 @@ pub struct Session {
     fusion: Box<dyn Fusion>,
     broker: Box<dyn Broker>,
     desk: RiskDesk,
+    climate: Climate,
+    /// The UTC day, and what opening orders have traded in it.
+    today: (i64, Cash),
     portfolio: Portfolio,
     book: TradeBook,
     states: Vec<SymbolState>,
@@ -246,6 +249,8 @@ impl Session {
             fusion,
             broker,
             desk,
+            climate: Climate::new(config.risk.sizing.span_bars(), count),
+            today: (i64::MIN, Cash::ZERO),
             portfolio: Portfolio::new(initial_cash, count),
             book: TradeBook::new(setup.time_frame, count),
             states: (0..count).map(|_| SymbolState::default()).collect(),
@@ -286,6 +291,7 @@ impl Session {
         // Until the step is complete the session is halted, so an error leaves it so.
         self.halted = true;
         self.begin(input.closed_at, journal)?;
+        self.begin_day(input.closed_at);
         self.settle(input, journal)?;
         let point = self.mark(input, journal)?;
         self.decide(input, journal)?;
@@ -333,8 +339,7 @@ impl Session {
         self.record(closed_at, ended, journal)
     }
 
-    /// Arms the drawdown breaker again, with equity now as the peak. Does nothing where it has not
-    /// tripped.
+    /// Arms the breakers again, with equity now as the peak. Does nothing where none has tripped.
     ///
     /// # Errors
     /// [`StepError::Journal`] where the event could not be kept; [`StepError::Halted`] where the
@@ -343,14 +348,14 @@ impl Session {
         if self.halted {
             return Err(StepError::Halted);
         }
-        let Some(closed_at) = self.closed_at.filter(|_| self.desk.breaker.is_tripped()) else {
+        let Some(closed_at) = self.closed_at.filter(|_| self.desk.breaker.awaits_reset()) else {
             return Ok(());
         };
         let equity = self.portfolio.equity();
         self.halted = true;
         self.record(closed_at, Event::BreakerReset { equity }, journal)?;
         self.halted = false;
-        self.desk.breaker.reset(equity);
+        self.desk.breaker.reset(equity, closed_at);
         Ok(())
     }
 
@@ -434,6 +439,14 @@ impl Session {
             models: self.models().to_vec(),
         };
         self.record(at, started, journal)
+    }
+
+    /// Forgets the day's turnover where a new UTC day begins; midnight ends a day.
+    fn begin_day(&mut self, at: Timestamp) {
+        let day = (at.as_nanos() - 1).div_euclid(86_400_000_000_000);
+        if self.today.0 != day {
+            self.today = (day, Cash::ZERO);
+        }
     }
 
     fn record(

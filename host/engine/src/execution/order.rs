@@ -39,6 +39,14 @@ pub enum OrderReason {
     Liquidation,
 }
 
+impl OrderReason {
+    /// Whether orders of this reason may open a position.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        matches!(self, Self::Entry | Self::Flip)
+    }
+}
+
 /// What an order waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

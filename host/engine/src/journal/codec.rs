@@ -253,6 +253,7 @@ mod tests {
             Event::BreakerTripped {
                 peak: cash,
                 equity: cash,
+                breaker: crate::risk::BreakerKind::Drawdown,
             },
             Event::BreakerReset { equity: cash },
             Event::Ruined { equity: cash },

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::execution::{Expiry, Fill, Order, OrderId, Payment};
 use crate::fusion::{FailureReason, ModelInfo, ModelRef, Prediction};
-use crate::risk::Refusal;
+use crate::risk::{BreakerKind, Refusal};
 use crate::strategy::Direction;
 use crate::types::{Cash, SymbolId, TimeFrame, Timestamp};
 
@@ -123,14 +123,17 @@ pub enum Event {
         /// Positions without their signs.
         gross_exposure: Cash,
     },
-    /// The drawdown breaker tripped.
+    /// A breaker tripped.
     BreakerTripped {
-        /// The highest equity so far.
+        /// What equity is compared with: the highest so far, or that of the day's beginning.
         peak: Cash,
         /// Equity now.
         equity: Cash,
+        /// Which breaker; not written for drawdown.
+        #[serde(default, skip_serializing_if = "BreakerKind::is_drawdown")]
+        breaker: BreakerKind,
     },
-    /// The drawdown breaker was reset by hand.
+    /// The breakers were reset, by hand or after their cool-down.
     BreakerReset {
         /// Equity now, the new peak.
         equity: Cash,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Sizing;
 use crate::problem::{Problem, Problems};
 
 /// Settings of risk. The default has no limit set and refuses every order.
@@ -22,6 +23,44 @@ pub struct RiskConfig {
     pub max_drawdown: Option<f64>,
     /// How many bars old the prediction and the symbol's newest bar may be; 0 is this very bar.
     pub max_data_age_bars: Option<u32>,
+    /// How large a position aims to be; `position_fraction` is the most.
+    #[serde(skip_serializing_if = "Sizing::is_default")]
+    pub sizing: Sizing,
+    /// The largest sum of all positions with their signs, in parts of equity, above 0 and at most
+    /// 100. An order is made smaller to fit. Without it, gross exposure is the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_net_exposure: Option<f64>,
+    /// The most that is traded in a UTC day by orders that open, in parts of equity, above 0 and at
+    /// most 10,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_daily_turnover: Option<f64>,
+    /// The part of its value at the day's beginning (UTC) that equity may lose in a day before the
+    /// breaker closes everything, above 0 and at most 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_daily_loss: Option<f64>,
+    /// Bars without data of any symbol that was seen before, from which the breaker refuses to open
+    /// positions of all symbols.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_silence_bars: Option<u32>,
+    /// Bars after a reset of a breaker in which nothing is opened.
+    #[serde(skip_serializing_if = "is_none")]
+    pub cool_down_bars: u32,
+    /// Whether a breaker resets itself once `cool_down_bars` have passed since it tripped; else
+    /// somebody has to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset_after_cool_down: bool,
+    /// How far from the last close an opening order may fill, in basis points, above 0 and at most
+    /// 10,000; beyond, it does not fill. Without it, wherever the market opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_collar_bps: Option<f64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none(value: &u32) -> bool {
+    *value == 0
 }
 
 impl RiskConfig {
@@ -41,6 +80,22 @@ impl RiskConfig {
                 problems.above_zero(key, value, high);
             }
         }
+        for (key, value, high) in [
+            ("max_net_exposure", self.max_net_exposure, 100.0),
+            ("max_daily_turnover", self.max_daily_turnover, 10_000.0),
+            ("max_daily_loss", self.max_daily_loss, 1.0),
+            ("price_collar_bps", self.price_collar_bps, 10_000.0),
+        ] {
+            if let Some(value) = value {
+                problems.above_zero(key, value, high);
+            }
+        }
+        problems.extend("sizing", self.sizing.validate());
+        problems.require(
+            self.cool_down_bars > 0 || !self.reset_after_cool_down,
+            "reset_after_cool_down",
+            "needs `cool_down_bars`, or a breaker would reset itself at once",
+        );
         for (key, limit) in [
             ("max_symbol_weight", self.max_symbol_weight),
             ("max_gross_exposure", self.max_gross_exposure),
@@ -86,6 +141,7 @@ mod tests {
             max_order_notional: Some(0.0),
             max_drawdown: Some(1.5),
             max_data_age_bars: None,
+            ..RiskConfig::default()
         };
         let keys: Vec<String> = config.validate().into_iter().map(|p| p.key).collect();
         assert_eq!(

@@ -1,28 +1,37 @@
 //! The desk that sizes a proposal, holds it against every limit, and approves or refuses it.
 //!
-//! A position is sized at a fixed fraction of equity at the last close. Of the limits, only gross
-//! exposure makes an order smaller; the others refuse it. A turn whose opening half is refused is
-//! carried out as a close.
+//! A position is sized by [`Sizing`] at the last close. Of the limits, gross and net exposure make
+//! an order smaller; the others refuse it. A turn whose opening half is refused is carried out as a
+//! close. An opening order with a price collar becomes a limit order that fills at once or not at
+//! all; closings are never collared, and neither is a turn, whose closing half must not wait.
 
-use super::{ApprovedOrder, Breaker, Refusal, RiskConfig};
-use crate::execution::{ExecutionConfig, Order, OrderId, OrderReason, OrderTerms};
+use super::breaker::BreakerLimits;
+use super::{ApprovedOrder, Breaker, Refusal, RiskConfig, Sizing, SizingInput};
+use crate::execution::{
+    ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
+};
 use crate::fusion::{ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
-use crate::problem::micro_bps_of_fraction;
+use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
 use crate::strategy::Direction;
 use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
+
+/// Nanoseconds of a year of 365.25 days.
+const YEAR_NANOS: f64 = 365.25 * 86_400.0 * 1e9;
 
 /// The limits, all of them set.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    position_micro_bps: i64,
     symbol_micro_bps: i64,
     gross_micro_bps: i64,
     order_notional: Cash,
+    net_micro_bps: Option<i64>,
+    turnover_micro_bps: Option<i64>,
+    collar_micro_bps: Option<i64>,
 }
 
 /// What a session wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Proposal {
     /// The number that the order gets.
     pub id: OrderId,
@@ -36,10 +45,12 @@ pub struct Proposal {
     pub reason: OrderReason,
     /// The model behind it; `None` where no model was asked.
     pub model: Option<ModelRef>,
+    /// What the models said, where they were asked: probabilities of down, flat, up.
+    pub probabilities: Option<[f32; 3]>,
 }
 
 /// The account as a proposal meets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Account {
     /// Equity at the last closes.
     pub equity: Cash,
@@ -49,6 +60,14 @@ pub struct Account {
     pub mark: Option<Price>,
     /// The values of all other symbols without their signs, approved orders included.
     pub others: Cash,
+    /// The same with their signs.
+    pub others_net: Cash,
+    /// What opening orders have traded in this day.
+    pub traded_today: Cash,
+    /// Volatility of one bar of the symbol; `None` where it is not known.
+    pub volatility: Option<f64>,
+    /// Harmonic mean of all symbols' volatilities.
+    pub typical_volatility: Option<f64>,
 }
 
 /// What the desk answers; both parts are there where a turn became a close.
@@ -67,7 +86,11 @@ pub struct RiskDesk {
     max_age_nanos: Option<i64>,
     allow_short: bool,
     lot_size: Quantity,
+    tick_size: Price,
     min_notional: Cash,
+    sizing: Sizing,
+    position_fraction: f64,
+    bars_per_year: f64,
     pub(crate) breaker: Breaker,
 }
 
@@ -87,16 +110,26 @@ impl RiskDesk {
     /// [`MoneyError`] where a setting is not money.
     pub(crate) fn new(setup: &RiskSetup<'_>) -> Result<Self, MoneyError> {
         let risk = setup.risk;
-        let drawdown = risk.max_drawdown.map(micro_bps_of_fraction);
+        let bars = |bars: u32| setup.time_frame.nanos().saturating_mul(i64::from(bars));
+        let breakers = BreakerLimits {
+            drawdown_micro_bps: risk.max_drawdown.map(micro_bps_of_fraction),
+            daily_loss_micro_bps: risk.max_daily_loss.map(micro_bps_of_fraction),
+            silence_nanos: risk.max_silence_bars.map(bars),
+            cool_down_nanos: bars(risk.cool_down_bars),
+            resets_itself: risk.reset_after_cool_down,
+        };
         let initial = Cash::from_f64(setup.portfolio.initial_cash)?;
-        let age = |bars| setup.time_frame.nanos().saturating_mul(i64::from(bars));
         Ok(Self {
             limits: limits(risk)?,
-            max_age_nanos: risk.max_data_age_bars.map(age),
+            max_age_nanos: risk.max_data_age_bars.map(bars),
             allow_short: setup.portfolio.allow_short,
             lot_size: Quantity::from_f64(setup.execution.lot_size)?,
+            tick_size: Price::from_f64(setup.execution.tick_size)?,
             min_notional: Cash::from_f64(setup.execution.min_notional)?,
-            breaker: Breaker::new(initial, drawdown),
+            sizing: risk.sizing,
+            position_fraction: risk.position_fraction.unwrap_or(0.0),
+            bars_per_year: YEAR_NANOS / setup.time_frame.nanos() as f64,
+            breaker: Breaker::new(initial, breakers),
         })
     }
 
@@ -132,7 +165,7 @@ impl RiskDesk {
         let closing = -account.held;
         let opening = match proposal.target {
             Direction::Flat => Ok(Quantity::ZERO),
-            side => self.opening(side, account),
+            side => self.opening(side, proposal, account),
         };
         let (opening, refused) = match opening {
             Ok(quantity) => (quantity, None),
@@ -157,7 +190,11 @@ impl RiskDesk {
             decided_at: proposal.decided_at,
             reason,
             model: proposal.model,
-            terms: OrderTerms::default(),
+            terms: if closing.is_zero() {
+                self.terms(opening, account)
+            } else {
+                OrderTerms::default()
+            },
         };
         Verdict {
             approved: Some(ApprovedOrder { order }),
@@ -165,39 +202,96 @@ impl RiskDesk {
         }
     }
 
+    /// The terms of an order of which `opening` opens: those of a collar, where there is one.
+    fn terms(&self, opening: Quantity, account: &Account) -> OrderTerms {
+        let collar = self.limits.and_then(|limits| limits.collar_micro_bps);
+        let (Some(collar), Some(mark), false) = (collar, account.mark, opening.is_zero()) else {
+            return OrderTerms::default();
+        };
+        let distance = mark.scaled_by_micro_bps(collar);
+        let price = if opening > Quantity::ZERO {
+            (mark + distance).down_to(self.tick_size)
+        } else {
+            (mark - distance).up_to(self.tick_size)
+        };
+        OrderTerms {
+            kind: OrderKind::Limit { price },
+            time_in_force: TimeInForce::Ioc,
+            ..OrderTerms::default()
+        }
+    }
+
+    /// Why nothing may be opened at all now.
+    fn closed(&self, side: Direction, now: Timestamp) -> Option<Refusal> {
+        let breaker = &self.breaker;
+        match () {
+            () if breaker.is_ruined() => Some(Refusal::Ruined),
+            () if breaker.is_tripped() => Some(Refusal::BreakerTripped),
+            () if breaker.is_silent() => Some(Refusal::DataSilent),
+            () if breaker.cools_down(now) => Some(Refusal::CoolDown),
+            () if side == Direction::Short && !self.allow_short => Some(Refusal::ShortNotAllowed),
+            () => None,
+        }
+    }
+
+    /// The part of equity that the position aims at, `micro_bps`.
+    fn size(&self, side: Direction, proposal: &Proposal, account: &Account) -> Option<i64> {
+        let input = SizingInput {
+            side,
+            probabilities: proposal.probabilities,
+            volatility: account.volatility,
+            typical_volatility: account.typical_volatility,
+            bars_per_year: self.bars_per_year,
+            position_fraction: self.position_fraction,
+        };
+        let fraction = self.sizing.fraction(&input).filter(|part| *part > 0.0)?;
+        Some(micro_bps_of_fraction(fraction))
+    }
+
     /// The signed quantity that opens `side`, or why nothing may.
-    fn opening(&self, side: Direction, account: &Account) -> Result<Quantity, Refusal> {
+    fn opening(
+        &self,
+        side: Direction,
+        proposal: &Proposal,
+        account: &Account,
+    ) -> Result<Quantity, Refusal> {
         let limits = self.limits.ok_or(Refusal::NotConfigured)?;
-        if self.breaker.is_ruined() {
-            return Err(Refusal::Ruined);
-        }
-        if self.breaker.is_tripped() {
-            return Err(Refusal::BreakerTripped);
-        }
-        if side == Direction::Short && !self.allow_short {
-            return Err(Refusal::ShortNotAllowed);
+        if let Some(refusal) = self.closed(side, proposal.decided_at) {
+            return Err(refusal);
         }
         let mark = account.mark.ok_or(Refusal::StaleData)?;
-        let wanted = account
-            .equity
-            .scaled_by_micro_bps(limits.position_micro_bps);
+        let size = self.size(side, proposal, account).ok_or(Refusal::NoSize)?;
+        let wanted = account.equity.scaled_by_micro_bps(size);
         if wanted > account.equity.scaled_by_micro_bps(limits.symbol_micro_bps) {
             return Err(Refusal::SymbolWeight);
         }
         let gross = account.equity.scaled_by_micro_bps(limits.gross_micro_bps);
         let room = gross - account.others;
-        let notional = wanted.min(room);
+        let net_room = limits.net_micro_bps.map(|net| {
+            let most = account.equity.scaled_by_micro_bps(net);
+            match side {
+                Direction::Short => most + account.others_net,
+                _ => most - account.others_net,
+            }
+        });
+        let notional = wanted.min(room).min(net_room.unwrap_or(wanted));
         // Whichever cut the order below the minimum is the reason that helps.
-        let too_small = if room < wanted {
-            Refusal::GrossExposure
-        } else {
-            Refusal::BelowMinimum
+        let too_small = match net_room {
+            Some(net) if net < wanted && net < room => Refusal::NetExposure,
+            _ if room < wanted => Refusal::GrossExposure,
+            _ => Refusal::BelowMinimum,
         };
         if notional <= Cash::ZERO {
             return Err(too_small);
         }
         if notional > limits.order_notional {
             return Err(Refusal::OrderNotional);
+        }
+        let turnover = limits.turnover_micro_bps;
+        if turnover.is_some_and(|most| {
+            account.traded_today + notional > account.equity.scaled_by_micro_bps(most)
+        }) {
+            return Err(Refusal::Turnover);
         }
         let quantity = notional.divided_by(mark).unwrap_or_default();
         let quantity = quantity.toward_zero(self.lot_size);
@@ -213,7 +307,7 @@ impl RiskDesk {
 
 /// All limits; `None` where one is not set.
 fn limits(risk: &RiskConfig) -> Result<Option<Limits>, MoneyError> {
-    let (Some(position), Some(symbol), Some(gross), Some(order_notional)) = (
+    let (Some(_), Some(symbol), Some(gross), Some(order_notional)) = (
         risk.position_fraction,
         risk.max_symbol_weight,
         risk.max_gross_exposure,
@@ -225,10 +319,12 @@ fn limits(risk: &RiskConfig) -> Result<Option<Limits>, MoneyError> {
         return Ok(None);
     }
     Ok(Some(Limits {
-        position_micro_bps: micro_bps_of_fraction(position),
         symbol_micro_bps: micro_bps_of_fraction(symbol),
         gross_micro_bps: micro_bps_of_fraction(gross),
         order_notional: Cash::from_f64(order_notional)?,
+        net_micro_bps: risk.max_net_exposure.map(micro_bps_of_fraction),
+        turnover_micro_bps: risk.max_daily_turnover.map(micro_bps_of_fraction),
+        collar_micro_bps: risk.price_collar_bps.map(micro_bps_of_bps),
     }))
 }
 
@@ -244,6 +340,7 @@ mod tests {
             max_order_notional: Some(10_000.0),
             max_drawdown: Some(0.25),
             max_data_age_bars: Some(0),
+            ..RiskConfig::default()
         }
     }
 
@@ -275,6 +372,7 @@ mod tests {
             decided_at: Timestamp::from_nanos(5),
             reason,
             model: Some(ModelRef(2)),
+            probabilities: None,
         }
     }
 
@@ -284,6 +382,10 @@ mod tests {
             held: held.parse().unwrap(),
             mark: Some(mark.parse().unwrap()),
             others: others.parse().unwrap(),
+            others_net: others.parse().unwrap(),
+            traded_today: Cash::ZERO,
+            volatility: None,
+            typical_volatility: None,
         }
     }
 
@@ -377,9 +479,13 @@ mod tests {
     #[test]
     fn a_tripped_breaker_refuses_entries_and_lets_exits_pass() {
         let mut desk = desk(&risk(), true);
-        let equity: Cash = "700".parse().unwrap();
-        let trip = desk.breaker.judge(equity);
-        desk.breaker.observe(equity, trip);
+        let reading = crate::risk::Reading {
+            at: Timestamp::from_nanos(1),
+            equity: "700".parse().unwrap(),
+            silent_nanos: 0,
+        };
+        let trip = desk.breaker.judge(&reading);
+        desk.breaker.observe(&reading, trip);
         let free = account("700", "0", "30", "0");
         let (_, refusal) = entry(&desk, Direction::Long, &free);
         assert_eq!(refusal, Some(Refusal::BreakerTripped));

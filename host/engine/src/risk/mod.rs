@@ -24,17 +24,22 @@
 //! ```
 
 mod breaker;
+mod climate;
 mod config;
 mod limits;
+mod sizing;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use breaker::{Breaker, Trip};
+pub(crate) use breaker::Reading;
+pub use breaker::{Breaker, BreakerKind, Trip};
+pub(crate) use climate::Climate;
 pub use config::RiskConfig;
 pub(crate) use limits::RiskSetup;
 pub use limits::{Account, Proposal, RiskDesk, Verdict};
+pub use sizing::{Sizing, SizingInput};
 
 use crate::execution::Order;
 
@@ -65,7 +70,7 @@ pub enum Refusal {
     StaleData,
     /// The account may not sell short.
     ShortNotAllowed,
-    /// The drawdown breaker has tripped and was not reset.
+    /// A loss breaker has tripped and was not reset.
     BreakerTripped,
     /// The account is ruined.
     Ruined,
@@ -77,6 +82,16 @@ pub enum Refusal {
     OrderNotional,
     /// The order is smaller than a lot or the least notional.
     BelowMinimum,
+    /// All positions with their signs leave no room.
+    NetExposure,
+    /// The day's turnover leaves no room.
+    Turnover,
+    /// Data of a symbol was silent for too long, and the breaker was not reset.
+    DataSilent,
+    /// A breaker was reset not long ago.
+    CoolDown,
+    /// Sizing needs a volatility that is not known yet, or gives nothing.
+    NoSize,
 }
 
 impl Refusal {
@@ -94,6 +109,11 @@ impl Refusal {
             Self::GrossExposure => "gross_exposure",
             Self::OrderNotional => "order_notional",
             Self::BelowMinimum => "below_minimum",
+            Self::NetExposure => "net_exposure",
+            Self::Turnover => "turnover",
+            Self::DataSilent => "data_silent",
+            Self::CoolDown => "cool_down",
+            Self::NoSize => "no_size",
         }
     }
 }
@@ -105,12 +125,17 @@ impl fmt::Display for Refusal {
             Self::InvalidPrediction => "the prediction is not made of probabilities",
             Self::StaleData => "the prediction or the newest bar is older than max_data_age_bars",
             Self::ShortNotAllowed => "the account may not sell short (portfolio.allow_short)",
-            Self::BreakerTripped => "the drawdown breaker has tripped and was not reset",
+            Self::BreakerTripped => "a breaker has tripped and was not reset",
             Self::Ruined => "the account is ruined",
             Self::SymbolWeight => "the position would exceed max_symbol_weight",
             Self::GrossExposure => "max_gross_exposure leaves no room",
             Self::OrderNotional => "the order would exceed max_order_notional",
             Self::BelowMinimum => "the order is smaller than a lot or min_notional",
+            Self::NetExposure => "max_net_exposure leaves no room",
+            Self::Turnover => "max_daily_turnover leaves no room",
+            Self::DataSilent => "a symbol was silent for max_silence_bars; reset the breaker",
+            Self::CoolDown => "a breaker was reset less than cool_down_bars ago",
+            Self::NoSize => "sizing gives no position: no edge, or no volatility yet",
         })
     }
 }

@@ -10,12 +10,13 @@ use crate::strategy::{Direction, FailSafe, Holding};
 use crate::types::{Cash, Quantity, SymbolId, Timestamp};
 
 /// A wish to be on another side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Intent {
     symbol: SymbolId,
     target: Direction,
     reason: OrderReason,
     model: Option<ModelRef>,
+    probabilities: Option<[f32; 3]>,
 }
 
 impl Session {
@@ -110,6 +111,7 @@ impl Session {
             target: signal.target,
             reason,
             model: Some(fused.model),
+            probabilities: Some(fused.probabilities),
         }))
     }
 
@@ -146,6 +148,7 @@ impl Session {
             target: Direction::Flat,
             reason,
             model,
+            probabilities: None,
         })
     }
 
@@ -194,13 +197,18 @@ impl Session {
             decided_at: closed_at,
             reason: intent.reason,
             model: intent.model,
+            probabilities: intent.probabilities,
         };
         let position = self.portfolio.position(symbol).copied().unwrap_or_default();
         let account = Account {
             equity: self.portfolio.equity(),
             held: position.quantity(),
             mark: self.states.get(symbol.index()).and_then(|s| s.close),
-            others: self.exposure_without(symbol),
+            others: self.exposure_without(symbol, Cash::abs),
+            others_net: self.exposure_without(symbol, |value| value),
+            traded_today: self.today.1,
+            volatility: self.climate.volatility(symbol.index()),
+            typical_volatility: self.climate.typical_volatility(),
         };
         let verdict = self.desk.review(&proposal, &account);
         if let Some(reason) = verdict.refused {
@@ -219,9 +227,9 @@ impl Session {
         Ok(())
     }
 
-    /// The values of all other symbols without their signs, as they will be when what waits at the
-    /// broker is filled.
-    fn exposure_without(&self, symbol: SymbolId) -> Cash {
+    /// The sum of what `count` makes of the values of all other symbols, as they will be when what
+    /// waits at the broker is filled.
+    fn exposure_without(&self, symbol: SymbolId, count: fn(Cash) -> Cash) -> Cash {
         let positions = self.portfolio.positions().iter().zip(&self.states);
         let others = (0..).map(SymbolId).zip(positions);
         others
@@ -231,9 +239,9 @@ impl Session {
                 let waiting: Quantity = opening.map(|one| one.quantity).sum();
                 match state.close {
                     Some(close) if !waiting.is_zero() => {
-                        close.times(position.quantity() + waiting).abs()
+                        count(close.times(position.quantity() + waiting))
                     }
-                    _ => position.value().abs(),
+                    _ => count(position.value()),
                 }
             })
             .sum()

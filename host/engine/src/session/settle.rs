@@ -5,7 +5,7 @@ use crate::execution::{Expiry, Fill, Order, OrderId, Outcome, Payment};
 use crate::journal::Event;
 use crate::portfolio::Position;
 use crate::ports::{BrokerTick, JournalSink};
-use crate::risk::Trip;
+use crate::risk::{Reading, Trip};
 use crate::types::{Cash, Quantity, SymbolId, Timestamp};
 
 impl Session {
@@ -70,6 +70,9 @@ impl Session {
             }
         });
         self.portfolio.apply(fill)?;
+        if !order.reduces_only() && order.reason.opens() {
+            self.today.1 += fill.notional().abs();
+        }
         let trade = self.book.apply(fill, &order);
         self.buffers.trades.extend(trade);
         self.buffers.fills.push(*fill);
@@ -151,6 +154,7 @@ impl Session {
                 state.close = Some(close);
                 state.bar_closed_at = Some(closed_at);
                 self.portfolio.mark(symbol, close);
+                self.climate.observe(symbol.index(), close, closed_at);
             }
         }
         let point = EquityPoint {
@@ -169,22 +173,38 @@ impl Session {
         Ok(point)
     }
 
-    /// Trips the breaker where equity calls for it.
+    /// Resets breakers that have cooled down, and trips those that the account calls for.
     fn watch(
         &mut self,
         equity: Cash,
         closed_at: Timestamp,
         journal: &mut dyn JournalSink,
     ) -> Result<(), StepError> {
-        let trip = self.desk.breaker.judge(equity);
-        match trip {
-            Some(Trip::Drawdown { peak }) => {
-                self.record(closed_at, Event::BreakerTripped { peak, equity }, journal)?;
-            }
-            Some(Trip::Ruin) => self.record(closed_at, Event::Ruined { equity }, journal)?,
-            None => {}
+        self.desk.breaker.begin_day(closed_at);
+        if self.desk.breaker.resets_at(closed_at) {
+            self.record(closed_at, Event::BreakerReset { equity }, journal)?;
+            self.desk.breaker.reset(equity, closed_at);
         }
-        self.desk.breaker.observe(equity, trip);
+        let reading = Reading {
+            at: closed_at,
+            equity,
+            silent_nanos: self.climate.silent_nanos(closed_at),
+        };
+        loop {
+            let trip = self.desk.breaker.judge(&reading);
+            let event = match trip {
+                Some(Trip::Breaker { kind, peak }) => Event::BreakerTripped {
+                    peak,
+                    equity,
+                    breaker: kind,
+                },
+                Some(Trip::Ruin) => Event::Ruined { equity },
+                None => break,
+            };
+            self.record(closed_at, event, journal)?;
+            self.desk.breaker.observe(&reading, trip);
+        }
+        self.desk.breaker.observe(&reading, None);
         Ok(())
     }
 }

@@ -35,6 +35,7 @@ fn config(allow_short: bool) -> SessionConfig {
             max_order_notional: Some(1e6),
             max_drawdown: Some(0.4),
             max_data_age_bars: Some(1),
+            ..RiskConfig::default()
         },
         execution: ExecutionConfig {
             lot_size: 0.001,
