@@ -4,6 +4,7 @@
 //! predictions are. The baselines pay the same costs over the same closing times.
 
 mod baseline;
+mod rules;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::session::{
 use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
 
 pub use baseline::{buy_and_hold, flat};
+pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
 
 /// Why a backtest stopped.
