@@ -6,6 +6,7 @@
 mod baseline;
 mod rules;
 mod signals;
+mod sweep;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timesta
 pub use baseline::{buy_and_hold, flat};
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
+pub use sweep::{SweepError, SweepResult, SweepTable};
 
 /// Why a backtest stopped.
 #[derive(Debug, thiserror::Error)]

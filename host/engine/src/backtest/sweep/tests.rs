@@ -1,0 +1,179 @@
+//! A sweep and a session of the same settings come to the same, to the last unit.
+
+use proptest::prelude::*;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use super::*;
+use crate::backtest::{BacktestSpec, PrecomputedSignals, run_backtest};
+use crate::journal::NullJournal;
+use crate::portfolio::PortfolioConfig;
+use crate::risk::RiskConfig;
+use crate::strategy::{FailSafe, StrategyConfig};
+use crate::types::BarSeries;
+
+fn model() -> ModelInfo {
+    ModelInfo {
+        name: "m".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: String::new(),
+        generation: 1,
+        fold: None,
+    }
+}
+
+/// Random walks with gaps, and predictions at most of their closes.
+fn market(seed: u64, symbols: usize, bars: i64) -> (Market, Vec<Prediction>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let time_frame: TimeFrame = "1h".parse().unwrap();
+    let mut predictions = Vec::new();
+    let mut all = Vec::new();
+    for symbol in 0..symbols {
+        let mut price = 50.0 + 50.0 * symbol as f64;
+        let mut series = Vec::new();
+        for hour in 0..bars {
+            let open = price * (1.0 + 0.01 * (rng.random::<f64>() - 0.5));
+            price = open * (1.0 + 0.06 * (rng.random::<f64>() - 0.5));
+            if rng.random::<f64>() < 0.1 {
+                continue;
+            }
+            let opened_at = Timestamp::from_nanos(hour * time_frame.nanos());
+            let closed_at = opened_at.saturating_add_nanos(time_frame.nanos());
+            series.push(Bar {
+                opened_at,
+                closed_at,
+                open,
+                high: open.max(price) * 1.01,
+                low: open.min(price) * 0.99,
+                close: price,
+                volume: 10.0,
+                quote_volume: None,
+                trades: None,
+                taker_buy_volume: None,
+            });
+            if rng.random::<f64>() < 0.9 {
+                let up: f32 = rng.random();
+                let down = (1.0 - up) * rng.random::<f32>();
+                predictions.push(Prediction {
+                    symbol: SymbolId(u32::try_from(symbol).unwrap()),
+                    closed_at,
+                    probabilities: [down, 1.0 - up - down, up],
+                    model: ModelRef(0),
+                });
+            }
+        }
+        all.push(BarSeries {
+            name: format!("S{symbol}"),
+            time_frame,
+            bars: series,
+        });
+    }
+    (Market::new(all).unwrap(), predictions)
+}
+
+fn config(seed: u64, allow_short: bool) -> SessionConfig {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
+    let entry_threshold = draw(0.05, 0.6);
+    let fraction = draw(0.1, 0.9);
+    SessionConfig {
+        strategy: StrategyConfig {
+            entry_threshold,
+            exit_threshold: draw(-0.3, entry_threshold),
+            minimum_holding_bars: draw(0.0, 5.0) as u32,
+            minimum_confidence: (draw(0.0, 1.0) > 0.5).then_some(0.45),
+            allow_short,
+            fail_safe: FailSafe::Flatten,
+        },
+        fusion: FusionConfig::default(),
+        risk: RiskConfig {
+            position_fraction: Some(fraction),
+            max_symbol_weight: Some(0.9),
+            max_gross_exposure: Some(draw(0.9, 2.0)),
+            max_order_notional: Some(1e6),
+            max_drawdown: Some(draw(0.05, 0.5)),
+            max_data_age_bars: Some(1),
+            max_daily_loss: (draw(0.0, 1.0) > 0.5).then_some(0.04),
+            max_net_exposure: (draw(0.0, 1.0) > 0.5).then_some(0.95),
+            cool_down_bars: 9,
+            reset_after_cool_down: draw(0.0, 1.0) > 0.3,
+            ..RiskConfig::default()
+        },
+        execution: ExecutionConfig {
+            lot_size: 0.001,
+            tick_size: 0.01,
+            min_notional: 5.0,
+            order_expiry_bars: draw(0.0, 3.0) as u32,
+            spread_bps: draw(0.0, 5.0),
+            ..ExecutionConfig::costing(draw(0.0, 20.0), draw(0.0, 5.0))
+        },
+        portfolio: PortfolioConfig {
+            initial_cash: 10_000.0,
+            allow_short,
+            margin: None,
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_sweep_is_a_session_without_its_journal(
+        seed: u64,
+        symbols in 1_usize..4,
+        allow_short: bool,
+    ) {
+        let (market, predictions) = market(seed, symbols, 200);
+        let signals = PrecomputedSignals::new(&market, vec![model()], predictions).unwrap();
+        let table = SweepTable::new(
+            &market,
+            &[model()],
+            signals.predictions(),
+            &FusionConfig::default(),
+        )
+        .unwrap();
+        for round in 0..4 {
+            let config = config(seed ^ round, allow_short);
+            let spec = BacktestSpec { market: &market, config: &config, config_digest: "" };
+            let session = run_backtest(&spec, &mut signals.clone(), &mut NullJournal).unwrap();
+            let swept = table.run(&config).unwrap();
+            prop_assert_eq!(swept.final_equity, session.final_equity());
+            prop_assert_eq!(swept.fees, session.costs.fees);
+            prop_assert_eq!(swept.slippage, session.costs.slippage);
+            prop_assert_eq!(swept.turnover, session.costs.turnover);
+            prop_assert_eq!(swept.fills, session.costs.fills);
+            prop_assert_eq!(swept.steps, session.equity.len() as u64);
+            let mut peak = session.initial_cash.to_f64();
+            let mut deepest = 0.0_f64;
+            for point in &session.equity {
+                let equity = point.equity.to_f64();
+                peak = peak.max(equity);
+                deepest = deepest.max(1.0 - equity / peak);
+            }
+            prop_assert!((swept.max_drawdown - deepest).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn settings_that_need_more_are_all_named() {
+    let (market, predictions) = market(1, 1, 20);
+    let fusion = FusionConfig::default();
+    let table = SweepTable::new(&market, &[model()], &predictions, &fusion).unwrap();
+    let mut config = config(1, true);
+    config.execution.latency_ms = 5;
+    config.execution.participation = Some(0.1);
+    config.risk.price_collar_bps = Some(50.0);
+    config.strategy.entry_threshold = -1.0;
+    let error = table.run(&config).unwrap_err().to_string();
+    for key in [
+        "latency_ms",
+        "participation",
+        "price_collar_bps",
+        "entry_threshold",
+    ] {
+        assert!(error.contains(key), "{key} is not in {error}");
+    }
+}
