@@ -4,6 +4,7 @@
 //! predictions are. The baselines pay the same costs over the same closing times.
 
 mod baseline;
+mod reexecute;
 mod rules;
 mod signals;
 mod sweep;
@@ -21,6 +22,7 @@ use crate::session::{
 use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
 
 pub use baseline::{buy_and_hold, flat};
+pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
 pub use sweep::{SweepError, SweepResult, SweepTable};

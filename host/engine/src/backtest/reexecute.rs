@@ -1,0 +1,358 @@
+//! Carries out the orders of a journal again, and says where the exchange does something else.
+//!
+//! Nothing is decided again: the journal's orders meet the same bars at a fresh exchange. Equal
+//! data, settings and program give the same fills; anything else is listed, entry by entry.
+
+use std::collections::VecDeque;
+use std::io::BufRead;
+
+use crate::execution::{Exchange, ExchangeSetup, Order, Outcome};
+use crate::journal::{Event, JournalEntry, JournalError, read_entries};
+use crate::ports::{Broker, BrokerTick};
+use crate::session::SessionConfig;
+use crate::types::{Bar, Cash, Market, MoneyError, Timestamp};
+
+/// Differences that are listed at most.
+const MAX_DIFFERENCES: usize = 100;
+
+/// Why a journal cannot be carried out again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReexecuteError {
+    /// A line cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal does not begin with the start of a session.
+    #[error("the journal does not begin with `session_started`; its first lines are missing")]
+    NotStarted,
+    /// The market is another one.
+    #[error("the journal is of {recorded}, the data has {found}; take the data of the run")]
+    Market {
+        /// The journal's symbols and time frame.
+        recorded: String,
+        /// The market's.
+        found: String,
+    },
+    /// A setting is not money.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reexecuted {
+    /// Orders carried out.
+    pub orders: u64,
+    /// Fills of the journal.
+    pub recorded_fills: u64,
+    /// Fills of this time.
+    pub fills: u64,
+    /// Steps in which the exchange did something else, or the first hundred, in words.
+    pub differences: Vec<String>,
+    /// Number of differences.
+    pub difference_count: u64,
+    /// Largest difference of cash at any step.
+    pub cash_difference: Cash,
+    /// The configuration digest that the journal names.
+    pub config_digest: String,
+}
+
+/// Carries out the orders of the journal in `reader` on the bars of `market`.
+///
+/// # Errors
+/// [`ReexecuteError`] where the journal cannot be read, or is of another market.
+pub fn reexecute(
+    market: &Market,
+    config: &SessionConfig,
+    reader: impl BufRead,
+) -> Result<Reexecuted, ReexecuteError> {
+    let mut entries = read_entries(reader);
+    let Some(first) = entries.next().transpose()? else {
+        return Err(ReexecuteError::NotStarted);
+    };
+    let Event::SessionStarted {
+        config_digest,
+        symbols,
+        time_frame,
+        initial_cash,
+        ..
+    } = first.event
+    else {
+        return Err(ReexecuteError::NotStarted);
+    };
+    let names: Vec<&str> = market.names().collect();
+    if names != symbols || market.time_frame() != time_frame {
+        let text = |names: &[String], frame: String| format!("{} ({frame})", names.join(", "));
+        let found: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        return Err(ReexecuteError::Market {
+            recorded: text(&symbols, time_frame.to_string()),
+            found: text(&found, market.time_frame().to_string()),
+        });
+    }
+    let exchange = Exchange::new(&ExchangeSetup {
+        execution: &config.execution,
+        portfolio: &config.portfolio,
+        cash: initial_cash,
+        symbols: symbols.len(),
+        time_frame,
+    })?;
+    let mut again = Again {
+        exchange,
+        limits_funds: !config.portfolio.allow_short,
+        found: Reexecuted {
+            config_digest,
+            ..Reexecuted::default()
+        },
+    };
+    let mut steps = market.steps().peekable();
+    let mut recorded = Recorded::default();
+    let mut at = first.at;
+    for entry in entries.by_ref() {
+        let entry = entry?;
+        if entry.at != at {
+            again.step(&mut steps, at, &mut recorded);
+            at = entry.at;
+        }
+        recorded.take(&entry);
+    }
+    again.step(&mut steps, at, &mut recorded);
+    Ok(again.found)
+}
+
+/// The events of one step.
+#[derive(Debug, Default)]
+struct Recorded {
+    outcomes: VecDeque<Outcome>,
+    orders: Vec<Order>,
+    cash: Option<Cash>,
+}
+
+impl Recorded {
+    fn take(&mut self, entry: &JournalEntry) {
+        match &entry.event {
+            Event::OrderApproved(order) => self.orders.push(*order),
+            Event::OrderFilled(fill) => self.outcomes.push_back(Outcome::Filled(*fill)),
+            Event::OrderExpired { order, reason } => {
+                // What the session itself ends, the exchange does not know of.
+                if *reason != crate::execution::Expiry::SessionEnded {
+                    self.outcomes.push_back(Outcome::Expired {
+                        order: *order,
+                        expiry: *reason,
+                    });
+                }
+            }
+            Event::PositionLiquidated(order) => {
+                self.outcomes.push_back(Outcome::Liquidating(*order));
+            }
+            Event::Paid(payment) => self.outcomes.push_back(Outcome::Paid(*payment)),
+            Event::Marked { cash, .. } => self.cash = Some(*cash),
+            _ => {}
+        }
+    }
+}
+
+struct Again {
+    exchange: Exchange,
+    limits_funds: bool,
+    found: Reexecuted,
+}
+
+impl Again {
+    /// Lets the exchange see the market's step at `at`, compares, and gives it the step's orders.
+    fn step<'a>(
+        &mut self,
+        steps: &mut std::iter::Peekable<impl Iterator<Item = (Timestamp, Vec<Option<&'a Bar>>)>>,
+        at: Timestamp,
+        recorded: &mut Recorded,
+    ) {
+        // Steps before the session, which it has not seen.
+        while steps.next_if(|(closed_at, _)| *closed_at < at).is_some() {}
+        if let Some((closed_at, bars)) = steps.next_if(|(closed_at, _)| *closed_at == at) {
+            let tick = BrokerTick {
+                closed_at,
+                bars: &bars,
+                fine: &[],
+                funds: self.limits_funds.then(|| self.exchange.cash()),
+            };
+            while let Some(outcome) = self.exchange.poll(&tick) {
+                self.found.fills += u64::from(matches!(outcome, Outcome::Filled(_)));
+                let expected = recorded.outcomes.pop_front();
+                if let Some(Outcome::Filled(_)) = expected {
+                    self.found.recorded_fills += 1;
+                }
+                if expected != Some(outcome) {
+                    self.differs(at, expected, Some(outcome));
+                }
+            }
+        } else {
+            self.note(format!(
+                "at {at} the data has no bar, but the journal has a step"
+            ));
+        }
+        while let Some(missing) = recorded.outcomes.pop_front() {
+            self.found.recorded_fills += u64::from(matches!(missing, Outcome::Filled(_)));
+            self.differs(at, Some(missing), None);
+        }
+        if let Some(cash) = recorded.cash.take() {
+            let distance = (cash - self.exchange.cash()).abs();
+            self.found.cash_difference = self.found.cash_difference.max(distance);
+        }
+        for order in recorded.orders.drain(..) {
+            self.found.orders += 1;
+            self.exchange.take_order(order);
+        }
+    }
+
+    fn differs(&mut self, at: Timestamp, recorded: Option<Outcome>, found: Option<Outcome>) {
+        let text = |outcome: Option<Outcome>| {
+            outcome.map_or_else(|| "nothing".to_owned(), |outcome| told(&outcome))
+        };
+        self.note(format!(
+            "at {at} the journal has {}, this time came {}",
+            text(recorded),
+            text(found)
+        ));
+    }
+
+    fn note(&mut self, words: String) {
+        self.found.difference_count += 1;
+        if self.found.differences.len() < MAX_DIFFERENCES {
+            self.found.differences.push(words);
+        }
+    }
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Filled(fill) => format!(
+            "a fill of {} at {} for order {} (fee {})",
+            fill.quantity, fill.price, fill.order.0, fill.fee
+        ),
+        Outcome::Expired { order, expiry } => format!("the end of order {} ({expiry:?})", order.0),
+        Outcome::Liquidating(order) => format!("a liquidation of {}", order.quantity),
+        Outcome::Paid(payment) => format!("a payment of {} ({:?})", payment.amount, payment.kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backtest::{BacktestSpec, Rule, RuleSignals, run_backtest};
+    use crate::execution::ExecutionConfig;
+    use crate::fusion::FusionConfig;
+    use crate::journal::JsonLines;
+    use crate::portfolio::PortfolioConfig;
+    use crate::risk::RiskConfig;
+    use crate::strategy::{FailSafe, StrategyConfig};
+    use crate::types::{BarSeries, TimeFrame};
+
+    fn market() -> Market {
+        let time_frame: TimeFrame = "1h".parse().unwrap();
+        let bar = |hour: i64| {
+            let wave = (hour as f64 * 0.7).sin() * 5.0 + 100.0;
+            let opened_at = Timestamp::from_nanos(hour * time_frame.nanos());
+            Bar {
+                opened_at,
+                closed_at: opened_at.saturating_add_nanos(time_frame.nanos()),
+                open: wave,
+                high: wave + 2.0,
+                low: wave - 2.0,
+                close: wave + (hour as f64 * 1.3).cos(),
+                volume: 50.0,
+                quote_volume: None,
+                trades: None,
+                taker_buy_volume: None,
+            }
+        };
+        Market::new(vec![BarSeries {
+            name: "A".to_owned(),
+            time_frame,
+            bars: (0..300).filter(|hour| hour % 17 != 3).map(bar).collect(),
+        }])
+        .unwrap()
+    }
+
+    fn config() -> SessionConfig {
+        SessionConfig {
+            strategy: StrategyConfig {
+                entry_threshold: 0.5,
+                exit_threshold: 0.5,
+                minimum_holding_bars: 0,
+                minimum_confidence: None,
+                allow_short: true,
+                fail_safe: FailSafe::Flatten,
+            },
+            fusion: FusionConfig::default(),
+            risk: RiskConfig {
+                position_fraction: Some(0.9),
+                max_symbol_weight: Some(1.0),
+                max_gross_exposure: Some(1.0),
+                max_order_notional: Some(1e6),
+                max_drawdown: Some(0.9),
+                max_data_age_bars: Some(0),
+                ..RiskConfig::default()
+            },
+            execution: ExecutionConfig {
+                participation: Some(0.3),
+                latency_ms: 250,
+                order_expiry_bars: 2,
+                borrow_annual_bps: 500.0,
+                ..ExecutionConfig::costing(5.0, 2.0)
+            },
+            portfolio: PortfolioConfig {
+                initial_cash: 10_000.0,
+                allow_short: true,
+                margin: None,
+            },
+        }
+    }
+
+    fn journal(market: &Market, config: &SessionConfig) -> Vec<u8> {
+        let rule = Rule::Random {
+            seed: 3,
+            change: 0.3,
+            long: 0.4,
+            short: 0.4,
+        };
+        let spec = BacktestSpec {
+            market,
+            config,
+            config_digest: "abc",
+        };
+        let mut sink = JsonLines::new(Vec::new());
+        run_backtest(&spec, &mut RuleSignals::new(rule, 1, None), &mut sink).unwrap();
+        sink.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_journal_gives_the_same_fills_again() {
+        let (market, config) = (market(), config());
+        let bytes = journal(&market, &config);
+        let found = reexecute(&market, &config, bytes.as_slice()).unwrap();
+        assert_eq!(found.differences, Vec::<String>::new());
+        assert!(found.fills > 50, "{found:?}");
+        assert_eq!(found.fills, found.recorded_fills);
+        assert_eq!(found.cash_difference, Cash::ZERO);
+        assert_eq!(found.config_digest, "abc");
+    }
+
+    #[test]
+    fn other_costs_data_or_markets_are_told() {
+        let (market, config) = (market(), config());
+        let bytes = journal(&market, &config);
+        let mut dearer = config.clone();
+        dearer.execution.fee_bps += 1.0;
+        let found = reexecute(&market, &dearer, bytes.as_slice()).unwrap();
+        assert!(found.difference_count > 50 && found.differences[0].contains("fee"));
+        assert!(found.cash_difference > Cash::ZERO);
+        let mut series = market.series().to_vec();
+        series[0].bars[100].open += 0.5;
+        let moved = Market::new(series.clone()).unwrap();
+        let found = reexecute(&moved, &config, bytes.as_slice()).unwrap();
+        assert!(found.difference_count > 0);
+        series[0].name = "B".to_owned();
+        let other = Market::new(series).unwrap();
+        let error = reexecute(&other, &config, bytes.as_slice()).unwrap_err();
+        assert!(error.to_string().contains("the data has B"), "{error}");
+    }
+}
