@@ -237,6 +237,7 @@ impl Session {
             fusion.add_model(model, info)?;
         }
         let desk = RiskDesk::new(&RiskSetup {
+            strategy: &config.strategy,
             risk: &config.risk,
             execution: &config.execution,
             portfolio: &config.portfolio,

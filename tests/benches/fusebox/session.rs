@@ -26,6 +26,8 @@ fn config() -> SessionConfig {
             minimum_confidence: None,
             allow_short: false,
             fail_safe: FailSafe::Flatten,
+            entry: fusebox_engine::strategy::EntryOrder::Market,
+            protection: fusebox_engine::strategy::Protection::default(),
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {

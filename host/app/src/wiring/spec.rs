@@ -282,6 +282,8 @@ impl Check<'_> {
                 minimum_confidence: strategy.minimum_confidence,
                 allow_short: strategy.allow_short,
                 fail_safe: fail_safe?,
+                entry: fusebox_engine::strategy::EntryOrder::Market,
+                protection: fusebox_engine::strategy::Protection::default(),
             },
             fusion: FusionConfig::default(),
             risk,

@@ -281,6 +281,8 @@ mod tests {
                 minimum_confidence: None,
                 allow_short: true,
                 fail_safe: FailSafe::Flatten,
+                entry: crate::strategy::EntryOrder::Market,
+                protection: crate::strategy::Protection::default(),
             },
             fusion: FusionConfig::default(),
             risk: RiskConfig {

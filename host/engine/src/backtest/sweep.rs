@@ -191,6 +191,8 @@ impl<'a> SweepTable<'a> {
         let left_out = "is set, but a sweep leaves it out; run a backtest for this";
         for (key, is_plain) in [
             ("execution.slippage", *slippage == SlippageConfig::None),
+            ("strategy.entry", config.strategy.entry.is_market()),
+            ("strategy.protection", config.strategy.protection.is_none()),
             ("execution.latency_ms", *latency_ms == 0),
             ("execution.participation", participation.is_none()),
             ("execution.fee_tiers", fee_tiers.is_empty()),
@@ -290,6 +292,7 @@ impl Run {
                 time_frame: table.time_frame,
             })?,
             desk: RiskDesk::new(&RiskSetup {
+                strategy: &config.strategy,
                 risk: &config.risk,
                 execution: &config.execution,
                 portfolio: &config.portfolio,

@@ -13,7 +13,7 @@ use crate::execution::{
 use crate::fusion::{ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
 use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
-use crate::strategy::Direction;
+use crate::strategy::{Direction, EntryOrder, Protection, StrategyConfig};
 use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
 
 /// Nanoseconds of a year of 365.25 days.
@@ -75,6 +75,8 @@ pub struct Account {
 pub struct Verdict {
     /// The order to carry out.
     pub approved: Option<ApprovedOrder>,
+    /// Orders that protect what it opens; they wait for its fills.
+    pub attached: Vec<ApprovedOrder>,
     /// Why the proposal, or its opening half, is refused.
     pub refused: Option<Refusal>,
 }
@@ -91,12 +93,16 @@ pub struct RiskDesk {
     sizing: Sizing,
     position_fraction: f64,
     bars_per_year: f64,
+    bar_nanos: i64,
+    entry: EntryOrder,
+    protection: Protection,
     pub(crate) breaker: Breaker,
 }
 
 /// The settings that risk reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RiskSetup<'a> {
+    pub strategy: &'a StrategyConfig,
     pub risk: &'a RiskConfig,
     pub execution: &'a ExecutionConfig,
     pub portfolio: &'a PortfolioConfig,
@@ -129,6 +135,9 @@ impl RiskDesk {
             sizing: risk.sizing,
             position_fraction: risk.position_fraction.unwrap_or(0.0),
             bars_per_year: YEAR_NANOS / setup.time_frame.nanos() as f64,
+            bar_nanos: setup.time_frame.nanos(),
+            entry: setup.strategy.entry,
+            protection: setup.strategy.protection,
             breaker: Breaker::new(initial, breakers),
         })
     }
@@ -158,8 +167,8 @@ impl RiskDesk {
     pub fn review(&self, proposal: &Proposal, account: &Account) -> Verdict {
         if self.limits.is_none() {
             return Verdict {
-                approved: None,
                 refused: Some(Refusal::NotConfigured),
+                ..Verdict::default()
             };
         }
         let closing = -account.held;
@@ -174,8 +183,8 @@ impl RiskDesk {
         let quantity = closing + opening;
         if quantity.is_zero() {
             return Verdict {
-                approved: None,
                 refused,
+                ..Verdict::default()
             };
         }
         // A turn that lost its opening half is an exit.
@@ -191,19 +200,102 @@ impl RiskDesk {
             reason,
             model: proposal.model,
             terms: if closing.is_zero() {
-                self.terms(opening, account)
+                self.terms(opening, proposal.decided_at, account)
             } else {
                 OrderTerms::default()
             },
         };
         Verdict {
+            attached: self.protections(&order, opening, account),
             approved: Some(ApprovedOrder { order }),
             refused,
         }
     }
 
-    /// The terms of an order of which `opening` opens: those of a collar, where there is one.
-    fn terms(&self, opening: Quantity, account: &Account) -> OrderTerms {
+    /// The orders that protect what `order` opens.
+    fn protections(
+        &self,
+        order: &Order,
+        opening: Quantity,
+        account: &Account,
+    ) -> Vec<ApprovedOrder> {
+        let (Some(mark), false) = (account.mark, opening.is_zero()) else {
+            return Vec::new();
+        };
+        let is_long = opening > Quantity::ZERO;
+        // Rounded away from the mark for a profit, toward it for a stop: worse for the account.
+        let at = |distance: f64, is_profit: bool| {
+            let moved = mark.scaled_by_micro_bps(micro_bps_of_fraction(distance));
+            let is_above = is_long == is_profit;
+            let exact = if is_above { mark + moved } else { mark - moved };
+            if is_above == is_profit {
+                exact.up_to(self.tick_size)
+            } else {
+                exact.down_to(self.tick_size)
+            }
+        };
+        let Protection {
+            stop_loss,
+            take_profit,
+            trailing_stop,
+        } = self.protection;
+        let stop = stop_loss.map(|distance| OrderKind::Stop {
+            trigger: at(distance, false),
+        });
+        let profit = take_profit.map(|distance| OrderKind::TakeProfit {
+            trigger: at(distance, true),
+        });
+        let trailing = trailing_stop.map(|distance| OrderKind::TrailingStop {
+            distance_micro_bps: micro_bps_of_fraction(distance),
+        });
+        let kinds = [stop, profit, trailing].into_iter().flatten();
+        kinds
+            .zip(1..)
+            .map(|(kind, number)| ApprovedOrder {
+                order: Order {
+                    id: OrderId(order.id.0 + number),
+                    quantity: -opening,
+                    reason: OrderReason::Protection,
+                    terms: OrderTerms {
+                        kind,
+                        reduce_only: true,
+                        group: Some(order.id.0),
+                        parent: Some(order.id),
+                        ..OrderTerms::default()
+                    },
+                    ..*order
+                },
+            })
+            .collect()
+    }
+
+    /// The terms of an order that opens `opening`: those of the strategy's entry, or of a collar.
+    fn terms(&self, opening: Quantity, decided_at: Timestamp, account: &Account) -> OrderTerms {
+        if let (
+            EntryOrder::Limit {
+                offset_bps,
+                valid_bars,
+                post_only,
+            },
+            Some(mark),
+        ) = (self.entry, account.mark)
+        {
+            let distance = mark.scaled_by_micro_bps(micro_bps_of_bps(offset_bps));
+            let price = if opening > Quantity::ZERO {
+                (mark - distance)
+                    .down_to(self.tick_size)
+                    .max(self.tick_size)
+            } else {
+                (mark + distance).up_to(self.tick_size)
+            };
+            let wait = self.bar_nanos.saturating_mul(i64::from(valid_bars));
+            return OrderTerms {
+                kind: OrderKind::Limit { price },
+                expires_at: Some(decided_at.saturating_add_nanos(wait)),
+                post_only,
+                ..OrderTerms::default()
+            };
+        }
         let collar = self.limits.and_then(|limits| limits.collar_micro_bps);
         let (Some(collar), Some(mark), false) = (collar, account.mark, opening.is_zero()) else {
             return OrderTerms::default();
@@ -355,7 +447,18 @@ mod tests {
             allow_short,
             margin: None,
         };
+        let strategy = StrategyConfig {
+            entry_threshold: 0.1,
+            exit_threshold: 0.0,
+            minimum_holding_bars: 0,
+            minimum_confidence: None,
+            allow_short,
+            fail_safe: crate::strategy::FailSafe::Flatten,
+            entry: EntryOrder::Market,
+            protection: Protection::default(),
+        };
         RiskDesk::new(&RiskSetup {
+            strategy: &strategy,
             risk,
             execution: &execution,
             portfolio: &portfolio,

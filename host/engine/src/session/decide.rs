@@ -1,11 +1,11 @@
 //! The second half of a step: predictions become signals, and signals orders or refusals.
 
 use super::{Session, StepError, StepInput, Waiting};
-use crate::execution::{OrderId, OrderReason};
-use crate::fusion::ModelRef;
+use crate::execution::{Order, OrderId, OrderKind, OrderReason};
+use crate::fusion::{ModelRef, Prediction};
 use crate::journal::Event;
 use crate::ports::JournalSink;
-use crate::risk::{Account, Proposal};
+use crate::risk::{Account, ApprovedOrder, Proposal};
 use crate::strategy::{Direction, FailSafe, Holding};
 use crate::types::{Cash, Quantity, SymbolId, Timestamp};
 
@@ -30,8 +30,14 @@ impl Session {
         self.gather(input, journal)?;
         let count = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         for symbol in (0..count).map(SymbolId) {
-            // A symbol waits for its broker before it decides again.
-            if self.pending(symbol).is_some() {
+            // A symbol waits for its broker before it decides again, but an entry that waits for
+            // its price is called off when it is no longer wanted.
+            if let Some(pending) = self.pending(symbol).copied() {
+                if matches!(pending.terms.kind, OrderKind::Limit { .. })
+                    && !self.still_wants(symbol, &pending)?
+                {
+                    self.broker.cancel(pending.id);
+                }
                 continue;
             }
             let wished = self.wish(symbol, input.closed_at, journal)?;
@@ -63,6 +69,27 @@ impl Session {
             self.keep_good(prediction);
         }
         self.gather_failures(input, journal)
+    }
+
+    /// Whether the predictions of `symbol`, where there are any, still want the side of an order
+    /// that waits.
+    fn still_wants(&self, symbol: SymbolId, pending: &Order) -> Result<bool, StepError> {
+        let Some(predictions) = self.buffers.gathered.get(symbol.index()) else {
+            return Ok(true);
+        };
+        if !predictions.iter().all(Prediction::is_valid) {
+            return Ok(true);
+        }
+        let Some(fused) = self.fusion.fuse(predictions)? else {
+            return Ok(true);
+        };
+        // As if it were filled: the strategy's hysteresis keeps an entry, too.
+        let side = Direction::of_sign(pending.quantity.signum());
+        let filled = Holding {
+            direction: side,
+            bars: u32::MAX,
+        };
+        Ok(self.strategy.decide(&fused, filled).target == side)
     }
 
     /// What the strategy wants changed for `symbol`.
@@ -215,15 +242,28 @@ impl Session {
             self.refuse(symbol, reason, closed_at, journal)?;
         }
         if let Some(approved) = verdict.approved {
-            let order = *approved.order();
-            self.record(closed_at, Event::OrderApproved(order), journal)?;
-            self.next_order += 1;
-            let quantity = order.quantity;
-            self.state(symbol, |state| {
-                state.orders.push(Waiting { order, quantity })
-            });
-            self.broker.submit(approved);
+            self.submit(approved, closed_at, journal)?;
+            for attached in verdict.attached {
+                self.submit(attached, closed_at, journal)?;
+            }
         }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        approved: ApprovedOrder,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        let order = *approved.order();
+        self.record(closed_at, Event::OrderApproved(order), journal)?;
+        self.next_order += 1;
+        let quantity = order.quantity;
+        self.state(order.symbol, |state| {
+            state.orders.push(Waiting { order, quantity });
+        });
+        self.broker.submit(approved);
         Ok(())
     }
 

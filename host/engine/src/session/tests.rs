@@ -26,6 +26,8 @@ fn config(allow_short: bool) -> SessionConfig {
             minimum_confidence: None,
             allow_short,
             fail_safe: FailSafe::Flatten,
+            entry: crate::strategy::EntryOrder::Market,
+            protection: crate::strategy::Protection::default(),
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {

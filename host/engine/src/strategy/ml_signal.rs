@@ -91,6 +91,8 @@ mod tests {
             minimum_confidence: None,
             allow_short: true,
             fail_safe: crate::strategy::FailSafe::Flatten,
+            entry: crate::strategy::EntryOrder::Market,
+            protection: crate::strategy::Protection::default(),
         }
     }
 

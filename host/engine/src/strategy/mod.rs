@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `ml_signal` | thresholds with hysteresis on the difference of up and down probability |
 //!
-//! `fail_safe` says what becomes of a position when the model behind it fails.
+//! `fail_safe` says what becomes of a position when the model behind it fails, `orders` how a
+//! position is entered and protected.
 
 mod fail_safe;
 mod ml_signal;
+mod orders;
 
 use std::fmt;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fail_safe::FailSafe;
 pub use ml_signal::MlSignal;
+pub use orders::{EntryOrder, Protection};
 
 use crate::fusion::Fused;
 use crate::problem::{Problem, Problems};
@@ -95,6 +98,12 @@ pub struct StrategyConfig {
     /// which keeps the digests of configurations that are older than the setting.
     #[serde(default, skip_serializing_if = "FailSafe::is_default")]
     pub fail_safe: FailSafe,
+    /// How positions are opened.
+    #[serde(default, skip_serializing_if = "EntryOrder::is_market")]
+    pub entry: EntryOrder,
+    /// What protects a position.
+    #[serde(default, skip_serializing_if = "Protection::is_none")]
+    pub protection: Protection,
 }
 
 impl StrategyConfig {
@@ -116,6 +125,8 @@ impl StrategyConfig {
         if let Some(confidence) = self.minimum_confidence {
             problems.within("minimum_confidence", confidence, (0.0, 1.0));
         }
+        self.entry.validate(&mut problems);
+        self.protection.validate(&mut problems);
         problems.into_vec()
     }
 
@@ -139,6 +150,8 @@ mod tests {
             minimum_confidence: Some(1.5),
             allow_short: false,
             fail_safe: FailSafe::Flatten,
+            entry: EntryOrder::Market,
+            protection: Protection::default(),
         };
         let keys: Vec<String> = config.validate().into_iter().map(|p| p.key).collect();
         assert_eq!(

@@ -235,6 +235,8 @@ fn session() -> SessionConfig {
             minimum_confidence: None,
             allow_short: false,
             fail_safe: FailSafe::Flatten,
+            entry: fusebox_engine::strategy::EntryOrder::Market,
+            protection: fusebox_engine::strategy::Protection::default(),
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {

@@ -85,6 +85,8 @@ fn config(seed: u64, allow_short: bool) -> SessionConfig {
             minimum_confidence: (draw(0.0, 1.0) > 0.5).then_some(0.45),
             allow_short,
             fail_safe: FailSafe::Flatten,
+            entry: crate::strategy::EntryOrder::Market,
+            protection: crate::strategy::Protection::default(),
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {
