@@ -195,7 +195,15 @@ pub fn run_backtest(
     let initial_cash = session.portfolio().initial_cash();
     let mut result = BacktestResult::empty(initial_cash, market.series().len());
     let mut answers = Answers::default();
-    for (closed_at, bars) in steps_within(market, signals.range()) {
+    let range = signals.range();
+    let (mut steps, mut bars) = (market.steps(), Vec::new());
+    if let Some((first, _)) = range {
+        steps.skip_to(first);
+    }
+    while let Some(closed_at) = steps.next_into(&mut bars) {
+        if range.is_some_and(|(_, last)| closed_at > last) {
+            break;
+        }
         answers.clear();
         signals.predict(closed_at, &bars, &mut answers)?;
         while let Some(added) = signals.models().get(session.models().len()) {

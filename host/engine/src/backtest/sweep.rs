@@ -16,7 +16,7 @@ use crate::ports::{Broker, BrokerTick};
 use crate::problem::{Problem, Problems};
 use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup, Sizing, Trip};
 use crate::session::{SessionConfig, SetupError};
-use crate::strategy::{Direction, Holding, Strategy};
+use crate::strategy::{Direction, Holding, MlSignal, Strategy};
 use crate::types::{
     Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp,
 };
@@ -26,22 +26,44 @@ use crate::fusion::Fused;
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// One symbol at one step.
+/// One symbol at one step, in half a cache line.
 #[derive(Debug, Clone, Copy)]
-struct Cell<'a> {
-    bar: Option<&'a Bar>,
-    close: Price,
-    fused: Option<Fused>,
-    /// When the prediction was made.
-    predicted_at: Timestamp,
+struct Cell {
+    /// Units of the close; 0 without a bar.
+    close: i64,
+    /// Place of the bar in its series.
+    bar: u32,
+    /// The model behind `probabilities`; [`NOBODY`] without a prediction.
+    model: u32,
+    probabilities: [f32; 3],
+}
+
+const NOBODY: u32 = u32::MAX;
+
+impl Cell {
+    fn has_bar(&self) -> bool {
+        self.close != 0
+    }
+
+    fn close(&self) -> Price {
+        Price::from_units(i128::from(self.close))
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        (self.model != NOBODY).then_some(Fused {
+            probabilities: self.probabilities,
+            model: ModelRef(self.model),
+        })
+    }
 }
 
 /// Bars and fused predictions, step by step, made once for all runs.
 #[derive(Debug)]
 pub struct SweepTable<'a> {
+    market: &'a Market,
     times: Vec<Timestamp>,
     /// Row-major, a row per step.
-    cells: Vec<Cell<'a>>,
+    cells: Vec<Cell>,
     symbols: usize,
     time_frame: TimeFrame,
     fusion: FusionConfig,
@@ -121,6 +143,7 @@ impl<'a> SweepTable<'a> {
             .zip(predictions.last())
             .map(|(first, last)| (first.closed_at, last.closed_at));
         let mut table = Self {
+            market,
             times: Vec::new(),
             cells: Vec::new(),
             symbols,
@@ -128,6 +151,13 @@ impl<'a> SweepTable<'a> {
             fusion: fusion.clone(),
         };
         let mut left = predictions;
+        let mut places = vec![0_u32; symbols];
+        for (place, series) in places.iter_mut().zip(market.series()) {
+            let first = range.map_or(0, |(first, _)| {
+                series.bars.partition_point(|bar| bar.closed_at < first)
+            });
+            *place = u32::try_from(first).unwrap_or(u32::MAX);
+        }
         for (closed_at, bars) in super::steps_within(market, range) {
             let count = left.partition_point(|one| one.closed_at <= closed_at);
             let (now, later) = left.split_at(count);
@@ -141,12 +171,22 @@ impl<'a> SweepTable<'a> {
                     .collect();
                 let is_valid = own.iter().all(Prediction::is_valid);
                 let fused = if is_valid { fuses.fuse(&own)? } else { None };
-                table.cells.push(Cell {
-                    bar,
-                    close: bar.map_or(Ok(Price::ZERO), |bar| Price::from_f64(bar.close))?,
-                    fused,
-                    predicted_at: own.first().map_or(closed_at, |one| one.closed_at),
-                });
+                let mut cell = Cell {
+                    close: 0,
+                    bar: 0,
+                    model: fused.map_or(NOBODY, |fused| fused.model.0),
+                    probabilities: fused.map_or([0.0; 3], |fused| fused.probabilities),
+                };
+                if let (Some(bar), Some(place)) = (bar, places.get_mut(symbol.index())) {
+                    let units = Price::from_f64(bar.close)?.units();
+                    cell.close = i64::try_from(units).map_err(|_| MoneyError::OutOfRange {
+                        value: bar.close.to_string(),
+                        kind: "price of a sweep",
+                    })?;
+                    cell.bar = *place;
+                    *place += 1;
+                }
+                table.cells.push(cell);
             }
         }
         Ok(table)
@@ -172,7 +212,7 @@ impl<'a> SweepTable<'a> {
             let Some(&at) = self.times.get(step) else {
                 break;
             };
-            run.step(at, cells)?;
+            run.step(at, cells);
         }
         Ok(run.finish())
     }
@@ -236,8 +276,9 @@ impl<'a> SweepTable<'a> {
 }
 
 /// One run.
-struct Run {
-    strategy: Box<dyn Strategy>,
+struct Run<'a> {
+    market: &'a Market,
+    strategy: MlSignal,
     exchange: Exchange,
     desk: RiskDesk,
     portfolio: Portfolio,
@@ -251,7 +292,8 @@ struct Run {
     holding: usize,
     next_order: u64,
     equity: Cash,
-    day: i64,
+    /// The last moment of the UTC day.
+    day_ends: i64,
     totals: Totals,
     intents: Vec<Intent>,
 }
@@ -271,19 +313,24 @@ struct Totals {
     turnover: Cash,
     fills: u64,
     steps: u64,
-    /// Of returns, by Welford.
-    mean: f64,
+    /// Sums of returns and their squares; returns are small and their mean is smaller, so that the
+    /// difference of the two loses nothing that counts.
+    sum: f64,
     squares: f64,
+    last: f64,
     peak: f64,
+    /// Equity below which the drawdown is a new largest.
+    trough: f64,
     max_drawdown: f64,
 }
 
-impl Run {
-    fn new(table: &SweepTable<'_>, config: &SessionConfig) -> Result<Self, SweepError> {
+impl<'a> Run<'a> {
+    fn new(table: &SweepTable<'a>, config: &SessionConfig) -> Result<Self, SweepError> {
         let cash = Cash::from_f64(config.portfolio.initial_cash)?;
         let count = table.symbols;
         Ok(Self {
-            strategy: config.strategy.build(),
+            market: table.market,
+            strategy: MlSignal::new(config.strategy.clone()),
             exchange: Exchange::new(&ExchangeSetup {
                 execution: &config.execution,
                 portfolio: &config.portfolio,
@@ -309,27 +356,37 @@ impl Run {
             holding: 0,
             next_order: 0,
             equity: cash,
-            day: i64::MIN,
+            day_ends: i64::MIN,
             totals: Totals {
                 peak: cash.to_f64(),
+                last: cash.to_f64(),
+                trough: cash.to_f64(),
                 ..Totals::default()
             },
             intents: Vec::new(),
         })
     }
 
-    fn step(&mut self, at: Timestamp, cells: &[Cell<'_>]) -> Result<(), SweepError> {
+    fn step(&mut self, at: Timestamp, cells: &[Cell]) {
         if self.waiting > 0 {
-            self.settle(at, cells)?;
+            self.settle(at, cells);
         }
-        self.mark(at, cells);
-        self.watch(at);
+        let has_moved = self.mark(at, cells);
+        self.watch(at, has_moved);
         self.decide(at, cells);
-        Ok(())
     }
 
-    fn settle(&mut self, at: Timestamp, cells: &[Cell<'_>]) -> Result<(), SweepError> {
-        let bars: Vec<Option<&Bar>> = cells.iter().map(|cell| cell.bar).collect();
+    fn settle(&mut self, at: Timestamp, cells: &[Cell]) {
+        let series = self.market.series().iter();
+        let bars: Vec<Option<&Bar>> = series
+            .zip(cells)
+            .map(|(series, cell)| {
+                series
+                    .bars
+                    .get(cell.bar as usize)
+                    .filter(|_| cell.has_bar())
+            })
+            .collect();
         loop {
             let tick = BrokerTick {
                 closed_at: at,
@@ -360,7 +417,6 @@ impl Run {
         }
         let positions = self.portfolio.positions().iter();
         self.holding = positions.filter(|one| !one.quantity().is_zero()).count();
-        Ok(())
     }
 
     fn symbol_of(&self, order: OrderId) -> Option<usize> {
@@ -383,38 +439,44 @@ impl Run {
         }
     }
 
-    fn mark(&mut self, at: Timestamp, cells: &[Cell<'_>]) {
+    /// Values what is held; gives whether equity has changed.
+    fn mark(&mut self, at: Timestamp, cells: &[Cell]) -> bool {
         for (symbol, cell) in cells.iter().enumerate() {
-            if cell.bar.is_some() {
-                self.closes[symbol] = Some(cell.close);
+            if cell.has_bar() {
+                let close = cell.close();
+                self.closes[symbol] = Some(close);
                 self.bar_closed_at[symbol] = Some(at);
                 if self.holding > 0 {
                     let id = SymbolId(u32::try_from(symbol).unwrap_or(u32::MAX));
-                    self.portfolio.mark(id, cell.close);
+                    self.portfolio.mark(id, close);
                 }
             }
         }
-        let before = self.equity;
-        if self.holding > 0 {
-            self.equity = self.portfolio.equity();
+        let equity = if self.holding > 0 {
+            self.portfolio.equity()
         } else {
-            self.equity = self.portfolio.cash();
-        }
-        let simple = if before == self.equity {
-            0.0
-        } else {
-            self.equity.to_f64() / before.to_f64() - 1.0
+            self.portfolio.cash()
         };
-        self.totals.take(simple, self.equity);
+        if equity == self.equity {
+            self.totals.steps += 1;
+            return false;
+        }
+        self.equity = equity;
+        self.totals.take(equity.to_f64());
+        true
     }
 
-    fn watch(&mut self, at: Timestamp) {
-        let day = (at.as_nanos() - 1).div_euclid(DAY);
-        if day != self.day {
-            self.day = day;
+    fn watch(&mut self, at: Timestamp, has_moved: bool) {
+        if at.as_nanos() > self.day_ends {
+            let day = (at.as_nanos() - 1).div_euclid(DAY);
+            self.day_ends = day.saturating_add(1).saturating_mul(DAY);
             self.desk.breaker.begin_day(at);
         }
         let breaker = &mut self.desk.breaker;
+        // What has not moved trips nothing new.
+        if !has_moved && !breaker.awaits_reset() {
+            return;
+        }
         if breaker.resets_at(at) {
             breaker.reset(self.equity, at);
         }
@@ -432,15 +494,14 @@ impl Run {
         }
     }
 
-    fn decide(&mut self, at: Timestamp, cells: &[Cell<'_>]) {
+    fn decide(&mut self, at: Timestamp, cells: &[Cell]) {
         self.intents.clear();
         for (symbol, cell) in cells.iter().enumerate() {
             if self.pending[symbol].is_some() {
                 continue;
             }
-            let wish = cell
-                .fused
-                .and_then(|fused| self.wish(symbol, cell, fused, at));
+            let fused = cell.fused();
+            let wish = fused.and_then(|fused| self.wish(symbol, fused, at));
             let intent = self.emergency(symbol).or(wish);
             self.intents.extend(intent);
         }
@@ -454,10 +515,10 @@ impl Run {
         }
     }
 
-    fn wish(&self, symbol: usize, cell: &Cell<'_>, fused: Fused, at: Timestamp) -> Option<Intent> {
+    fn wish(&self, symbol: usize, fused: Fused, at: Timestamp) -> Option<Intent> {
         let prediction = Prediction {
             symbol: SymbolId(0),
-            closed_at: cell.predicted_at,
+            closed_at: at,
             probabilities: fused.probabilities,
             model: fused.model,
         };
@@ -566,45 +627,37 @@ impl Run {
     }
 
     fn finish(self) -> SweepResult {
-        let Totals {
-            fees,
-            slippage,
-            turnover,
-            fills,
-            steps,
-            mean,
-            squares,
-            max_drawdown,
-            ..
-        } = self.totals;
+        let totals = self.totals;
+        let count = totals.steps.max(1) as f64;
+        let mean = totals.sum / count;
         SweepResult {
             final_equity: self.equity,
-            fees,
-            slippage,
-            turnover,
-            fills,
-            max_drawdown,
+            fees: totals.fees,
+            slippage: totals.slippage,
+            turnover: totals.turnover,
+            fills: totals.fills,
+            max_drawdown: totals.max_drawdown,
             mean_return: mean,
-            return_variance: if steps > 0 {
-                squares / steps as f64
-            } else {
-                0.0
-            },
-            steps,
+            return_variance: (totals.squares / count - mean * mean).max(0.0),
+            steps: totals.steps,
         }
     }
 }
 
 impl Totals {
-    fn take(&mut self, simple: f64, equity: Cash) {
+    /// Takes in equity that has changed.
+    fn take(&mut self, equity: f64) {
+        let simple = equity / self.last - 1.0;
+        self.last = equity;
         self.steps += 1;
-        let distance = simple - self.mean;
-        self.mean += distance / self.steps as f64;
-        self.squares += distance * (simple - self.mean);
-        if simple.abs() > 0.0 {
-            let equity = equity.to_f64();
-            self.peak = self.peak.max(equity);
-            self.max_drawdown = self.max_drawdown.max(1.0 - equity / self.peak);
+        self.sum += simple;
+        self.squares += simple * simple;
+        if equity > self.peak {
+            self.peak = equity;
+            self.trough = self.peak * (1.0 - self.max_drawdown);
+        } else if equity < self.trough {
+            self.max_drawdown = 1.0 - equity / self.peak;
+            self.trough = equity;
         }
     }
 }

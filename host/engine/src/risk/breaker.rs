@@ -76,6 +76,9 @@ pub(crate) struct Reading {
 pub struct Breaker {
     limits: BreakerLimits,
     peak: Cash,
+    /// Equity at and below which drawdown trips, and daily loss.
+    floor: Cash,
+    day_floor: Cash,
     day: Option<i64>,
     day_equity: Cash,
     last_equity: Cash,
@@ -91,6 +94,8 @@ impl Breaker {
         Self {
             limits,
             peak: initial,
+            floor: floor(initial, limits.drawdown_micro_bps),
+            day_floor: floor(initial, limits.daily_loss_micro_bps),
             day: None,
             day_equity: initial,
             last_equity: initial,
@@ -106,6 +111,7 @@ impl Breaker {
         if self.day != Some(day) {
             self.day = Some(day);
             self.day_equity = self.last_equity;
+            self.day_floor = floor(self.day_equity, self.limits.daily_loss_micro_bps);
         }
     }
 
@@ -119,25 +125,19 @@ impl Breaker {
         if equity <= Cash::ZERO {
             return Some(Trip::Ruin);
         }
-        let has_lost = |peak: Cash, limit: Option<i64>| {
-            limit.is_some_and(|limit| peak - equity >= peak.scaled_by_micro_bps(limit))
-        };
+        let is_silent = |limit: i64| reading.silent_nanos > limit;
+        if equity > self.floor
+            && equity > self.day_floor
+            && !self.limits.silence_nanos.is_some_and(is_silent)
+        {
+            return None;
+        }
         BreakerKind::ALL.into_iter().find_map(|kind| {
             let (peak, is_over) = match kind {
-                BreakerKind::Drawdown => {
-                    let limit = self.limits.drawdown_micro_bps;
-                    (self.peak, has_lost(self.peak, limit))
-                }
-                BreakerKind::DailyLoss => {
-                    let limit = self.limits.daily_loss_micro_bps;
-                    (self.day_equity, has_lost(self.day_equity, limit))
-                }
+                BreakerKind::Drawdown => (self.peak, equity <= self.floor),
+                BreakerKind::DailyLoss => (self.day_equity, equity <= self.day_floor),
                 BreakerKind::StaleData => {
-                    let limit = self.limits.silence_nanos;
-                    (
-                        equity,
-                        limit.is_some_and(|limit| reading.silent_nanos > limit),
-                    )
+                    (equity, self.limits.silence_nanos.is_some_and(is_silent))
                 }
             };
             let is_new = self.tripped_at[kind as usize].is_none();
@@ -147,7 +147,10 @@ impl Breaker {
 
     /// Takes a reading in: a new peak, and a trip that [`judge`](Self::judge) found.
     pub(crate) fn observe(&mut self, reading: &Reading, trip: Option<Trip>) {
-        self.peak = self.peak.max(reading.equity);
+        if reading.equity > self.peak {
+            self.peak = reading.equity;
+            self.floor = floor(self.peak, self.limits.drawdown_micro_bps);
+        }
         self.last_equity = reading.equity;
         match trip {
             Some(Trip::Breaker { kind, .. }) => self.tripped_at[kind as usize] = Some(reading.at),
@@ -171,6 +174,8 @@ impl Breaker {
         self.tripped_at = [None; 3];
         self.peak = equity;
         self.day_equity = equity;
+        self.floor = floor(equity, self.limits.drawdown_micro_bps);
+        self.day_floor = floor(equity, self.limits.daily_loss_micro_bps);
         let cools = !by_itself && self.limits.cool_down_nanos > 0;
         self.cools_until = cools.then(|| now.saturating_add_nanos(self.limits.cool_down_nanos));
     }
@@ -206,6 +211,13 @@ impl Breaker {
     pub fn is_ruined(&self) -> bool {
         self.ruined
     }
+}
+
+/// What `peak` may fall to; below everything where there is no limit.
+fn floor(peak: Cash, limit_micro_bps: Option<i64>) -> Cash {
+    limit_micro_bps.map_or(Cash::from_units(i128::MIN), |limit| {
+        peak - peak.scaled_by_micro_bps(limit)
+    })
 }
 
 #[cfg(test)]

@@ -144,26 +144,38 @@ pub struct MarketSteps<'a> {
     next: Vec<usize>,
 }
 
+impl<'a> MarketSteps<'a> {
+    /// The next step, its bars in memory of the caller's: what is in `bars` is replaced.
+    pub fn next_into(&mut self, bars: &mut Vec<Option<&'a Bar>>) -> Option<Timestamp> {
+        bars.clear();
+        let heads = self.market.series.iter().zip(&self.next);
+        bars.extend(heads.map(|(series, &next)| series.bars.get(next)));
+        let closed_at = bars.iter().flatten().map(|bar| bar.closed_at).min()?;
+        for (next, head) in self.next.iter_mut().zip(bars) {
+            *head = head.filter(|bar| bar.closed_at == closed_at);
+            *next += usize::from(head.is_some());
+        }
+        Some(closed_at)
+    }
+
+    /// Passes over the steps before `from`.
+    pub fn skip_to(&mut self, from: Timestamp) {
+        for (series, next) in self.market.series.iter().zip(&mut self.next) {
+            *next = series
+                .bars
+                .partition_point(|bar| bar.closed_at < from)
+                .max(*next);
+        }
+    }
+}
+
 impl<'a> Iterator for MarketSteps<'a> {
     type Item = (Timestamp, Vec<Option<&'a Bar>>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let heads: Vec<Option<&'a Bar>> = self
-            .market
-            .series
-            .iter()
-            .zip(&self.next)
-            .map(|(series, &next)| series.bars.get(next))
-            .collect();
-        let closed_at = heads.iter().flatten().map(|bar| bar.closed_at).min()?;
-        let closing: Vec<Option<&'a Bar>> = heads
-            .into_iter()
-            .map(|head| head.filter(|bar| bar.closed_at == closed_at))
-            .collect();
-        for (next, bar) in self.next.iter_mut().zip(&closing) {
-            *next += usize::from(bar.is_some());
-        }
-        Some((closed_at, closing))
+        let mut bars = Vec::with_capacity(self.next.len());
+        let closed_at = self.next_into(&mut bars)?;
+        Some((closed_at, bars))
     }
 }
 

@@ -101,8 +101,7 @@ impl<U: Unit> Fixed<U> {
     /// [`MoneyError::OutOfRange`] where `value` is not finite or too large.
     pub fn from_f64(value: f64) -> Result<Self, MoneyError> {
         if value.is_finite() && value.abs() < LIMIT as f64 {
-            let units = (value * UNITS_PER_ONE as f64).round();
-            return Ok(Self::from_units(units as i128));
+            return Ok(Self::from_units(rounded(value * UNITS_PER_ONE as f64)));
         }
         Err(MoneyError::OutOfRange {
             value: value.to_string(),
@@ -113,7 +112,11 @@ impl<U: Unit> Fixed<U> {
     /// The nearest `f64`, for statistics and display only.
     #[must_use]
     pub fn to_f64(self) -> f64 {
-        self.units as f64 / UNITS_PER_ONE as f64
+        // 64 bits are converted by one instruction, 128 by a call; both round to the nearest.
+        match i64::try_from(self.units) {
+            Ok(units) => units as f64 / UNITS_PER_ONE as f64,
+            Err(_) => self.units as f64 / UNITS_PER_ONE as f64,
+        }
     }
 
     /// The distance from zero.
@@ -139,7 +142,7 @@ impl<U: Unit> Fixed<U> {
     #[must_use]
     pub const fn scaled_by_micro_bps(self, micro_bps: i64) -> Self {
         let product = self.units.saturating_mul(micro_bps as i128);
-        Self::from_units(divide_rounded(product, 10_000 * 1_000_000))
+        Self::from_units(divide_rounded_by_whole(product))
     }
 
     /// The nearest multiple of `step` that is not farther from zero; itself where `step` is not
@@ -288,7 +291,7 @@ impl Price {
     #[must_use]
     pub const fn times(self, quantity: Quantity) -> Cash {
         let product = self.units.saturating_mul(quantity.units);
-        Cash::from_units(divide_rounded(product, UNITS_PER_ONE))
+        Cash::from_units(divide_rounded_by_units(product))
     }
 }
 
@@ -316,6 +319,53 @@ impl Cash {
         let units = divide_rounded(scaled, quantity.units.saturating_abs());
         Some(Price::from_units(units))
     }
+}
+
+/// `value` rounded half away from zero, as `f64::round` does, without its call where it fits 64
+/// bits.
+fn rounded(value: f64) -> i128 {
+    // From 2^52 on a float has no fraction; below, the whole part and the rest are exact.
+    if value.abs() < 4.5e15 {
+        let whole = value as i64;
+        let rest = value - whole as f64;
+        let step = i64::from(rest >= 0.5) - i64::from(rest <= -0.5);
+        return i128::from(whole + step);
+    }
+    value.round() as i128
+}
+
+/// `value / 1e8` rounded half away from zero.
+const fn divide_rounded_by_units(value: i128) -> i128 {
+    const HALF: u128 = 50_000_000;
+    let size = divide_by_small::<100_000_000>(value.unsigned_abs().saturating_add(HALF));
+    if value < 0 {
+        -(size as i128)
+    } else {
+        size as i128
+    }
+}
+
+/// `value / 1e10` rounded half away from zero: the whole in millionths of a basis point.
+const fn divide_rounded_by_whole(value: i128) -> i128 {
+    const HALF: u128 = 5_000_000_000;
+    let size = value.unsigned_abs().saturating_add(HALF);
+    let size = divide_by_small::<100_000>(divide_by_small::<100_000>(size));
+    if value < 0 {
+        -(size as i128)
+    } else {
+        size as i128
+    }
+}
+
+/// `value / BY` for a constant below 2^32, by parts of 32 bits: the compiler turns each division
+/// into a multiplication, where a division of 128 bits would be a call.
+const fn divide_by_small<const BY: u64>(value: u128) -> u128 {
+    let (high, low) = ((value >> 64) as u64, value as u64);
+    let (first, rest) = (high / BY, high % BY);
+    let middle = (rest << 32) | (low >> 32);
+    let (second, rest) = (middle / BY, middle % BY);
+    let third = ((rest << 32) | (low & 0xffff_ffff)) / BY;
+    ((first as u128) << 64) + ((second as u128) << 32) + third as u128
 }
 
 /// `value / by` rounded half away from zero; `by` is positive.
@@ -364,6 +414,30 @@ fn decimal_text(units: i128, digits: &mut [u8; DIGITS]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn quick_rounding_is_that_of_floats(value in -1e19_f64..1e19, part in -1e7_f64..1e7) {
+            let half = part.trunc() + 0.5;
+            for value in [value, part, half, -half, value / 1e3] {
+                proptest::prop_assert_eq!(rounded(value), value.round() as i128);
+                let units = value.round() as i128;
+                let plain = units as f64 / UNITS_PER_ONE as f64;
+                let quick = Cash::from_units(units).to_f64();
+                proptest::prop_assert_eq!(quick.to_bits(), plain.to_bits());
+            }
+        }
+
+        #[test]
+        fn quick_divisions_round_like_the_plain_one(value: i128, small in -1_000_000_000_000_i64..1_000_000_000_000) {
+            for value in [value / 4, i128::from(small), i128::from(small) * 50_000_000] {
+                let plain = divide_rounded(value, UNITS_PER_ONE);
+                proptest::prop_assert_eq!(divide_rounded_by_units(value), plain);
+                let plain = divide_rounded(value, 10_000_000_000);
+                proptest::prop_assert_eq!(divide_rounded_by_whole(value), plain);
+            }
+        }
+    }
     use proptest::prelude::*;
 
     #[test]
