@@ -4,16 +4,14 @@
 //! reads a file.
 
 mod learning;
+mod trading;
 
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use fusebox_engine::execution::ExecutionConfig;
 use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, SymbolInputs};
 use fusebox_engine::fusion::FusionConfig;
-use fusebox_engine::portfolio::PortfolioConfig;
-use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
 use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{TimeFrame, Timestamp};
@@ -261,14 +259,7 @@ impl Check<'_> {
         let exit = number("strategy.exit_threshold", strategy.exit_threshold, "0.0");
         let fee = number("execution.fee_bps", execution.fee_bps, "10.0");
         let slippage = number("execution.slippage_bps", execution.slippage_bps, "2.0");
-        let risk = RiskConfig {
-            position_fraction: risk.position_fraction,
-            max_symbol_weight: risk.max_symbol_weight,
-            max_gross_exposure: risk.max_gross_exposure,
-            max_order_notional: risk.max_order_notional,
-            max_drawdown: risk.max_drawdown,
-            max_data_age_bars: risk.max_data_age_bars,
-        };
+        let risk = trading::risk(risk);
         let fail_safe = self.fail_safe();
         for key in risk.missing() {
             let message = "is not set; without it every order is refused";
@@ -282,22 +273,13 @@ impl Check<'_> {
                 minimum_confidence: strategy.minimum_confidence,
                 allow_short: strategy.allow_short,
                 fail_safe: fail_safe?,
-                entry: fusebox_engine::strategy::EntryOrder::Market,
-                protection: fusebox_engine::strategy::Protection::default(),
+                entry: trading::entry(strategy),
+                protection: trading::protection(strategy),
             },
             fusion: FusionConfig::default(),
             risk,
-            execution: ExecutionConfig {
-                lot_size: execution.lot_size,
-                tick_size: execution.tick_size,
-                min_notional: execution.min_notional,
-                order_expiry_bars: execution.order_expiry_bars,
-                ..ExecutionConfig::costing(fee?, slippage?)
-            },
-            portfolio: PortfolioConfig {
-                initial_cash: portfolio.initial_cash,
-                allow_short: portfolio.allow_short,
-            },
+            execution: trading::execution(execution, fee?, slippage?),
+            portfolio: trading::portfolio(portfolio),
         };
         for problem in session.validate() {
             self.report(&problem.key, problem.message);

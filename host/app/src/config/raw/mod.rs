@@ -6,6 +6,7 @@
 //! is missing. Nothing here knows what the values mean together.
 
 mod data;
+mod exchange;
 mod learning;
 mod live;
 mod plugins;
@@ -18,13 +19,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data::{RawData, RawSource};
+pub(crate) use exchange::{RawExecution, RawMarginMode, RawPortfolio, RawSlippage};
 pub(crate) use learning::{
     RawAmbiguity, RawClassWeights, RawEvaluation, RawEvents, RawFeatures, RawLabelKind, RawLabels,
     RawModel, RawPrimary, RawReturnUnit, RawScaler, RawSplit, RawSplitKind, RawWeighting,
 };
 pub(crate) use live::RawLive;
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
-pub(crate) use trading::{RawExecution, RawFailSafe, RawPortfolio, RawRisk, RawStrategy};
+pub(crate) use trading::{RawEntry, RawFailSafe, RawRisk, RawSizing, RawStrategy};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

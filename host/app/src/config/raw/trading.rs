@@ -29,6 +29,46 @@ pub(crate) struct RawStrategy {
     /// position is closed; at most `risk.max_data_age_bars`.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) last_good_max_bars: Option<u32>,
+    /// How positions are opened.
+    pub(crate) entry: RawEntry,
+    /// What protects a position: orders at the exchange from its first fill on.
+    pub(crate) protection: RawProtection,
+}
+
+/// `[strategy.entry]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RawEntry {
+    /// At the market.
+    #[default]
+    Market,
+    /// By a limit order that waits; a signal for another side cancels it.
+    Limit {
+        /// How far below the close a purchase waits (a sale above it), in basis points.
+        #[schemars(range(min = 0, max = 10_000))]
+        offset_bps: f64,
+        /// Bars that it waits.
+        #[schemars(range(min = 1, max = 10_000))]
+        valid_bars: u32,
+        /// Whether it must not take: it is rejected where it would fill at once.
+        #[serde(default)]
+        post_only: bool,
+    },
+}
+
+/// `[strategy.protection]`. Distances are parts of the close at which the position was decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawProtection {
+    /// Distance of a stop.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(crate) stop_loss: Option<f64>,
+    /// Distance of a take-profit.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(crate) take_profit: Option<f64>,
+    /// Distance of a trailing stop from the best price.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(crate) trailing_stop: Option<f64>,
 }
 
 /// `strategy.fail_safe`
@@ -66,64 +106,55 @@ pub(crate) struct RawRisk {
     pub(crate) max_drawdown: Option<f64>,
     /// How many bars old the prediction and the symbol's newest bar may be; 0 is this very bar.
     pub(crate) max_data_age_bars: Option<u32>,
+    /// How large a position aims to be; `position_fraction` is the most.
+    pub(crate) sizing: RawSizing,
+    /// The largest sum of all positions with their signs, in parts of equity.
+    #[schemars(range(max = 100), extend("exclusiveMinimum" = 0))]
+    pub(crate) max_net_exposure: Option<f64>,
+    /// The most that opening orders trade in a UTC day, in parts of equity.
+    #[schemars(range(max = 10_000), extend("exclusiveMinimum" = 0))]
+    pub(crate) max_daily_turnover: Option<f64>,
+    /// The part of its value at the day's beginning (UTC) that equity may lose in a day before the
+    /// breaker closes everything.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+    pub(crate) max_daily_loss: Option<f64>,
+    /// Bars without data of any symbol from which nothing is opened until somebody resets.
+    pub(crate) max_silence_bars: Option<u32>,
+    /// Bars after a reset of a breaker in which nothing is opened.
+    pub(crate) cool_down_bars: u32,
+    /// Whether a breaker resets itself `cool_down_bars` after it tripped.
+    pub(crate) reset_after_cool_down: bool,
+    /// How far from the last close an opening order may fill, in basis points.
+    #[schemars(range(max = 10_000), extend("exclusiveMinimum" = 0))]
+    pub(crate) price_collar_bps: Option<f64>,
 }
 
-/// `[execution]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawExecution {
-    /// Fee of every fill, in basis points of its value. It has no default: a backtest without
-    /// costs must be asked for in writing.
-    #[schemars(range(min = 0, max = 1000))]
-    pub(crate) fee_bps: Option<f64>,
-    /// How far every fill is worse than the open, in basis points of the price. It has no default
-    /// either.
-    #[schemars(range(min = 0, max = 1000))]
-    pub(crate) slippage_bps: Option<f64>,
-    /// Quantities are multiples of this, in the base asset.
-    #[schemars(range(min = 1e-8, max = 1e9))]
-    pub(crate) lot_size: f64,
-    /// Prices are multiples of this, in the quote asset.
-    #[schemars(range(min = 1e-8, max = 1e9))]
-    pub(crate) tick_size: f64,
-    /// The smallest value of an order that opens a position, in the quote asset; closing orders
-    /// are exempt.
-    #[schemars(range(min = 0, max = 1e9))]
-    pub(crate) min_notional: f64,
-    /// How many missing bars an order waits for; with 0 it fills in the next bar or not at all.
-    pub(crate) order_expiry_bars: u32,
-}
-
-impl Default for RawExecution {
-    fn default() -> Self {
-        Self {
-            fee_bps: None,
-            slippage_bps: None,
-            lot_size: 1e-8,
-            tick_size: 1e-8,
-            min_notional: 0.0,
-            order_expiry_bars: 0,
-        }
-    }
-}
-
-/// `[portfolio]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawPortfolio {
-    /// Cash at the start, in the quote asset.
-    #[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))]
-    pub(crate) initial_cash: f64,
-    /// Whether the account may borrow: sell what it does not have, and spend more than its cash.
-    /// Without it, purchases are cut to the cash.
-    pub(crate) allow_short: bool,
-}
-
-impl Default for RawPortfolio {
-    fn default() -> Self {
-        Self {
-            initial_cash: 100_000.0,
-            allow_short: false,
-        }
-    }
+/// `[risk.sizing]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RawSizing {
+    /// Always `position_fraction`.
+    #[default]
+    FixedFraction,
+    /// As large as gives the position this volatility.
+    VolatilityTarget {
+        /// Volatility of a year that one position aims at, as a fraction.
+        #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
+        annual_volatility: f64,
+        /// Span of the average that estimates a symbol's volatility, in bars.
+        #[schemars(range(min = 2, max = 100_000))]
+        span_bars: u32,
+    },
+    /// A part of Kelly's fraction for an even bet.
+    Kelly {
+        /// The part; a half or less forgives errors of the probabilities.
+        #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+        part: f64,
+    },
+    /// So that all symbols carry the same risk: by inverse volatility.
+    EqualRisk {
+        /// Span of the average that estimates volatilities, in bars.
+        #[schemars(range(min = 2, max = 100_000))]
+        span_bars: u32,
+    },
 }

@@ -1,0 +1,188 @@
+//! `[execution]` and `[portfolio]`: the simulated exchange, and the account that trades there.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `[execution]`. What these do to an order is in `docs/execution.md`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawExecution {
+    /// Fee of every fill, in basis points of its value. It has no default: a backtest without
+    /// costs must be asked for in writing.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) fee_bps: Option<f64>,
+    /// How far every fill is worse than the open, in basis points of the price. It has no default
+    /// either.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) slippage_bps: Option<f64>,
+    /// Quantities are multiples of this, in the base asset.
+    #[schemars(range(min = 1e-8, max = 1e9))]
+    pub(crate) lot_size: f64,
+    /// Prices are multiples of this, in the quote asset.
+    #[schemars(range(min = 1e-8, max = 1e9))]
+    pub(crate) tick_size: f64,
+    /// The smallest value of an order that opens a position, in the quote asset; closing orders
+    /// are exempt.
+    #[schemars(range(min = 0, max = 1e9))]
+    pub(crate) min_notional: f64,
+    /// How many missing bars an order waits for; with 0 it fills in the next bar or not at all.
+    pub(crate) order_expiry_bars: u32,
+    /// Fee of orders that rested and were taken; `fee_bps` where it is not set. Negative is a
+    /// rebate.
+    #[schemars(range(min = -100, max = 1000))]
+    pub(crate) maker_fee_bps: Option<f64>,
+    /// Fees of accounts that trade more, ascending.
+    pub(crate) fee_tiers: Vec<RawFeeTier>,
+    /// The whole spread in basis points of the price; a taker pays half.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) spread_bps: f64,
+    /// Slippage that depends on the market, beside `slippage_bps`.
+    pub(crate) slippage: RawSlippage,
+    /// Milliseconds from a decision until its order is at the exchange.
+    #[schemars(range(max = 86_400_000))]
+    pub(crate) latency_ms: u64,
+    /// Part of a bar's volume that fills may take; without it, everything fills.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+    pub(crate) participation: Option<f64>,
+    /// Ticks beyond a limit order's price that the market must trade before it fills; 0 is a touch,
+    /// behind a queue.
+    pub(crate) limit_through_ticks: u32,
+    /// Parts of a bar's volume that are in the queue before a limit order; counts with
+    /// `limit_through_ticks = 0`.
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) limit_queue_ahead: f64,
+    /// Funding of perpetual futures.
+    pub(crate) funding: Option<RawFunding>,
+    /// Interest of a year on what is borrowed, in basis points.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(crate) borrow_annual_bps: f64,
+}
+
+/// `[[execution.fee_tiers]]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFeeTier {
+    /// Notional of 30 days, in the quote asset, from which these fees count.
+    #[schemars(range(max = 1e11), extend("exclusiveMinimum" = 0))]
+    pub(crate) traded: f64,
+    /// Fee of makers in basis points; negative is a rebate.
+    #[schemars(range(min = -100, max = 1000))]
+    pub(crate) maker_bps: f64,
+    /// Fee of takers in basis points.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) taker_bps: f64,
+}
+
+/// `[execution.slippage]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RawSlippage {
+    /// None.
+    #[default]
+    None,
+    /// In proportion to the volatility of the bars before.
+    Volatility {
+        /// Parts of one standard deviation of a bar.
+        #[schemars(range(min = 0, max = 10))]
+        factor: f64,
+        /// Span of the average that estimates it, in bars.
+        #[schemars(range(min = 2, max = 100_000))]
+        span_bars: u32,
+    },
+    /// The square-root law: `factor x volatility x sqrt(quantity / volume of a bar)`.
+    Impact {
+        /// Its factor; about 1 in the literature.
+        #[schemars(range(min = 0, max = 10))]
+        factor: f64,
+        /// Span of the averages of volatility and volume, in bars.
+        #[schemars(range(min = 2, max = 100_000))]
+        span_bars: u32,
+    },
+}
+
+/// `[execution.funding]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFunding {
+    /// Hours between fundings; they are due at whole multiples since 1970.
+    #[schemars(range(min = 1, max = 24))]
+    pub(crate) interval_hours: u32,
+    /// What long positions pay at each, in basis points of the value.
+    #[schemars(range(min = -1000, max = 1000))]
+    pub(crate) rate_bps: f64,
+}
+
+impl Default for RawExecution {
+    fn default() -> Self {
+        Self {
+            fee_bps: None,
+            slippage_bps: None,
+            lot_size: 1e-8,
+            tick_size: 1e-8,
+            min_notional: 0.0,
+            order_expiry_bars: 0,
+            maker_fee_bps: None,
+            fee_tiers: Vec::new(),
+            spread_bps: 0.0,
+            slippage: RawSlippage::None,
+            latency_ms: 0,
+            participation: None,
+            limit_through_ticks: 1,
+            limit_queue_ahead: 0.0,
+            funding: None,
+            borrow_annual_bps: 0.0,
+        }
+    }
+}
+
+/// `[portfolio]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawPortfolio {
+    /// Cash at the start, in the quote asset.
+    #[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))]
+    pub(crate) initial_cash: f64,
+    /// Whether the account may borrow: sell what it does not have, and spend more than its cash.
+    /// Without it, purchases are cut to the cash.
+    pub(crate) allow_short: bool,
+    /// Margin and liquidation; without it, an account that may borrow has no limit.
+    pub(crate) margin: Option<RawMargin>,
+}
+
+/// `[portfolio.margin]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawMargin {
+    /// What stands behind positions: the whole account (`cross`) or a part for each (`isolated`).
+    pub(crate) mode: RawMarginMode,
+    /// Value of what may be opened per cash.
+    #[schemars(range(min = 1, max = 125))]
+    pub(crate) leverage: f64,
+    /// Part of a position's value below which it is liquidated; below `1 / leverage`.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(crate) maintenance: f64,
+    /// What liquidation costs beside the fee of a taker, in basis points.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) liquidation_fee_bps: f64,
+}
+
+/// `portfolio.margin.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawMarginMode {
+    /// The whole account stands behind every position.
+    Cross,
+    /// Each position has its own margin.
+    Isolated,
+}
+
+impl Default for RawPortfolio {
+    fn default() -> Self {
+        Self {
+            initial_cash: 100_000.0,
+            allow_short: false,
+            margin: None,
+        }
+    }
+}
