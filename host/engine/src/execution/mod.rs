@@ -9,6 +9,7 @@
 //! | `order` | orders, their terms, and what becomes of them |
 //! | `config` | settings |
 //! | `exchange/rules` | lot, tick, spread, slippage, fees |
+//! | `exchange/arrival` | what is asked of an order when it arrives |
 //! | `exchange/walk`, `legs` | the way of the price through a bar, and what it hits |
 //! | `exchange/stand` | cash, margin, liquidation price |
 //! | `exchange/payments` | funding and interest |

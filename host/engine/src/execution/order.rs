@@ -192,10 +192,6 @@ pub struct Fill {
     pub filled_at: Timestamp,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_nothing<U: Unit>(amount: &Fixed<U>) -> bool {
     amount.is_zero()
 }

@@ -70,17 +70,15 @@ impl Walk<'_> {
         }
     }
 
+    /// Where the leg to `to` meets the liquidation price; here, whatever way it goes, where a fill
+    /// has brought the account past it.
     fn due_price(&self, to: Price) -> Option<Price> {
         let from = self.price;
         let price = self.stand.liquidation_price(self.rules().tick)?;
         if self.stand.held > Quantity::ZERO {
-            (price >= to)
-                .then(|| price.min(from))
-                .filter(|_| to <= from)
+            (price >= to.min(from)).then(|| price.min(from))
         } else {
-            (price <= to)
-                .then(|| price.max(from))
-                .filter(|_| to >= from)
+            (price <= to.max(from)).then(|| price.max(from))
         }
     }
 
@@ -99,13 +97,15 @@ impl Walk<'_> {
             }
             _ => {
                 let (trigger, is_worse) = one.trigger(tick)?;
-                let is_hit = if is_worse {
-                    one.is_as_good(trigger, to)
-                } else {
-                    one.is_as_good(to, trigger)
-                };
+                if !is_worse {
+                    // Only a leg that moves its way hits a take-profit: what came late may have
+                    // been past its trigger before it was there.
+                    let is_hit = one.is_as_good(to, trigger) && one.is_as_good(to, from);
+                    return is_hit.then(|| nearer(one, from, trigger));
+                }
                 let passed = one.is_triggered_at(from, tick);
-                (is_hit || passed).then_some(if passed { from } else { trigger })
+                let is_hit = passed || one.is_as_good(trigger, to);
+                is_hit.then_some(if passed { from } else { trigger })
             }
         }
     }
@@ -125,8 +125,11 @@ impl Walk<'_> {
         let Some(at) = self.place(id) else { return };
         let one = self.orders[at];
         let OrderKind::Limit { price } = one.kind else {
-            let here = self.price;
-            return self.meet(id, here, false);
+            let reference = match one.kind {
+                OrderKind::TakeProfit { trigger } => trigger,
+                _ => self.price,
+            };
+            return self.meet(id, reference, false);
         };
         if one.is_as_good(self.price, self.through(&one, price)) {
             self.make(id, price, None);

@@ -4,6 +4,7 @@
 //! and orders that were decided before them; it never sees predictions, and never asks for the
 //! time.
 
+mod arrival;
 mod legs;
 mod payments;
 mod rules;
@@ -108,12 +109,13 @@ impl Exchange {
         self.advanced_to = Some(tick.closed_at);
         // Symbols without a purchase at the open come first, so that their proceeds pay for those
         // of the others.
-        for buys in [false, true] {
-            for at in 0..self.books.len() {
-                if self.buys_at_open(at) == buys {
-                    self.advance_symbol(at, tick);
-                }
-            }
+        // Once, because the slices of one symbol go back behind those of another.
+        self.forget_old_trades(tick.closed_at);
+        // Said before the first moves: what begins on the way must not bring a symbol's turn twice.
+        let all = 0..self.books.len();
+        let (last, first): (Vec<usize>, Vec<usize>) = all.partition(|at| self.buys_at_open(*at));
+        for at in first.into_iter().chain(last) {
+            self.advance_symbol(at, tick);
         }
         self.expire_unmet(tick);
         self.pay_for_borrowing(tick.closed_at);
@@ -158,9 +160,6 @@ impl Exchange {
 
     /// Walks both ways where there is a question, and takes the worse one.
     fn walk(&mut self, at: usize, slice: &Slice) {
-        if self.has_tiers {
-            self.forget_old_trades(slice.opened_at);
-        }
         let stand = self.stand(at);
         let Some(book) = self.books.get_mut(at) else {
             return;
@@ -316,7 +315,7 @@ fn drop_with_children(
     };
     orders.remove(at);
     outbox.push_back(Outcome::Expired { order: id, expiry });
-    let waits = |one: &&Working| one.order.terms.parent == Some(id) && one.stage == Stage::Held;
+    let waits = |one: &&Working| one.order.terms.parent == Some(id) && one.is_orphan();
     let children: Vec<OrderId> = orders
         .iter()
         .filter(waits)

@@ -129,17 +129,14 @@ impl Stand {
     }
 
     /// Whether the position is liquidated at `price`.
-    pub(super) fn is_due(&self, price: Price) -> bool {
-        let Some(margin) = self.rules().filter(|_| !self.held.is_zero()) else {
-            return false;
-        };
-        let value = price.times(self.held);
-        let equity = self.backing(margin) + value;
-        equity <= value.abs().scaled_by_micro_bps(margin.maintenance)
+    pub(super) fn is_due(&self, price: Price, tick: Price) -> bool {
+        let is_long = self.held > Quantity::ZERO;
+        self.liquidation_price(tick)
+            .is_some_and(|due| if is_long { price <= due } else { price >= due })
     }
 
-    /// The price at which the position is liquidated, to the tick against the account; `None` where
-    /// no price does that.
+    /// The price at which the position is liquidated, to the tick against the account: at it or
+    /// worse; `None` where no price does that.
     pub(super) fn liquidation_price(&self, tick: Price) -> Option<Price> {
         let margin = self.rules().filter(|_| !self.held.is_zero())?;
         let backing = self.backing(margin).units();
@@ -150,21 +147,21 @@ impl Stand {
         } else {
             (backing, WHOLE + maintenance)
         };
+        let is_long = self.held > Quantity::ZERO;
         if owed <= 0 || share <= 0 {
             // A long position that is paid for never falls so far; a short one without backing is
-            // due at any price, which `is_due` says at the open.
-            return None;
+            // due at any price.
+            return (!is_long).then_some(Price::ZERO);
         }
         let scaled = owed.checked_mul(UNITS)?.checked_mul(WHOLE)?;
         let by = size.checked_mul(share)?;
         let exact = scaled / by;
         let is_whole = scaled % by == 0;
-        let price = if self.held.signum() > 0 {
+        Some(if is_long {
             Price::from_units(exact + i128::from(!is_whole)).up_to(tick)
         } else {
             Price::from_units(exact).down_to(tick)
-        };
-        (price > Price::ZERO).then_some(price)
+        })
     }
 }
 
@@ -211,9 +208,23 @@ mod tests {
             } else {
                 (found + tick, found - tick)
             };
-            assert!(account.is_due(worse), "{quantity}");
-            assert!(!account.is_due(better), "{quantity}");
+            assert!(account.is_due(worse, tick) && account.is_due(found, tick));
+            assert!(!account.is_due(better, tick));
+            let is_safe = |at: Price| {
+                let value = at.times(account.held).abs();
+                account.equity(at) > value.scaled_by_micro_bps(margin().maintenance)
+            };
+            assert!(is_safe(better) && !is_safe(worse), "{quantity}");
         }
+    }
+
+    #[test]
+    fn a_short_position_without_backing_is_due_at_any_price() {
+        let mut account = stand(AccountKind::Cross(margin()), "0");
+        account.trade("-1".parse().unwrap(), price("10"), "11".parse().unwrap());
+        let tick = price("1");
+        assert_eq!(account.liquidation_price(tick), Some(Price::ZERO));
+        assert!(account.is_due(price("1"), tick));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One symbol's way through one slice, on a copy of everything that it changes.
 //!
-//! The rules are sections 3 to 8 of `docs/execution.md`; the legs are in `legs.rs`.
+//! The rules are sections 3 to 8 of `docs/execution.md`; the legs are in `legs.rs`, the
+//! checks on arrival in `arrival.rs`.
 
 use super::rules::{Climate, Rules};
 use super::stand::Stand;
@@ -86,7 +87,7 @@ impl<'a> Walk<'a> {
             (one.is_spent, one.is_touched) = (false, false);
         }
         self.expire_old();
-        if self.stand.is_due(self.price) {
+        if self.stand.is_due(self.price, self.rules().tick) {
             self.liquidate();
         }
         let opened_at = self.setting.slice.opened_at;
@@ -97,6 +98,7 @@ impl<'a> Walk<'a> {
             .map(|one| (one.buys(), one.order.id))
             .collect();
         present.sort_unstable();
+        self.keep_for_next();
         for (_, id) in present {
             let Some(at) = self.place(id) else { continue };
             let (is_new, arrives_at) = (
@@ -128,6 +130,17 @@ impl<'a> Walk<'a> {
         elapsed <= 0 || elapsed.saturating_mul(2) <= slice.closed_at.nanos_since(slice.opened_at)
     }
 
+    /// What arrives in the second half of the slice is there from its end on, and its patience
+    /// begins there too.
+    fn keep_for_next(&mut self) {
+        let closed_at = self.setting.slice.closed_at;
+        for at in 0..self.orders.len() {
+            if !self.is_there(&self.orders[at]) && self.orders[at].arrives_at < closed_at {
+                self.orders[at].arrives_at = closed_at;
+            }
+        }
+    }
+
     /// What an order that arrives inside the slice meets: see section 5.
     fn late_price(&self, one: &Working) -> Price {
         let slice = &self.setting.slice;
@@ -155,98 +168,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Checks an order on arrival, in the order of section 3.
-    fn arrive(&mut self, id: OrderId, met: Price) -> bool {
-        let Some(at) = self.place(id) else {
-            return false;
-        };
-        let one = self.orders[at];
-        if let Some(expiry) = self.objection(&one, met) {
-            self.end(id, expiry);
-            return false;
-        }
-        let place = &mut self.orders[at];
-        place.stage = Stage::Active;
-        place.see(met);
-        true
-    }
-
-    fn objection(&self, one: &Working, met: Price) -> Option<Expiry> {
-        let rules = self.rules();
-        let is_price = |price: Price| price > Price::ZERO && price.up_to(rules.tick) == price;
-        let prices_fit = match one.kind {
-            OrderKind::Market => true,
-            OrderKind::Limit { price } => is_price(price),
-            OrderKind::Stop { trigger } | OrderKind::TakeProfit { trigger } => is_price(trigger),
-            OrderKind::StopLimit { trigger, price } => is_price(trigger) && is_price(price),
-            OrderKind::TrailingStop { distance_micro_bps } => {
-                (1..10_000_000_000).contains(&distance_micro_bps)
-            }
-        };
-        if !prices_fit {
-            return Some(Expiry::InvalidPrice);
-        }
-        let quantity = one.order.quantity;
-        let closing = self.stand.closing(quantity);
-        let closes_only = closing == quantity;
-        if quantity.is_zero()
-            || (quantity.toward_zero(rules.lot) != quantity && !closes_only && !one.reduces_only())
-        {
-            return Some(Expiry::InvalidQuantity);
-        }
-        let valued = match one.kind {
-            OrderKind::Limit { price } | OrderKind::StopLimit { price, .. } => price,
-            _ => met,
-        };
-        let is_small = valued.times(quantity).abs() < rules.min_notional;
-        if is_small && !closes_only && !one.reduces_only() {
-            return Some(Expiry::BelowMinimum);
-        }
-        if one.reduces_only() && closing.is_zero() {
-            return Some(Expiry::NothingToReduce);
-        }
-        let takes = match one.kind {
-            OrderKind::Limit { price } => one.is_as_good(met, price),
-            _ => false,
-        };
-        if one.order.terms.post_only && takes {
-            return Some(Expiry::WouldTake);
-        }
-        self.lacks_margin(one, valued)
-            .then_some(Expiry::InsufficientMargin)
-    }
-
-    /// Whether the margin does not carry what the order opens, beside the orders that rest.
-    fn lacks_margin(&self, one: &Working, valued: Price) -> bool {
-        let (Some(margin), false) = (self.stand.rules(), one.reduces_only()) else {
-            return false;
-        };
-        let need = |quantity: Quantity, price: Price| {
-            let opens = quantity - self.stand.closing(quantity);
-            price.times(opens).abs().scaled_by_micro_bps(margin.initial)
-        };
-        let wanted = need(one.waiting, valued);
-        let resting: Cash = self
-            .orders
-            .iter()
-            .filter(|other| other.stage == Stage::Active && !other.reduces_only())
-            .map(|other| match other.kind {
-                OrderKind::Limit { price } | OrderKind::StopLimit { price, .. } => {
-                    need(other.waiting, price)
-                }
-                OrderKind::Stop { trigger } | OrderKind::TakeProfit { trigger } => {
-                    need(other.waiting, trigger)
-                }
-                _ => need(other.waiting, self.price),
-            })
-            .sum();
-        !wanted.is_zero()
-            && self
-                .stand
-                .free(self.price)
-                .is_some_and(|free| wanted > free - resting)
-    }
-
     /// What a market at `price` does to an order; it came there by a jump where it was there
     /// before.
     pub(super) fn meet(&mut self, id: OrderId, price: Price, rested_before: bool) {
@@ -254,15 +175,19 @@ impl<'a> Walk<'a> {
         let one = self.orders[at];
         match one.kind {
             OrderKind::Market => self.take(id, price, None),
-            OrderKind::Limit { price: limit } if one.rests => {
-                if rested_before {
-                    self.jump_over(id, limit, price);
-                }
+            OrderKind::Limit { price: limit } if one.rests && rested_before => {
+                self.jump_over(id, limit, price);
             }
+            OrderKind::Limit { .. } if one.rests => {}
             OrderKind::Limit { price: limit } => self.meet_limit(id, limit, price),
             _ if one.is_triggered_at(price, self.rules().tick) => {
                 self.orders[at].turn();
                 match self.orders[at].kind {
+                    OrderKind::Limit { price: limit }
+                        if one.order.terms.post_only && one.is_as_good(price, limit) =>
+                    {
+                        self.end(id, Expiry::WouldTake);
+                    }
                     OrderKind::Limit { price: limit } => self.meet_limit(id, limit, price),
                     _ => self.take(id, price, None),
                 }
@@ -309,7 +234,8 @@ impl<'a> Walk<'a> {
             }
         };
         match self.budget {
-            Some(budget) if quantity.abs() > budget => sign(budget),
+            // What a closing order off the lot has left of the budget may lie off it too.
+            Some(budget) if quantity.abs() > budget => sign(budget.toward_zero(self.rules().lot)),
             _ => quantity,
         }
     }
@@ -335,7 +261,7 @@ impl<'a> Walk<'a> {
             Some(limit) => taker.price.max(limit),
             None => taker.price,
         };
-        let affordable = self.affordable(&one, quantity, price);
+        let affordable = self.affordable(&one, quantity, (price, false));
         if affordable != quantity
             && (affordable.is_zero()
                 || is_fok
@@ -365,7 +291,12 @@ impl<'a> Walk<'a> {
 
     /// What of `quantity` the cash of a spot account pays for at `price`, in whole lots where it is
     /// cut.
-    fn affordable(&self, one: &Working, quantity: Quantity, price: Price) -> Quantity {
+    fn affordable(
+        &self,
+        one: &Working,
+        quantity: Quantity,
+        (price, is_maker): (Price, bool),
+    ) -> Quantity {
         use super::stand::AccountKind::Spot;
         if self.stand.kind != Spot || !one.buys() {
             return quantity;
@@ -373,7 +304,7 @@ impl<'a> Walk<'a> {
         let lot = self.rules().lot.units().max(1);
         let cost = |quantity: Quantity| {
             let notional = price.times(quantity);
-            notional + self.rules().fee(notional, false, self.traded)
+            notional + self.rules().fee(notional, is_maker, self.traded)
         };
         if cost(quantity) <= self.stand.cash {
             return quantity;
@@ -405,12 +336,19 @@ impl<'a> Walk<'a> {
             _ => wanted,
         };
         let quantity = self.within_budget(capped);
-        let quantity = self.affordable(&one, quantity, limit);
+        let quantity = self.affordable(&one, quantity, (limit, true));
         if quantity != capped {
             self.orders[at].is_spent = true;
         }
         if !quantity.is_zero() {
             self.fill(id, quantity, (limit, limit), None);
+        }
+        // What a spot account cannot deliver ends, as it does for a taker.
+        if wanted != one.waiting
+            && let Some(at) = self.place(id)
+            && self.fillable(&self.orders[at]).is_zero()
+        {
+            self.end(id, Expiry::NothingToReduce);
         }
     }
 
@@ -434,7 +372,7 @@ impl<'a> Walk<'a> {
             fee += notional.scaled_by_micro_bps(extra);
         }
         let one = &mut self.orders[at];
-        one.waiting = one.waiting - quantity;
+        one.waiting -= quantity;
         let waiting = one.waiting;
         let lost = (price - reference).times(quantity);
         // Of a price that the limit capped, the spread comes first.
@@ -484,7 +422,7 @@ impl<'a> Walk<'a> {
             if one.waiting.abs() <= amount {
                 ended.push(one.order.id);
             } else if one.buys() {
-                one.waiting = one.waiting - amount;
+                one.waiting -= amount;
             } else {
                 one.waiting += amount;
             }
@@ -527,7 +465,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Ends an order, and the children of one that was never filled.
+    /// Ends an order, and the children that nothing was filled for.
     pub(super) fn end(&mut self, order: OrderId, expiry: Expiry) {
         let Some(at) = self.place(order) else { return };
         self.orders.remove(at);
@@ -535,7 +473,7 @@ impl<'a> Walk<'a> {
         let orphans: Vec<OrderId> = self
             .orders
             .iter()
-            .filter(|one| one.order.terms.parent == Some(order) && one.stage == Stage::Held)
+            .filter(|one| one.order.terms.parent == Some(order) && one.is_orphan())
             .map(|one| one.order.id)
             .collect();
         for orphan in orphans {

@@ -66,6 +66,12 @@ impl Working {
         self.order.reduces_only()
     }
 
+    /// Whether it waits for a parent of which nothing was filled: a sibling may end the parent
+    /// before this one begins.
+    pub(super) fn is_orphan(&self) -> bool {
+        self.stage == Stage::Held && self.waiting.is_zero()
+    }
+
     /// Whether it takes part in what comes.
     pub(super) fn is_active(&self) -> bool {
         self.stage == Stage::Active && !self.is_spent
