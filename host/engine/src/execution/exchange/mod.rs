@@ -358,3 +358,6 @@ fn slice_of(bar: &Bar) -> Option<Slice> {
         volume: bar.volume,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! The account and the settings of the second exchange, in whole units of 1e-8.
+
+use crate::execution::{ExecutionConfig, SlippageConfig};
+use crate::portfolio::{MarginMode, PortfolioConfig};
+
+const ONE: i128 = 100_000_000;
+/// Micro basis points of the whole.
+const WHOLE: i128 = 10_000_000_000;
+
+/// `value / by` to the nearest, half away from zero.
+pub(super) fn nearest(value: i128, by: i128) -> i128 {
+    let (size, sign) = (value.abs(), value.signum());
+    let (floor, rest) = (size / by, size % by);
+    sign * if 2 * rest >= by { floor + 1 } else { floor }
+}
+
+/// `micro_bps` of an amount.
+pub(super) fn part_of(amount: i128, micro_bps: i128) -> i128 {
+    nearest(amount * micro_bps, WHOLE)
+}
+
+/// The multiple of `step` at or below `value`.
+pub(super) fn floor_to(value: i128, step: i128) -> i128 {
+    value.div_euclid(step) * step
+}
+
+fn micro(bps: f64) -> i128 {
+    (bps * 1e6).round() as i128
+}
+
+fn money(value: f64) -> i128 {
+    (value * 1e8).round() as i128
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Spot,
+    Unlimited,
+    Cross,
+    Isolated,
+}
+
+/// The configuration in whole numbers.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    kind: Kind,
+    pub(super) lot: i128,
+    pub(super) tick: i128,
+    pub(super) min_notional: i128,
+    pub(super) half_spread: i128,
+    fixed: i128,
+    slippage: SlippageConfig,
+    /// From a traded sum on: maker and taker.
+    tiers: Vec<(i128, i128, i128)>,
+    pub(super) latency: i64,
+    pub(super) patience: i64,
+    pub(super) participation: Option<f64>,
+    pub(super) through: i128,
+    pub(super) queue: f64,
+    pub(super) funding: Option<(i64, i128)>,
+    /// Part of a year's borrowing.
+    pub(super) borrowing: f64,
+    pub(super) initial: i128,
+    maintenance: i128,
+    pub(super) liquidation_fee: i128,
+}
+
+impl Settings {
+    pub(super) fn of(config: &ExecutionConfig, account: &PortfolioConfig, bar: i64) -> Self {
+        let taker = micro(config.fee_bps);
+        let maker = config.maker_fee_bps.map_or(taker, micro);
+        let mut tiers = vec![(0, maker, taker)];
+        for tier in &config.fee_tiers {
+            let rates = (micro(tier.maker_bps), micro(tier.taker_bps));
+            tiers.push((money(tier.traded), rates.0, rates.1));
+        }
+        let kind = match account.margin {
+            Some(margin) if margin.mode == MarginMode::Cross => Kind::Cross,
+            Some(_) => Kind::Isolated,
+            None if account.allow_short => Kind::Unlimited,
+            None => Kind::Spot,
+        };
+        let margin = |of: fn(&crate::portfolio::MarginConfig) -> f64| {
+            account.margin.as_ref().map_or(0.0, of)
+        };
+        Self {
+            kind,
+            lot: money(config.lot_size),
+            tick: money(config.tick_size),
+            min_notional: money(config.min_notional),
+            half_spread: micro(config.spread_bps / 2.0),
+            fixed: micro(config.slippage_bps),
+            slippage: config.slippage,
+            tiers,
+            latency: config.latency_ms as i64 * 1_000_000,
+            patience: i64::from(config.order_expiry_bars) * bar,
+            participation: config.participation,
+            through: i128::from(config.limit_through_ticks),
+            queue: config.limit_queue_ahead,
+            funding: config.funding.as_ref().map(|funding| {
+                let hours = i64::from(funding.interval_hours);
+                (hours * 3_600_000_000_000, micro(funding.rate_bps))
+            }),
+            borrowing: config.borrow_annual_bps / 10_000.0,
+            initial: micro(margin(|one| 10_000.0 / one.leverage)),
+            maintenance: micro(margin(|one| 10_000.0 * one.maintenance)),
+            liquidation_fee: micro(margin(|one| one.liquidation_fee_bps)),
+        }
+    }
+
+    pub(super) fn is_spot(&self) -> bool {
+        self.kind == Kind::Spot
+    }
+
+    pub(super) fn is_isolated(&self) -> bool {
+        self.kind == Kind::Isolated
+    }
+
+    pub(super) fn has_margin(&self) -> bool {
+        matches!(self.kind, Kind::Cross | Kind::Isolated)
+    }
+
+    pub(super) fn fee_rate(&self, traded: i128, maker: bool) -> i128 {
+        let mut rate = 0;
+        for (from, of_maker, of_taker) in &self.tiers {
+            if traded >= *from {
+                rate = if maker { *of_maker } else { *of_taker };
+            }
+        }
+        rate
+    }
+
+    /// How far a taker of `quantity` is from the reference price after these slices.
+    pub(super) fn taker_moves(&self, slices: &[(i128, f64)], quantity: i128) -> i128 {
+        let of_market = match self.slippage {
+            SlippageConfig::None => 0.0,
+            SlippageConfig::Volatility { factor, span_bars } => factor * sigma(slices, span_bars),
+            SlippageConfig::Impact { factor, span_bars } => {
+                let volume = average(slices.iter().map(|(_, volume)| *volume), span_bars);
+                if volume > 0.0 {
+                    let part = quantity as f64 / 1e8 / volume;
+                    factor * sigma(slices, span_bars) * part.sqrt()
+                } else {
+                    0.0
+                }
+            }
+        };
+        let of_market = (of_market * 1e10).round().min(1e10) as i128;
+        self.half_spread + self.fixed + of_market
+    }
+}
+
+fn sigma(slices: &[(i128, f64)], span: u32) -> f64 {
+    let price = |slice: &(i128, f64)| slice.0 as f64 / 1e8;
+    let squares = slices.windows(2).map(|pair| {
+        let change = (price(&pair[1]) / price(&pair[0])).ln();
+        change * change
+    });
+    average(squares, span).sqrt()
+}
+
+/// The exponentially weighted mean, begun with the first; zero before it.
+fn average(values: impl Iterator<Item = f64>, span: u32) -> f64 {
+    let weight = 2.0 / (f64::from(span) + 1.0);
+    let step = |mean: Option<f64>, value: f64| {
+        Some(mean.map_or(value, |mean| mean + weight * (value - mean)))
+    };
+    values.fold(None, step).unwrap_or(0.0)
+}
+
+/// What the fills since a position was last flat make of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) held: i128,
+    pub(super) cost: i128,
+    pub(super) margin: i128,
+}
+
+/// Cash, and the fills of every symbol.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    kind: Kind,
+    initial: i128,
+    maintenance: i128,
+    tick: i128,
+    pub(super) cash: i128,
+    fills: Vec<Vec<(i128, i128)>>,
+    pub(super) last: Vec<Option<i128>>,
+}
+
+impl Account {
+    pub(super) fn new(settings: &Settings, cash: i128, symbols: usize) -> Self {
+        Self {
+            kind: settings.kind,
+            initial: settings.initial,
+            maintenance: settings.maintenance,
+            tick: settings.tick,
+            cash,
+            fills: vec![Vec::new(); symbols],
+            last: vec![None; symbols],
+        }
+    }
+
+    pub(super) fn trade(&mut self, symbol: usize, quantity: i128, price: i128, fee: i128) {
+        self.cash -= nearest(price * quantity, ONE) + fee;
+        self.fills[symbol].push((quantity, price));
+        if self.position(symbol).held == 0 {
+            self.fills[symbol].clear();
+        }
+    }
+
+    pub(super) fn position(&self, symbol: usize) -> Position {
+        let mut now = Position::default();
+        for (quantity, price) in &self.fills[symbol] {
+            let whole = nearest(price * quantity, ONE);
+            let mut opened = whole;
+            if now.held * quantity < 0 {
+                let closing = quantity.abs().min(now.held.abs());
+                opened = whole - nearest(price * closing * quantity.signum(), ONE);
+                now.cost -= nearest(now.cost * closing, now.held.abs());
+                now.margin -= nearest(now.margin * closing, now.held.abs());
+            }
+            now.held += quantity;
+            now.cost += opened;
+            now.margin += part_of(opened.abs(), self.initial);
+        }
+        now
+    }
+
+    fn value(&self, symbol: usize, price: i128) -> i128 {
+        nearest(price * self.position(symbol).held, ONE)
+    }
+
+    fn others(&self, symbol: usize) -> Vec<i128> {
+        (0..self.fills.len())
+            .filter(|other| *other != symbol)
+            .map(|other| self.value(other, self.last[other].unwrap_or(0)))
+            .collect()
+    }
+
+    /// With `symbol` at `price` and all others at their last prices.
+    pub(super) fn equity(&self, symbol: usize, price: i128) -> i128 {
+        self.cash + self.value(symbol, price) + self.others(symbol).iter().sum::<i128>()
+    }
+
+    pub(super) fn free(&self, symbol: usize, price: i128) -> i128 {
+        if self.kind == Kind::Isolated {
+            let all = (0..self.fills.len()).map(|one| self.position(one));
+            return self.cash + all.map(|one| one.cost - one.margin).sum::<i128>();
+        }
+        let mut values = self.others(symbol);
+        values.push(self.value(symbol, price));
+        let gross: i128 = values.iter().map(|value| value.abs()).sum();
+        self.equity(symbol, price) - part_of(gross, self.initial)
+    }
+
+    /// Whether the position of `symbol` is to be liquidated at `price`. The price at which its
+    /// margin is just enough is rounded to the next tick against it, so it is due where the margin
+    /// would not be enough one tick further.
+    pub(super) fn is_due(&self, symbol: usize, price: i128) -> bool {
+        let Position { held, cost, margin } = self.position(symbol);
+        let rest = match self.kind {
+            Kind::Spot | Kind::Unlimited => return false,
+            _ if held == 0 => return false,
+            Kind::Isolated => margin - cost,
+            Kind::Cross => {
+                let others = self.others(symbol);
+                let gross: i128 = others.iter().map(|value| value.abs()).sum();
+                self.cash + others.iter().sum::<i128>() - part_of(gross, self.maintenance)
+            }
+        };
+        let further = if held > 0 {
+            floor_to(price + self.tick - 1, self.tick) - self.tick
+        } else {
+            floor_to(price, self.tick) + self.tick
+        };
+        let value = held * further;
+        rest * ONE * WHOLE + value * WHOLE - value.abs() * self.maintenance < 0
+    }
+
+    /// Negative cash, and in accounts without margin the value of short positions.
+    pub(super) fn borrowed(&self) -> Vec<(Option<usize>, i128)> {
+        let mut borrowed = vec![(None, -self.cash)];
+        if self.kind == Kind::Unlimited {
+            for symbol in 0..self.fills.len() {
+                let value = self.value(symbol, self.last[symbol].unwrap_or(0));
+                borrowed.push((Some(symbol), -value));
+            }
+        }
+        borrowed.retain(|(_, amount)| *amount > 0);
+        borrowed
+    }
+}

@@ -1,0 +1,549 @@
+//! Random sessions, at both exchanges.
+//!
+//! Prices are a few dozen ticks and quantities a few lots, so that orders, triggers, limits and
+//! liquidations often fall on one price. `PROPTEST_CASES` asks for more sessions than the usual.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
+
+use super::account::Settings;
+use super::model::Model;
+use super::{HOUR, Venue, line, minutes, name};
+use crate::execution::{
+    ExecutionConfig, FeeTierConfig, FundingConfig, Order, OrderId, OrderKind, OrderReason,
+    OrderTerms, Outcome, SlippageConfig, TimeInForce,
+};
+use crate::portfolio::{MarginConfig, MarginMode, PortfolioConfig};
+use crate::types::{Bar, Price, Quantity, SymbolId, Timestamp};
+
+const ONE: i128 = 100_000_000;
+const SYMBOLS: usize = 3;
+/// What proptest takes where nobody says how many, and what is taken here instead.
+const UNSAID: u32 = 256;
+const USUAL: u32 = 2_000;
+
+/// A slice, as differences in half ticks.
+#[derive(Debug, Clone)]
+struct RawSlice {
+    jump: i8,
+    up: u8,
+    down: u8,
+    close: u8,
+    volume: u8,
+}
+
+/// What is asked for between two steps, as small numbers.
+#[derive(Debug, Clone)]
+struct RawOrder {
+    package: u8,
+    symbol: u8,
+    kind: u8,
+    buys: bool,
+    size: u8,
+    offsets: [i8; 3],
+    time: u8,
+    flags: u8,
+    odd: u8,
+}
+
+#[derive(Debug, Clone)]
+struct RawStep {
+    gap: u8,
+    /// For each symbol: none, one, or several finer slices.
+    slices: Vec<Vec<RawSlice>>,
+    orders: Vec<RawOrder>,
+}
+
+#[derive(Debug, Clone)]
+struct Scene {
+    execution: ExecutionConfig,
+    account: PortfolioConfig,
+    symbols: usize,
+    steps: Vec<RawStep>,
+}
+
+fn one_of<T: std::fmt::Debug + Clone + 'static>(
+    values: &[T],
+) -> impl Generator<Value = T> + use<T> {
+    prop::sample::select(values.to_vec())
+}
+
+fn costs() -> impl Generator<Value = ExecutionConfig> {
+    let fees = (
+        one_of(&[0.0, 10.0, 7.3]),
+        one_of(&[None, Some(2.0), Some(-1.5)]),
+        any::<bool>(),
+    );
+    let prices = (
+        one_of(&[0.0, 10.0, 333.0]),
+        one_of(&[0.0, 0.0, 5.0, 77.7]),
+        0..3u8,
+        one_of(&[0.5, 2.0]),
+    );
+    (fees, prices).prop_map(|((fee, maker, tiers), (spread, fixed, model, factor))| {
+        let tier = |traded, maker_bps, taker_bps| FeeTierConfig {
+            traded,
+            maker_bps,
+            taker_bps,
+        };
+        ExecutionConfig {
+            maker_fee_bps: maker,
+            fee_tiers: if tiers {
+                vec![tier(400.0, 1.0, 5.0), tier(1_200.0, -0.5, 3.0)]
+            } else {
+                vec![]
+            },
+            spread_bps: spread,
+            slippage: match model {
+                0 => SlippageConfig::None,
+                1 => SlippageConfig::Volatility {
+                    factor,
+                    span_bars: 3,
+                },
+                _ => SlippageConfig::Impact {
+                    factor,
+                    span_bars: 4,
+                },
+            },
+            ..ExecutionConfig::costing(fee, fixed)
+        }
+    })
+}
+
+fn venue() -> impl Generator<Value = ExecutionConfig> {
+    let steps = (
+        one_of(&[1.0, 0.5]),
+        one_of(&[1.0, 0.5, 2.0]),
+        one_of(&[0.0, 0.0, 90.0]),
+        0..3u32,
+    );
+    let fills = (
+        one_of(&[None, Some(0.1), Some(0.35), Some(1.0)]),
+        0..3u32,
+        one_of(&[0.0, 0.5, 1.0, 2.5]),
+    );
+    let times = (
+        one_of(&[
+            0, 0, 0, 1, 300_000, 1_700_000, 1_800_000, 3_600_000, 5_000_000,
+        ]),
+        one_of(&[None, None, Some((1, 10.0)), Some((8, -3.3))]),
+        one_of(&[0.0, 0.0, 900.0]),
+    );
+    (costs(), steps, fills, times).prop_map(|(costs, steps, fills, times)| ExecutionConfig {
+        tick_size: steps.0,
+        lot_size: steps.1,
+        min_notional: steps.2,
+        order_expiry_bars: steps.3,
+        participation: fills.0,
+        limit_through_ticks: fills.1,
+        limit_queue_ahead: fills.2,
+        latency_ms: times.0,
+        funding: times.1.map(|(interval_hours, rate_bps)| FundingConfig {
+            interval_hours,
+            rate_bps,
+        }),
+        borrow_annual_bps: times.2,
+        ..costs
+    })
+}
+
+fn account() -> impl Generator<Value = PortfolioConfig> {
+    (
+        0..4u8,
+        one_of(&[200.0, 500.0, 1_000.0, 5_000.0]),
+        one_of(&[1.0, 2.0, 3.0, 10.0]),
+        one_of(&[0.9, 0.5, 0.1]),
+        one_of(&[0.0, 50.0]),
+    )
+        .prop_map(|(kind, initial_cash, leverage, part, fee)| {
+            let margin = |mode| MarginConfig {
+                mode,
+                leverage,
+                maintenance: part / leverage,
+                liquidation_fee_bps: fee,
+            };
+            PortfolioConfig {
+                initial_cash,
+                allow_short: kind != 0,
+                margin: match kind {
+                    0 | 1 => None,
+                    2 => Some(margin(MarginMode::Cross)),
+                    _ => Some(margin(MarginMode::Isolated)),
+                },
+            }
+        })
+}
+
+fn raw_slice() -> impl Generator<Value = RawSlice> {
+    (
+        prop_oneof![3 => Just(0i8), 2 => -8..8i8],
+        0..12u8,
+        0..12u8,
+        any::<u8>(),
+        0..80u8,
+    )
+        .prop_map(|(jump, up, down, close, volume)| RawSlice {
+            jump,
+            up,
+            down,
+            close,
+            volume,
+        })
+}
+
+fn raw_order() -> impl Generator<Value = RawOrder> {
+    (
+        (0..10u8, 0..6u8, 0..8u8, any::<bool>(), 0..12u8),
+        (-8..9i8, 0..9i8, 0..9i8),
+        (0..12u8, 0..12u8, 0..60u8),
+    )
+        .prop_map(|(what, offsets, rest)| RawOrder {
+            package: what.0,
+            symbol: what.1,
+            kind: what.2,
+            buys: what.3,
+            size: what.4,
+            offsets: offsets.into(),
+            time: rest.0,
+            flags: rest.1,
+            odd: rest.2,
+        })
+}
+
+fn scene() -> impl Generator<Value = Scene> {
+    let slices = prop_oneof![
+        1 => Just(0..0usize),
+        8 => Just(1..2usize),
+        2 => Just(2..5usize),
+    ]
+    .prop_flat_map(|count| vec(raw_slice(), count.start..count.end.max(1)));
+    let step = (
+        prop_oneof![12 => Just(0u8), 1 => 1..7u8],
+        vec(slices, SYMBOLS),
+        prop_oneof![2 => vec(raw_order(), 0..1), 3 => vec(raw_order(), 1..3)],
+    )
+        .prop_map(|(gap, slices, orders)| RawStep {
+            gap,
+            slices,
+            orders,
+        });
+    let symbols = prop_oneof![2 => Just(1usize), 1 => 2..=SYMBOLS];
+    (venue(), account(), symbols, vec(step, 5..30)).prop_map(
+        |(execution, account, symbols, steps)| Scene {
+            execution,
+            account,
+            symbols,
+            steps,
+        },
+    )
+}
+
+/// Turns raw steps into bars and orders.
+struct Teller {
+    now: i64,
+    /// In quarters of the quote asset.
+    closes: Vec<i64>,
+    next: u64,
+    half_tick: i64,
+    lot: i128,
+}
+
+impl Teller {
+    fn new(scene: &Scene) -> Self {
+        Self {
+            now: 0,
+            closes: vec![200; scene.symbols],
+            next: 0,
+            half_tick: (scene.execution.tick_size * 2.0) as i64,
+            lot: (scene.execution.lot_size * ONE as f64) as i128,
+        }
+    }
+
+    /// Moves time on; the bars of a symbol in it, and the finer ones.
+    fn bars(&mut self, step: &RawStep) -> (Vec<Option<Bar>>, Vec<Vec<Bar>>) {
+        // Now and then time passes without bars, and rarely just about 30 days of it.
+        let gap = match step.gap {
+            0 => 0,
+            6 => 24 * 30 - 2,
+            gap => i64::from(gap),
+        };
+        self.now += (gap + 1) * HOUR;
+        let mut all = (Vec::new(), Vec::new());
+        for symbol in 0..self.closes.len() {
+            let raw = &step.slices[symbol];
+            let length = HOUR / raw.len().max(1) as i64;
+            let slices: Vec<Bar> = raw
+                .iter()
+                .enumerate()
+                .map(|(number, raw)| {
+                    let opened = self.now - HOUR + number as i64 * length;
+                    self.bar(symbol, raw, (opened, opened + length))
+                })
+                .collect();
+            all.0.push(whole(&slices));
+            all.1.push(if slices.len() > 1 { slices } else { vec![] });
+        }
+        all
+    }
+
+    fn bar(&mut self, symbol: usize, raw: &RawSlice, (opened, closed): (i64, i64)) -> Bar {
+        let unit = self.half_tick;
+        // Every eighth price may lie between two ticks.
+        let on_tick = |price: i64| {
+            if raw.close % 8 == 7 {
+                price
+            } else {
+                price.div_euclid(2 * unit) * 2 * unit
+            }
+        };
+        let at_least = |price: i64| price.max(4 * unit);
+        let open = at_least(on_tick(self.closes[symbol] + i64::from(raw.jump) * unit));
+        let high = at_least(on_tick(open + i64::from(raw.up) * unit));
+        let low = at_least(on_tick(open - i64::from(raw.down) * unit)).min(open);
+        let range = (high - low) / unit + 1;
+        let close = on_tick(low + i64::from(raw.close) % range * unit).clamp(low, high);
+        self.closes[symbol] = close;
+        let price = |quarters: i64| quarters as f64 / 4.0;
+        Bar {
+            opened_at: Timestamp::from_nanos(opened),
+            closed_at: Timestamp::from_nanos(closed),
+            open: price(open),
+            high: price(high),
+            low: price(low),
+            close: price(close),
+            volume: f64::from(raw.volume),
+            quote_volume: None,
+            trades: None,
+            taker_buy_volume: None,
+        }
+    }
+
+    /// A single order, an entry with two exits, or two entries of which one counts.
+    fn orders(&mut self, raw: &RawOrder) -> Vec<Order> {
+        let entry = self.order(raw, self.kind(raw, raw.kind, raw.buys), raw.buys);
+        match raw.package {
+            0 | 1 => {
+                let mut exits = [4, 2 + 3 * (raw.flags % 2)]
+                    .map(|kind| self.order(raw, self.kind(raw, kind, !raw.buys), !raw.buys));
+                for exit in &mut exits {
+                    exit.terms.parent = Some(entry.id);
+                    exit.terms.group = Some(entry.id.0 * 2 + 1);
+                    exit.terms.post_only = false;
+                }
+                if raw.flags == 5 {
+                    exits[0].terms.kind = OrderKind::Market;
+                }
+                let [first, second] = exits;
+                vec![entry, first, second]
+            }
+            2 => {
+                let kind = self.kind(raw, raw.kind + 1, !raw.buys);
+                let mut pair = [entry, self.order(raw, kind, raw.flags.is_multiple_of(2))];
+                for one in &mut pair {
+                    one.terms.group = Some(entry.id.0 * 2);
+                }
+                pair.to_vec()
+            }
+            _ => vec![entry],
+        }
+    }
+
+    fn kind(&self, raw: &RawOrder, kind: u8, buys: bool) -> OrderKind {
+        let close = self.closes[self.symbol(raw)];
+        let side = if buys { 1 } else { -1 };
+        let price = |steps: i64| {
+            let quarters = close + steps * 2 * self.half_tick;
+            let on_tick = quarters.div_euclid(2 * self.half_tick) * 2 * self.half_tick;
+            let odd = if raw.odd == 1 { self.half_tick } else { 0 };
+            Price::from_units(i128::from(on_tick + odd) * ONE / 4)
+        };
+        let [any, first, second] = raw.offsets.map(i64::from);
+        let (worse, better) = (price(side * first), price(-side * first));
+        match kind {
+            2 => OrderKind::Stop { trigger: worse },
+            3 => OrderKind::StopLimit {
+                trigger: worse,
+                price: price(side * first + any / 2),
+            },
+            4 => OrderKind::TakeProfit { trigger: better },
+            5 => OrderKind::TrailingStop {
+                distance_micro_bps: (second * 5 + i64::from(raw.odd != 2)) * 123_456_789,
+            },
+            6 | 7 => OrderKind::Limit { price: price(any) },
+            1 => OrderKind::Limit { price: better },
+            _ => OrderKind::Market,
+        }
+    }
+
+    fn symbol(&self, raw: &RawOrder) -> usize {
+        usize::from(raw.symbol) % self.closes.len()
+    }
+
+    fn order(&mut self, raw: &RawOrder, kind: OrderKind, buys: bool) -> Order {
+        let id = OrderId(self.next);
+        self.next += 1;
+        let odd = if raw.odd == 3 { ONE / 4 } else { 0 };
+        let size = i128::from(raw.size) * self.lot + odd + if raw.odd == 4 { 0 } else { self.lot };
+        Order {
+            id,
+            symbol: SymbolId(self.symbol(raw) as u32),
+            quantity: Quantity::from_units(if buys { size } else { -size }),
+            decided_at: Timestamp::from_nanos(self.now),
+            reason: OrderReason::Entry,
+            model: None,
+            terms: OrderTerms {
+                kind,
+                time_in_force: match raw.time {
+                    0 | 1 => TimeInForce::Ioc,
+                    2 | 3 => TimeInForce::Fok,
+                    _ => TimeInForce::Gtc,
+                },
+                expires_at: (raw.time > 8).then(|| {
+                    let minutes = i64::from(raw.offsets[2]) * 30;
+                    Timestamp::from_nanos(self.now + minutes * HOUR / 60)
+                }),
+                post_only: raw.flags == 1,
+                reduce_only: raw.flags == 2 || raw.flags == 3,
+                group: None,
+                parent: None,
+            },
+        }
+    }
+}
+
+/// The bar that several finer ones make.
+fn whole(slices: &[Bar]) -> Option<Bar> {
+    let (first, last) = (slices.first()?, slices.last()?);
+    Some(Bar {
+        closed_at: last.closed_at,
+        close: last.close,
+        high: slices.iter().map(|one| one.high).fold(0.0, f64::max),
+        low: slices.iter().map(|one| one.low).fold(f64::MAX, f64::min),
+        volume: slices.iter().map(|one| one.volume).sum(),
+        ..*first
+    })
+}
+
+fn play(scene: &Scene) -> Result<(), TestCaseError> {
+    let problems = scene.execution.validate();
+    prop_assert!(problems.is_empty(), "{problems:?}");
+    let mut teller = Teller::new(scene);
+    let settings = Settings::of(&scene.execution, &scene.account, HOUR);
+    let cash = (scene.account.initial_cash * ONE as f64) as i128;
+    let mut model = Model::new(settings, cash, scene.symbols);
+    let mut venue = Venue::new(&scene.execution, &scene.account, scene.symbols);
+    let mut log = Vec::new();
+    for step in &scene.steps {
+        let (bars, fine) = teller.bars(step);
+        let expected = model.step(teller.now, &bars, &fine);
+        let happened = venue.step(teller.now, &bars, &fine);
+        for (bar, fine) in bars.iter().zip(&fine) {
+            log.push(slices_text(bar.as_ref(), fine));
+        }
+        log.extend(happened.iter().map(|one| format!("  {}", line(one))));
+        let told = |outcomes: &[Outcome]| outcomes.iter().map(line).collect::<Vec<_>>();
+        prop_assert!(
+            told(&happened) == told(&expected) && happened == expected,
+            "{}\n{}\nthe model says {:#?}",
+            settings_text(scene),
+            log.join("\n"),
+            told(&expected)
+        );
+        prop_assert_eq!(venue.exchange.cash().units(), model.cash());
+        for symbol in 0..scene.symbols {
+            let held = venue.exchange.held(SymbolId(symbol as u32)).units();
+            prop_assert_eq!(held, model.held(symbol));
+        }
+        let counted = venue.exchange.ambiguous_slices();
+        prop_assert_eq!(
+            counted,
+            model.ambiguous_slices(),
+            "{}\n{}",
+            settings_text(scene),
+            log.join("\n")
+        );
+        for raw in &step.orders {
+            if raw.package == 9 {
+                let id = OrderId(u64::from(raw.size) % teller.next.max(1));
+                log.push(format!("  cancel {}", name(id)));
+                model.cancel(id);
+                venue.cancel(id);
+                continue;
+            }
+            for order in teller.orders(raw) {
+                log.push(format!("  {}", order_text(&order)));
+                model.submit(order);
+                venue.submit(order);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settings_text(scene: &Scene) -> String {
+    format!("{:?}\n{:?}", scene.execution, scene.account)
+}
+
+fn slices_text(bar: Option<&Bar>, fine: &[Bar]) -> String {
+    let slices: Vec<&Bar> = if fine.is_empty() {
+        bar.into_iter().collect()
+    } else {
+        fine.iter().collect()
+    };
+    let mut text = String::from("bar");
+    for one in slices {
+        text += &format!(
+            " [t{}: {} {} {} {} x{}]",
+            minutes(one.opened_at),
+            one.open,
+            one.high,
+            one.low,
+            one.close,
+            one.volume
+        );
+    }
+    text
+}
+
+fn order_text(order: &Order) -> String {
+    let terms = order.terms;
+    format!(
+        "{} s{} {} {:?} {:?}{}{}{} group {:?} parent {:?}",
+        name(order.id),
+        order.symbol.0,
+        order.quantity,
+        terms.kind,
+        terms.time_in_force,
+        if terms.post_only { " post" } else { "" },
+        if terms.reduce_only { " reduce" } else { "" },
+        terms
+            .expires_at
+            .map_or(String::new(), |at| format!(" until t{}", minutes(at))),
+        terms.group,
+        terms.parent
+    )
+}
+
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: if config.cases == UNSAID {
+            USUAL
+        } else {
+            config.cases
+        },
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..config
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn both_exchanges_do_the_same(scene in scene()) {
+        play(&scene)?;
+    }
+}

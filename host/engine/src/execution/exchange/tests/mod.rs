@@ -1,0 +1,122 @@
+//! The exchange, held against the page that describes it: by a second model of it, and by hand.
+
+mod account;
+mod against_model;
+mod model;
+
+use super::{Exchange, ExchangeSetup};
+use crate::execution::{ExecutionConfig, Order, OrderId, Outcome};
+use crate::portfolio::{Portfolio, PortfolioConfig};
+use crate::ports::{Broker, BrokerTick};
+use crate::types::{Bar, Cash, SymbolId, Timestamp};
+
+/// An outcome in one line, all of it.
+fn line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Filled(fill) => format!(
+            "{} {} {} at {} fee {} slip {} spread {} left {}{} t{}",
+            name(fill.order),
+            if fill.quantity.units() > 0 {
+                "bought"
+            } else {
+                "sold"
+            },
+            fill.quantity.abs(),
+            fill.price,
+            fill.fee,
+            fill.slippage,
+            fill.spread,
+            fill.remaining,
+            if fill.is_maker { " maker" } else { "" },
+            minutes(fill.filled_at),
+        ),
+        Outcome::Expired { order, expiry } => format!("{} {expiry:?}", name(*order)),
+        Outcome::Liquidating(order) => format!(
+            "{} liquidating {} of {:?} t{}",
+            name(order.id),
+            order.quantity,
+            order.symbol,
+            minutes(order.decided_at)
+        ),
+        Outcome::Paid(payment) => format!(
+            "{:?} {} for {:?} t{}",
+            payment.kind,
+            payment.amount,
+            payment.symbol,
+            minutes(payment.paid_at)
+        ),
+    }
+}
+
+fn name(order: OrderId) -> String {
+    match order.0.checked_sub(OrderId::OF_EXCHANGE) {
+        Some(own) => format!("#x{own}"),
+        None => format!("#{}", order.0),
+    }
+}
+
+fn minutes(at: Timestamp) -> i64 {
+    at.as_nanos() / (HOUR / 60)
+}
+
+const HOUR: i64 = 3_600_000_000_000;
+
+/// The real exchange, with a ledger that books what it says.
+#[derive(Debug)]
+struct Venue {
+    exchange: Exchange,
+    portfolio: Portfolio,
+}
+
+impl Venue {
+    fn new(execution: &ExecutionConfig, account: &PortfolioConfig, symbols: usize) -> Self {
+        let cash = Cash::from_f64(account.initial_cash).unwrap();
+        let setup = ExchangeSetup {
+            execution,
+            portfolio: account,
+            cash,
+            symbols,
+            time_frame: "1h".parse().unwrap(),
+        };
+        Self {
+            exchange: Exchange::new(&setup).unwrap(),
+            portfolio: Portfolio::new(cash, symbols),
+        }
+    }
+
+    fn submit(&mut self, order: Order) {
+        self.exchange.take_order(order);
+    }
+
+    fn cancel(&mut self, order: OrderId) {
+        self.exchange.cancel(order);
+    }
+
+    /// What happens up to `closed_at`; the ledger keeps its promises and agrees with the exchange.
+    fn step(&mut self, closed_at: i64, bars: &[Option<Bar>], fine: &[Vec<Bar>]) -> Vec<Outcome> {
+        let bars: Vec<Option<&Bar>> = bars.iter().map(Option::as_ref).collect();
+        let fine: Vec<&[Bar]> = fine.iter().map(Vec::as_slice).collect();
+        let tick = BrokerTick {
+            closed_at: Timestamp::from_nanos(closed_at),
+            bars: &bars,
+            fine: &fine,
+            funds: None,
+        };
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = self.exchange.poll(&tick) {
+            match &outcome {
+                Outcome::Filled(fill) => self.portfolio.apply(fill).unwrap(),
+                Outcome::Paid(payment) => self.portfolio.pay(payment),
+                _ => {}
+            }
+            self.portfolio.check().unwrap();
+            outcomes.push(outcome);
+        }
+        assert_eq!(self.portfolio.cash(), self.exchange.cash());
+        for (symbol, position) in self.portfolio.positions().iter().enumerate() {
+            let symbol = SymbolId(u32::try_from(symbol).unwrap());
+            assert_eq!(position.quantity(), self.exchange.held(symbol));
+        }
+        outcomes
+    }
+}

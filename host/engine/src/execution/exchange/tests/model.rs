@@ -1,0 +1,953 @@
+//! A second exchange, written from `docs/execution.md` alone and slow on purpose: it steps through
+//! a slice tick by tick, keeps all orders in one flat list, tries both ways on copies of
+//! everything, and works out positions again from their fills whenever it needs one.
+//!
+//! It shares no code with the real exchange, not even roundings. Where the two differ, one of them
+//! misreads the page, or the page can be read in two ways.
+
+use std::collections::BTreeSet;
+
+use super::account::{Account, Settings, floor_to, nearest, part_of};
+use crate::execution::{
+    Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
+    PaymentKind, TimeInForce,
+};
+use crate::types::{Bar, Cash, Price, Quantity, SymbolId, Timestamp};
+
+const ONE: i128 = 100_000_000;
+
+/// Where an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On its way to the exchange.
+    Coming,
+    /// Waits for its parent.
+    Held,
+    /// Has met the market.
+    Active,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    order: Order,
+    /// What it is now: a stop that was hit is a market order.
+    kind: OrderKind,
+    arrives: i64,
+    place: Place,
+    left: i128,
+    filled: i128,
+    best: i128,
+    ahead: i128,
+    /// Touched in this slice.
+    touched: bool,
+    /// Gets nothing more in this slice.
+    spent: bool,
+}
+
+impl Entry {
+    fn buys(&self) -> bool {
+        self.order.quantity.units() > 0
+    }
+
+    /// Whether `price` is at `level` or, for a buyer, below it.
+    fn as_good(&self, price: i128, level: i128) -> bool {
+        if self.buys() {
+            price <= level
+        } else {
+            price >= level
+        }
+    }
+
+    fn limit(&self) -> Option<i128> {
+        match self.kind {
+            OrderKind::Limit { price } | OrderKind::StopLimit { price, .. } => Some(price.units()),
+            _ => None,
+        }
+    }
+
+    /// The trigger, and whether it is on the worse side of the market.
+    fn trigger(&self, tick: i128) -> Option<(i128, bool)> {
+        match self.kind {
+            OrderKind::Stop { trigger } | OrderKind::StopLimit { trigger, .. } => {
+                Some((trigger.units(), true))
+            }
+            OrderKind::TakeProfit { trigger } => Some((trigger.units(), false)),
+            OrderKind::TrailingStop { distance_micro_bps } => {
+                let away = part_of(self.best, i128::from(distance_micro_bps));
+                let raw = if self.buys() {
+                    self.best + away + tick - 1
+                } else {
+                    self.best - away
+                };
+                Some((floor_to(raw, tick), true))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A slice in units.
+#[derive(Debug, Clone, Copy)]
+struct Candle {
+    opened: i64,
+    closed: i64,
+    prices: [i128; 4],
+    volume: f64,
+}
+
+/// The second exchange.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    settings: Settings,
+    account: Account,
+    entries: Vec<Entry>,
+    /// Closes and volumes of every slice of each symbol.
+    history: Vec<Vec<(i128, f64)>>,
+    traded: Vec<(i64, i128)>,
+    funded_to: Vec<Option<i64>>,
+    charged_to: Option<i64>,
+    outbox: Vec<Outcome>,
+    own: u64,
+    ambiguous: u64,
+    slices: u64,
+    now: i64,
+    // Of the slice that is walked:
+    symbol: usize,
+    candle: Candle,
+    at_open: bool,
+    stands: i128,
+    budget: Option<i128>,
+}
+
+impl Model {
+    pub(super) fn new(settings: Settings, cash: i128, symbols: usize) -> Self {
+        let candle = Candle {
+            opened: 0,
+            closed: 0,
+            prices: [0; 4],
+            volume: 0.0,
+        };
+        Self {
+            account: Account::new(&settings, cash, symbols),
+            settings,
+            entries: Vec::new(),
+            history: vec![Vec::new(); symbols],
+            traded: Vec::new(),
+            funded_to: vec![None; symbols],
+            charged_to: None,
+            outbox: Vec::new(),
+            own: 0,
+            ambiguous: 0,
+            slices: 0,
+            now: 0,
+            symbol: 0,
+            candle,
+            at_open: true,
+            stands: 0,
+            budget: None,
+        }
+    }
+
+    pub(super) fn cash(&self) -> i128 {
+        self.account.cash
+    }
+
+    pub(super) fn held(&self, symbol: usize) -> i128 {
+        self.account.position(symbol).held
+    }
+
+    pub(super) fn ambiguous_slices(&self) -> (u64, u64) {
+        (self.ambiguous, self.slices)
+    }
+
+    pub(super) fn submit(&mut self, order: Order) {
+        let held = order.terms.parent.is_some();
+        self.entries.push(Entry {
+            order,
+            kind: order.terms.kind,
+            arrives: order.decided_at.as_nanos() + self.settings.latency,
+            place: if held { Place::Held } else { Place::Coming },
+            left: if held {
+                0
+            } else {
+                order.quantity.units().abs()
+            },
+            filled: 0,
+            best: 0,
+            ahead: 0,
+            touched: false,
+            spent: false,
+        });
+    }
+
+    pub(super) fn cancel(&mut self, order: OrderId) {
+        self.end(order, Expiry::Cancelled);
+    }
+
+    /// Everything up to `closed_at`; returns what happened.
+    pub(super) fn step(
+        &mut self,
+        closed_at: i64,
+        bars: &[Option<Bar>],
+        fine: &[Vec<Bar>],
+    ) -> Vec<Outcome> {
+        self.now = closed_at;
+        let buys = |symbol: &usize| {
+            let mut own = self.entries.iter();
+            own.any(|one| {
+                one.order.symbol.index() == *symbol && one.place != Place::Held && one.buys()
+            })
+        };
+        let (last, first): (Vec<usize>, Vec<usize>) = (0..bars.len()).partition(buys);
+        for symbol in first.into_iter().chain(last) {
+            let slices = match (&fine[symbol][..], bars[symbol]) {
+                ([], None) => vec![],
+                ([], Some(bar)) => vec![bar],
+                (fine, _) => fine.to_vec(),
+            };
+            for bar in slices {
+                self.slice(symbol, &bar);
+            }
+        }
+        for (symbol, bar) in bars.iter().enumerate() {
+            if bar.is_none() {
+                self.end_overdue(symbol, closed_at);
+            }
+        }
+        self.borrow(closed_at);
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn borrow(&mut self, now: i64) {
+        let since = self.charged_to.replace(now);
+        let Some(since) = since.filter(|_| self.settings.borrowing > 0.0) else {
+            return;
+        };
+        let year = 365.0 * 86_400.0 * 1e9;
+        let rate = (self.settings.borrowing * ((now - since) as f64 / year) * 1e10).round();
+        for (symbol, borrowed) in self.account.borrowed() {
+            let amount = part_of(borrowed, rate as i128);
+            if amount > 0 {
+                self.pay(symbol, PaymentKind::Borrowing, -amount, now);
+            }
+        }
+    }
+
+    fn pay(&mut self, symbol: Option<usize>, kind: PaymentKind, amount: i128, at: i64) {
+        self.account.cash += amount;
+        self.outbox.push(Outcome::Paid(Payment {
+            symbol: symbol.map(|symbol| SymbolId(symbol as u32)),
+            kind,
+            amount: Cash::from_units(amount),
+            paid_at: Timestamp::from_nanos(at),
+        }));
+    }
+
+    fn fund(&mut self) {
+        let from = self.funded_to[self.symbol].unwrap_or(self.candle.opened);
+        self.funded_to[self.symbol] = Some(self.candle.closed);
+        let Some((interval, rate)) = self.settings.funding else {
+            return;
+        };
+        let held = self.account.position(self.symbol).held;
+        let Some(last) = self.account.last[self.symbol].filter(|_| held != 0) else {
+            return;
+        };
+        let mut moment = from.div_euclid(interval) * interval;
+        while moment < self.candle.closed {
+            let amount = -part_of(nearest(last * held, ONE), rate);
+            if moment >= from && amount != 0 {
+                self.pay(Some(self.symbol), PaymentKind::Funding, amount, moment);
+            }
+            moment += interval;
+        }
+    }
+
+    fn slice(&mut self, symbol: usize, bar: &Bar) {
+        let units = |price: f64| (price * 1e8).round() as i128;
+        self.slices += 1;
+        self.symbol = symbol;
+        self.candle = Candle {
+            opened: bar.opened_at.as_nanos(),
+            closed: bar.closed_at.as_nanos(),
+            prices: [bar.open, bar.high, bar.low, bar.close].map(units),
+            volume: bar.volume,
+        };
+        let [open, high, low, close] = self.candle.prices;
+        self.fund();
+        let part = self.settings.participation;
+        self.budget = part.map(|part| self.lots(part * bar.volume));
+        let before = std::mem::take(&mut self.outbox);
+        self.at_open = true;
+        self.stands = open;
+        self.end_overdue(symbol, self.candle.opened);
+        self.open();
+        self.at_open = false;
+        let mut low_first = self.clone();
+        low_first.follow([open, low, high, close]);
+        let mut high_first = self.clone();
+        high_first.follow([open, high, low, close]);
+        let differs = told(&low_first.outbox) != told(&high_first.outbox);
+        let equity = |one: &Self| one.account.equity(symbol, close);
+        let chosen = if equity(&high_first) < equity(&low_first) {
+            high_first
+        } else {
+            low_first
+        };
+        *self = chosen;
+        self.ambiguous += u64::from(differs);
+        self.outbox.splice(0..0, before);
+        self.age_queues();
+        self.history[symbol].push((close, bar.volume));
+        self.account.last[symbol] = Some(close);
+    }
+
+    fn lots(&self, amount: f64) -> i128 {
+        floor_to((amount * 1e8).round() as i128, self.settings.lot)
+    }
+
+    fn ids(&self, mut which: impl FnMut(&Entry) -> bool) -> Vec<OrderId> {
+        let of_symbol = |one: &&Entry| one.order.symbol.index() == self.symbol;
+        let mut ids: Vec<OrderId> = self
+            .entries
+            .iter()
+            .filter(of_symbol)
+            .filter(|one| which(one))
+            .map(|one| one.order.id)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn get(&self, id: OrderId) -> Option<&Entry> {
+        self.entries.iter().find(|one| one.order.id == id)
+    }
+
+    fn get_mut(&mut self, id: OrderId) -> &mut Entry {
+        let found = self.entries.iter_mut().find(|one| one.order.id == id);
+        found.expect("the model changes orders that are there")
+    }
+
+    fn end(&mut self, id: OrderId, expiry: Expiry) {
+        let Some(at) = self.entries.iter().position(|one| one.order.id == id) else {
+            return;
+        };
+        let gone = self.entries.remove(at);
+        self.outbox.push(Outcome::Expired { order: id, expiry });
+        if gone.filled == 0 {
+            self.symbol = gone.order.symbol.index();
+            for child in
+                self.ids(|one| one.order.terms.parent == Some(id) && one.place == Place::Held)
+            {
+                self.end(child, Expiry::ParentEnded);
+            }
+        }
+    }
+
+    fn end_overdue(&mut self, symbol: usize, now: i64) {
+        self.symbol = symbol;
+        let patience = self.settings.patience;
+        for id in self.ids(|_| true) {
+            let Some(one) = self.get(id) else { continue };
+            let expires = one.order.terms.expires_at.map(Timestamp::as_nanos);
+            let is_new_market = one.kind == OrderKind::Market && one.place == Place::Coming;
+            if expires.is_some_and(|at| at <= now) {
+                self.end(id, Expiry::TimedOut);
+            } else if expires.is_none() && is_new_market && now - one.arrives > patience {
+                self.end(id, Expiry::Stale);
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        let open = self.stands;
+        if self.is_due(open) {
+            self.liquidate(open);
+        }
+        let here = |one: &Entry, candle: &Candle| {
+            let elapsed = one.arrives - candle.opened;
+            one.place == Place::Active
+                || (one.place == Place::Coming && 2 * elapsed <= candle.closed - candle.opened)
+        };
+        let candle = self.candle;
+        for buys in [false, true] {
+            for id in self.ids(|one| here(one, &candle) && one.buys() == buys) {
+                let Some(one) = self.get(id) else { continue };
+                if one.place == Place::Active {
+                    self.meet_again(id, open);
+                } else {
+                    let price = self.price_met(one);
+                    self.begin(id, price);
+                }
+            }
+        }
+        for id in self.ids(|one| one.place == Place::Active) {
+            self.trail(id, open);
+        }
+        // What is not there by now but arrives before the close is there from the close on.
+        for id in self.ids(|one| one.place == Place::Coming) {
+            let one = self.get_mut(id);
+            if one.arrives > candle.opened && one.arrives < candle.closed {
+                one.arrives = candle.closed;
+            }
+        }
+    }
+
+    /// Section 5.
+    fn price_met(&self, one: &Entry) -> i128 {
+        let [open, high, low, _] = self.candle.prices;
+        let late = (one.arrives - self.candle.opened).max(0) as f64;
+        let root = (late / (self.candle.closed - self.candle.opened) as f64).sqrt();
+        if one.buys() {
+            open + ((high - open) as f64 * root).round() as i128
+        } else {
+            open - ((open - low) as f64 * root).round() as i128
+        }
+    }
+
+    /// An order's first meeting with the market.
+    fn begin(&mut self, id: OrderId, price: i128) {
+        let one = self.get_mut(id);
+        one.place = Place::Active;
+        one.best = price;
+        if let Some(expiry) = self.rejection(id, price) {
+            self.end(id, expiry);
+        } else {
+            self.act(id, price);
+        }
+    }
+
+    fn rejection(&self, id: OrderId, price: i128) -> Option<Expiry> {
+        let settings = &self.settings;
+        let one = self.get(id)?;
+        let signed = if one.buys() { one.left } else { -one.left };
+        let held = self.account.position(self.symbol).held;
+        let trigger = one.trigger(settings.tick).map(|(trigger, _)| trigger);
+        let bad = |price: i128| price <= 0 || price % settings.tick != 0;
+        if let OrderKind::TrailingStop { distance_micro_bps } = one.kind {
+            if distance_micro_bps <= 0 || distance_micro_bps >= 10_000_000_000 {
+                return Some(Expiry::InvalidPrice);
+            }
+        } else if trigger.is_some_and(bad) || one.limit().is_some_and(bad) {
+            return Some(Expiry::InvalidPrice);
+        }
+        let closes = held * signed < 0 && signed.abs() <= held.abs();
+        let only_closes = closes || one.order.reduces_only();
+        if signed == 0 || (one.left % settings.lot != 0 && !only_closes) {
+            return Some(Expiry::InvalidQuantity);
+        }
+        let value = nearest(one.limit().unwrap_or(price) * one.left, ONE);
+        if value < settings.min_notional && !only_closes {
+            return Some(Expiry::BelowMinimum);
+        }
+        if one.order.reduces_only() && held * signed >= 0 {
+            return Some(Expiry::NothingToReduce);
+        }
+        if let OrderKind::Limit { price: limit } = one.kind
+            && one.order.terms.post_only
+            && one.as_good(price, limit.units())
+        {
+            return Some(Expiry::WouldTake);
+        }
+        if self.needs(one, price) > 0
+            && self.needs(one, price) > self.free(id)
+            && settings.has_margin()
+        {
+            return Some(Expiry::InsufficientMargin);
+        }
+        None
+    }
+
+    /// The margin of what an order would open.
+    fn needs(&self, one: &Entry, price: i128) -> i128 {
+        let held = self.account.position(self.symbol).held;
+        let signed = if one.buys() { one.left } else { -one.left };
+        if one.order.reduces_only() {
+            return 0;
+        }
+        let opened = if held * signed < 0 {
+            (one.left - held.abs()).max(0)
+        } else {
+            one.left
+        };
+        let value = nearest(one.limit().unwrap_or(price) * opened, ONE);
+        part_of(value, self.settings.initial)
+    }
+
+    fn free(&self, id: OrderId) -> i128 {
+        let others = self.entries.iter().filter(|one| {
+            one.order.id != id
+                && one.order.symbol.index() == self.symbol
+                && one.place == Place::Active
+        });
+        let reserved: i128 = others
+            .map(|one| {
+                let trigger = one.trigger(self.settings.tick);
+                self.needs(one, trigger.map_or(self.stands, |(trigger, _)| trigger))
+            })
+            .sum();
+        self.account.free(self.symbol, self.stands) - reserved
+    }
+
+    /// An order that has just begun, or has just been hit, at `price`.
+    fn act(&mut self, id: OrderId, price: i128) {
+        let tick = self.settings.tick;
+        let Some(one) = self.get(id).cloned() else {
+            return;
+        };
+        let gtc = one.order.terms.time_in_force == TimeInForce::Gtc;
+        match one.kind {
+            OrderKind::Market => self.take(id, price, None),
+            OrderKind::Limit { price: limit } => {
+                if one.as_good(price, limit.units()) {
+                    self.take(id, price, Some(limit.units()));
+                } else if !gtc {
+                    self.end(id, Expiry::Unfilled);
+                }
+                if self.get(id).is_some() {
+                    let ahead = self.lots(self.settings.queue * self.candle.volume);
+                    self.get_mut(id).ahead = ahead;
+                }
+            }
+            _ => {
+                let Some((trigger, worse)) = one.trigger(tick) else {
+                    return;
+                };
+                let reached = if worse {
+                    price == trigger || !one.as_good(price, trigger)
+                } else {
+                    one.as_good(price, trigger)
+                };
+                if reached {
+                    self.convert(id, price);
+                }
+            }
+        }
+    }
+
+    fn convert(&mut self, id: OrderId, price: i128) {
+        let one = self.get_mut(id);
+        one.kind = match one.kind {
+            OrderKind::StopLimit { price, .. } => OrderKind::Limit { price },
+            _ => OrderKind::Market,
+        };
+        if let Some(limit) = one.limit()
+            && one.order.terms.post_only
+            && one.as_good(price, limit)
+        {
+            self.end(id, Expiry::WouldTake);
+        } else {
+            self.act(id, price);
+        }
+    }
+
+    /// An order that met an earlier slice, at this one's open.
+    fn meet_again(&mut self, id: OrderId, open: i128) {
+        let tick = self.settings.tick;
+        let Some(one) = self.get(id).cloned() else {
+            return;
+        };
+        if one.limit().is_some() && one.trigger(tick).is_none() {
+            self.rest(id, open);
+        } else {
+            self.act(id, open);
+        }
+    }
+
+    fn trail(&mut self, id: OrderId, price: i128) {
+        let one = self.get_mut(id);
+        one.best = if one.buys() {
+            one.best.min(price)
+        } else {
+            one.best.max(price)
+        };
+    }
+
+    /// A resting limit order while the way stands at `price`.
+    fn rest(&mut self, id: OrderId, price: i128) {
+        let Some(one) = self.get(id).cloned() else {
+            return;
+        };
+        let Some(limit) = one.limit().filter(|_| !one.spent) else {
+            return;
+        };
+        let beyond = if one.buys() {
+            limit - price
+        } else {
+            price - limit
+        };
+        let ticks = self.settings.through;
+        let through = beyond >= ticks.max(1) * self.settings.tick;
+        if through {
+            self.make(id, limit, i128::MAX);
+            self.spend(id);
+        } else if ticks == 0 && beyond >= 0 && !one.touched {
+            self.get_mut(id).touched = true;
+            let volume = self.lots(self.candle.volume);
+            if volume > one.ahead {
+                self.make(id, limit, volume - one.ahead);
+            }
+        }
+    }
+
+    fn spend(&mut self, id: OrderId) {
+        if self.get(id).is_some() {
+            self.get_mut(id).spent = true;
+        }
+    }
+
+    fn age_queues(&mut self) {
+        let volume = self.lots(self.candle.volume);
+        for one in &mut self.entries {
+            one.spent = false;
+            if std::mem::take(&mut one.touched) {
+                one.ahead = (one.ahead - volume).max(0);
+            }
+        }
+    }
+
+    /// What an order may reduce; its whole quantity where it may open.
+    fn reducible(&self, one: &Entry) -> i128 {
+        let bound = one.order.reduces_only() || (self.settings.is_spot() && !one.buys());
+        let held = self.account.position(self.symbol).held;
+        if !bound {
+            one.left
+        } else if (held > 0) == one.buys() {
+            0
+        } else {
+            held.abs().min(one.left)
+        }
+    }
+
+    fn within_budget(&self, quantity: i128) -> i128 {
+        match self.budget {
+            Some(budget) if budget < quantity => floor_to(budget, self.settings.lot),
+            _ => quantity,
+        }
+    }
+
+    /// Fills a taker at `price` moved by costs, but not beyond `limit`.
+    fn take(&mut self, id: OrderId, price: i128, limit: Option<i128>) {
+        let Some(one) = self.get(id).cloned() else {
+            return;
+        };
+        let terms = one.order.terms;
+        let want = self.reducible(&one);
+        if want == 0 {
+            return self.end(id, Expiry::NothingToReduce);
+        }
+        let cut = self.within_budget(want);
+        if cut == 0 || (terms.time_in_force == TimeInForce::Fok && cut < one.left) {
+            if terms.time_in_force != TimeInForce::Gtc {
+                self.end(id, Expiry::Unfilled);
+            }
+            return self.spend(id);
+        }
+        let paid = self.taker_price(price, one.buys(), cut);
+        let paid = match limit {
+            Some(limit) if !one.as_good(paid, limit) => limit,
+            _ => paid,
+        };
+        let paid_for = self.affordable(&one, paid, cut, false);
+        if paid_for < cut {
+            let value = nearest(paid_for * paid, ONE);
+            let fok = terms.time_in_force == TimeInForce::Fok;
+            if paid_for > 0 && value >= self.settings.min_notional && !fok {
+                self.fill(id, paid_for, (paid, price), false);
+            }
+            return self.end(id, Expiry::InsufficientCash);
+        }
+        self.fill(id, cut, (paid, price), false);
+        let Some(rest) = self.get(id) else { return };
+        if want < one.left && self.reducible(rest) == 0 {
+            self.end(id, Expiry::NothingToReduce);
+        } else if terms.time_in_force != TimeInForce::Gtc {
+            self.end(id, Expiry::Unfilled);
+        } else {
+            self.spend(id);
+        }
+    }
+
+    fn make(&mut self, id: OrderId, limit: i128, most: i128) {
+        let Some(one) = self.get(id).cloned() else {
+            return;
+        };
+        let want = self.reducible(&one);
+        if want == 0 {
+            return self.end(id, Expiry::NothingToReduce);
+        }
+        let cut = self.within_budget(want.min(most));
+        let cut = self.affordable(&one, limit, cut, true);
+        if cut < want.min(most) {
+            self.spend(id);
+        }
+        if cut == 0 {
+            return;
+        }
+        self.fill(id, cut, (limit, limit), true);
+        if let Some(rest) = self.get(id)
+            && want < one.left
+            && self.reducible(rest) == 0
+        {
+            self.end(id, Expiry::NothingToReduce);
+        }
+    }
+
+    /// The most lots that the cash of a spot account pays for.
+    fn affordable(&self, one: &Entry, price: i128, quantity: i128, maker: bool) -> i128 {
+        if !self.settings.is_spot() || !one.buys() {
+            return quantity;
+        }
+        let rate = self.fee_rate(maker);
+        let costs = |quantity: i128| {
+            let notional = nearest(price * quantity, ONE);
+            notional + part_of(notional, rate)
+        };
+        let mut quantity = quantity;
+        while quantity > 0 && costs(quantity) > self.account.cash {
+            quantity = floor_to(quantity - 1, self.settings.lot);
+        }
+        quantity
+    }
+
+    fn fee_rate(&self, maker: bool) -> i128 {
+        let since = self.now - 30 * 86_400 * 1_000_000_000;
+        let recent = self.traded.iter().filter(|(at, _)| *at > since);
+        let sum: i128 = recent.map(|(_, amount)| amount).sum();
+        self.settings.fee_rate(sum, maker)
+    }
+
+    fn taker_price(&self, reference: i128, buys: bool, quantity: i128) -> i128 {
+        let rate = self
+            .settings
+            .taker_moves(&self.history[self.symbol], quantity);
+        let away = part_of(reference, rate);
+        let tick = self.settings.tick;
+        if buys {
+            floor_to(reference + away + tick - 1, tick)
+        } else {
+            floor_to(reference - away, tick).max(tick)
+        }
+    }
+
+    fn fill(&mut self, id: OrderId, quantity: i128, prices: (i128, i128), maker: bool) {
+        let rate = self.fee_rate(maker);
+        let one = self.get_mut(id);
+        one.left -= quantity;
+        one.filled += quantity;
+        let one = one.clone();
+        if one.left == 0 {
+            self.entries.retain(|other| other.order.id != id);
+        }
+        let signed = if one.buys() { quantity } else { -quantity };
+        self.budget = self.budget.map(|budget| budget - quantity);
+        self.book(&one.order, (signed, one.left), prices, (rate, 0, maker));
+        self.follow_up(&one, quantity);
+    }
+
+    fn book(
+        &mut self,
+        order: &Order,
+        (signed, remaining): (i128, i128),
+        (price, reference): (i128, i128),
+        (rate, extra, is_maker): (i128, i128, bool),
+    ) {
+        let notional = nearest(price * signed, ONE);
+        let fee = part_of(notional.abs(), rate) + part_of(notional.abs(), extra);
+        self.account.trade(self.symbol, signed, price, fee);
+        let at = if self.at_open {
+            self.candle.opened
+        } else {
+            self.candle.closed
+        };
+        self.traded.push((self.candle.closed, notional.abs()));
+        let slippage = nearest((price - reference) * signed, ONE);
+        let half = part_of(reference, self.settings.half_spread);
+        let spread = nearest(half * signed.abs(), ONE).min(slippage).max(0);
+        self.outbox.push(Outcome::Filled(Fill {
+            order: order.id,
+            symbol: order.symbol,
+            quantity: Quantity::from_units(signed),
+            price: Price::from_units(price),
+            fee: Cash::from_units(fee),
+            slippage: Cash::from_units(slippage),
+            spread: Cash::from_units(if is_maker { 0 } else { spread }),
+            remaining: Quantity::from_units(remaining * signed.signum()),
+            is_maker,
+            filled_at: Timestamp::from_nanos(at),
+        }));
+    }
+
+    /// What a fill does to other orders, in the order of section 2.
+    fn follow_up(&mut self, filled: &Entry, quantity: i128) {
+        let id = filled.order.id;
+        if let Some(group) = filled.order.terms.group {
+            for other in self.ids(|one| {
+                one.order.terms.group == Some(group) && one.order.id != id && one.left > 0
+            }) {
+                let Some(one) = self.entries.iter_mut().find(|one| one.order.id == other) else {
+                    continue;
+                };
+                one.left = (one.left - quantity).max(0);
+                if one.left == 0 {
+                    self.end(other, Expiry::GroupFilled);
+                }
+            }
+        }
+        if let Some(parent) = filled.order.terms.parent {
+            self.end(parent, Expiry::GroupFilled);
+        }
+        let children = self.ids(|one| one.order.terms.parent == Some(id));
+        for child in &children {
+            self.get_mut(*child).left += quantity;
+        }
+        for child in children {
+            if self.get(child).is_some_and(|one| one.place == Place::Held) {
+                self.begin(child, self.stands);
+            }
+        }
+        for id in self.ids(|one| one.place == Place::Active && one.order.reduces_only()) {
+            let idle = |one: &Entry| {
+                let held = self.account.position(self.symbol).held;
+                held == 0 || (held > 0) == one.buys()
+            };
+            if self.get(id).is_some_and(idle) {
+                self.end(id, Expiry::NothingToReduce);
+            }
+        }
+    }
+
+    fn is_due(&self, price: i128) -> bool {
+        self.account.is_due(self.symbol, price)
+    }
+
+    fn liquidate(&mut self, price: i128) {
+        for id in self.ids(|_| true) {
+            self.end(id, Expiry::Liquidated);
+        }
+        let position = self.account.position(self.symbol);
+        let order = Order {
+            id: OrderId(OrderId::OF_EXCHANGE + self.own),
+            symbol: SymbolId(self.symbol as u32),
+            quantity: Quantity::from_units(-position.held),
+            decided_at: Timestamp::from_nanos(self.candle.opened),
+            reason: OrderReason::Liquidation,
+            model: None,
+            terms: OrderTerms::default(),
+        };
+        self.own += 1;
+        self.outbox.push(Outcome::Liquidating(order));
+        let buys = position.held < 0;
+        let paid = self.taker_price(price, buys, position.held.abs());
+        let rates = (self.fee_rate(false), self.settings.liquidation_fee, false);
+        let before = self.account.cash + position.cost;
+        self.book(&order, (-position.held, 0), (paid, price), rates);
+        let lost = before - self.account.cash;
+        if self.settings.is_isolated() && lost > position.margin {
+            let at = if self.at_open {
+                self.candle.opened
+            } else {
+                self.candle.closed
+            };
+            let amount = lost - position.margin;
+            self.pay(Some(self.symbol), PaymentKind::Insurance, amount, at);
+        }
+    }
+
+    fn follow(&mut self, prices: [i128; 4]) {
+        for leg in prices.windows(2) {
+            if leg[1] <= leg[0] {
+                self.leg(leg[0], leg[1], false);
+            }
+            if leg[1] >= leg[0] {
+                self.leg(leg[0], leg[1], true);
+            }
+        }
+    }
+
+    fn leg(&mut self, from: i128, to: i128, rising: bool) {
+        let tick = self.settings.tick;
+        let (low, high) = (from.min(to), from.max(to));
+        let mut stops: BTreeSet<i128> = [from, to].into();
+        let mut level = floor_to(low, tick);
+        while level <= high {
+            if level >= low {
+                stops.insert(level);
+            }
+            level += tick;
+        }
+        let stops: Vec<i128> = stops.into_iter().collect();
+        if rising {
+            for price in stops {
+                self.stand(price, true);
+            }
+        } else {
+            for price in stops.into_iter().rev() {
+                self.stand(price, false);
+            }
+        }
+    }
+
+    /// Everything that a leg hits while it stands at `price`.
+    fn stand(&mut self, price: i128, rising: bool) {
+        self.stands = price;
+        for id in self.ids(|one| one.place == Place::Active && one.buys() != rising) {
+            self.trail(id, price);
+        }
+        let mut done = BTreeSet::new();
+        loop {
+            if self.is_due(price) {
+                self.liquidate(price);
+            }
+            let tick = self.settings.tick;
+            let hit = self.ids(|one| {
+                one.place == Place::Active
+                    && !done.contains(&one.order.id)
+                    && match (one.trigger(tick), one.limit()) {
+                        (Some((trigger, worse)), _) => {
+                            let reached = if rising {
+                                price >= trigger
+                            } else {
+                                price <= trigger
+                            };
+                            reached && (one.buys() == rising) == worse
+                        }
+                        (None, Some(limit)) => one.buys() != rising && one.as_good(price, limit),
+                        (None, None) => false,
+                    }
+            });
+            let Some(id) = hit.first().copied() else {
+                return;
+            };
+            done.insert(id);
+            let is_limit = self.get(id).is_some_and(|one| one.trigger(tick).is_none());
+            if is_limit {
+                self.rest(id, price);
+            } else {
+                let kind = self.get(id).map(|one| one.kind);
+                self.convert(
+                    id,
+                    match kind {
+                        Some(OrderKind::TakeProfit { trigger }) => trigger.units(),
+                        _ => price,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Fills and endings, in whatever order.
+fn told(outcomes: &[Outcome]) -> Vec<String> {
+    let mut told: Vec<String> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Filled(fill) => format!("{:?} {} {}", fill.order, fill.quantity, fill.price),
+            Outcome::Liquidating(order) => format!("{:?} {}", order.id, order.quantity),
+            Outcome::Expired { order, expiry } => format!("{order:?} {expiry:?}"),
+            Outcome::Paid(payment) => format!("{:?} {}", payment.kind, payment.amount),
+        })
+        .collect();
+    told.sort();
+    told
+}
