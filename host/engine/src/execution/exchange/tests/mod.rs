@@ -3,6 +3,8 @@
 mod account;
 mod against_model;
 mod model;
+mod scenarios;
+mod script;
 
 use super::{Exchange, ExchangeSetup};
 use crate::execution::{ExecutionConfig, Order, OrderId, Outcome};

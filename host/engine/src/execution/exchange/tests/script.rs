@@ -1,0 +1,194 @@
+//! Scenarios as text: orders, bars, and what comes of them, line by line.
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `buy 2 limit 98 ioc` | the next order (from `#0` on), decided now |
+//! | `bar 100 102 99 101 x10` | an hour with a bar: open, high, low, close, volume |
+//! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols |
+//! | `fine 1 1 1 1 x1 \| 2 2 2 2 x2` | an hour with a bar that has finer ones |
+//! | `halt 3` | hours without a bar |
+//! | `= ...` | what must have happened; `t60` is a moment in minutes |
+//!
+//! The last line is the account. The same script is played at the model of the exchange.
+
+use super::account::Settings;
+use super::model::Model;
+use super::{HOUR, Venue, line};
+use crate::execution::{
+    ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
+};
+use crate::portfolio::PortfolioConfig;
+use crate::types::{Bar, SymbolId, Timestamp};
+
+/// Plays `script` with these settings (JSON) and compares what happens with its `=` lines.
+#[track_caller]
+pub(super) fn check(execution: &str, account: &str, script: &str) {
+    let mut full: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(r#"{"fee_bps": 0, "slippage_bps": 0, "tick_size": 1}"#).unwrap();
+    let given: serde_json::Map<_, _> = serde_json::from_str(execution).unwrap();
+    full.extend(given);
+    let execution: ExecutionConfig = serde_json::from_value(full.into()).unwrap();
+    let account: PortfolioConfig = serde_json::from_str(account).unwrap();
+    assert_eq!(execution.validate(), []);
+    assert_eq!(account.validate(), []);
+    let expected: Vec<&str> = script
+        .lines()
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+        .collect();
+    let happened = Player::new(&execution, &account, &expected).play(&expected);
+    assert_eq!(happened.join("\n"), expected.join("\n"));
+}
+
+struct Player {
+    venue: Venue,
+    model: Model,
+    symbols: usize,
+    now: i64,
+    orders: u64,
+}
+
+impl Player {
+    fn new(execution: &ExecutionConfig, account: &PortfolioConfig, script: &[&str]) -> Self {
+        let symbols = 1 + usize::from(script.iter().any(|line| line.contains('/')));
+        let settings = Settings::of(execution, account, HOUR);
+        let venue = Venue::new(execution, account, symbols);
+        Self {
+            model: Model::new(settings, venue.exchange.cash().units(), symbols),
+            venue,
+            symbols,
+            now: 0,
+            orders: 0,
+        }
+    }
+
+    fn play(&mut self, script: &[&str]) -> Vec<String> {
+        let mut told = Vec::new();
+        for text in script.iter().filter(|line| !line.starts_with('=')) {
+            told.push((*text).to_owned());
+            let (word, rest) = text.split_once(' ').unwrap();
+            match word {
+                "buy" | "sell" => self.submit(text),
+                "halt" => {
+                    for _ in 0..rest.parse().unwrap() {
+                        told.extend(self.step(&[], &[]));
+                    }
+                }
+                "bar" => {
+                    let length = (self.now, HOUR);
+                    let bars: Vec<Bar> = rest.split('/').map(|text| bar(text, length)).collect();
+                    told.extend(self.step(&bars, &[]));
+                }
+                _ => {
+                    let texts: Vec<&str> = rest.split('|').collect();
+                    let length = HOUR / i64::try_from(texts.len()).unwrap();
+                    let opens = (self.now..).step_by(usize::try_from(length).unwrap());
+                    let fine: Vec<Bar> = opens
+                        .zip(texts)
+                        .map(|(opened, text)| bar(text, (opened, length)))
+                        .collect();
+                    told.extend(self.step(&fine[..1], &fine));
+                }
+            }
+        }
+        let (ambiguous, slices) = self.venue.exchange.ambiguous_slices();
+        let held: Vec<String> = (0..self.symbols)
+            .map(|at| self.venue.exchange.held(SymbolId(at as u32)).to_string())
+            .collect();
+        told.push(format!(
+            "= cash {} held {} ambiguous {ambiguous} of {slices}",
+            self.venue.exchange.cash(),
+            held.join(" ")
+        ));
+        told
+    }
+
+    /// An hour at both exchanges.
+    fn step(&mut self, bars: &[Bar], fine: &[Bar]) -> Vec<String> {
+        self.now += HOUR;
+        let bars: Vec<Option<Bar>> = (0..self.symbols).map(|at| bars.get(at).copied()).collect();
+        let mut finer = vec![fine.to_vec()];
+        finer.resize(self.symbols, Vec::new());
+        let happened = self.venue.step(self.now, &bars, &finer);
+        assert_eq!(happened, self.model.step(self.now, &bars, &finer));
+        happened
+            .iter()
+            .map(|one| format!("= {}", line(one)))
+            .collect()
+    }
+
+    fn submit(&mut self, text: &str) {
+        let mut words = text.split(' ');
+        let buys = words.next() == Some("buy");
+        let quantity = words.next().unwrap().parse().unwrap();
+        let mut order = Order {
+            id: OrderId(self.orders),
+            symbol: SymbolId(0),
+            quantity: if buys { quantity } else { -quantity },
+            decided_at: Timestamp::from_nanos(self.now),
+            reason: OrderReason::Entry,
+            model: None,
+            terms: OrderTerms::default(),
+        };
+        self.orders += 1;
+        let kind = words.next().unwrap();
+        let mut price = || words.next().unwrap().parse().unwrap();
+        order.terms.kind = match kind {
+            "limit" => OrderKind::Limit { price: price() },
+            "stop" => OrderKind::Stop { trigger: price() },
+            "take-profit" => OrderKind::TakeProfit { trigger: price() },
+            "stop-limit" => OrderKind::StopLimit {
+                trigger: price(),
+                price: price(),
+            },
+            "trail" => OrderKind::TrailingStop {
+                distance_micro_bps: words.next().unwrap().parse::<i64>().unwrap() * 1_000_000,
+            },
+            _ => OrderKind::Market,
+        };
+        for word in words {
+            condition(&mut order, word);
+        }
+        self.venue.submit(order);
+        self.model.submit(order);
+    }
+}
+
+fn condition(order: &mut Order, word: &str) {
+    let terms = &mut order.terms;
+    let (name, value) = word.split_once('=').unwrap_or((word, "0"));
+    let number: u64 = value.parse().unwrap();
+    match name {
+        "ioc" => terms.time_in_force = TimeInForce::Ioc,
+        "fok" => terms.time_in_force = TimeInForce::Fok,
+        "post" => terms.post_only = true,
+        "reduce" => terms.reduce_only = true,
+        "group" => terms.group = Some(number),
+        "parent" => terms.parent = Some(OrderId(number)),
+        "until" => {
+            terms.expires_at = Some(Timestamp::from_nanos(number as i64 * (HOUR / 60)));
+        }
+        "symbol" => order.symbol = SymbolId(number as u32),
+        _ => panic!("`{word}` is no condition of an order"),
+    }
+}
+
+/// `100 102 99 101 x10`.
+fn bar(text: &str, (opened, length): (i64, i64)) -> Bar {
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .map(|word| word.trim_start_matches('x').parse().unwrap())
+        .collect();
+    Bar {
+        opened_at: Timestamp::from_nanos(opened),
+        closed_at: Timestamp::from_nanos(opened + length),
+        open: numbers[0],
+        high: numbers[1],
+        low: numbers[2],
+        close: numbers[3],
+        volume: numbers[4],
+        quote_volume: None,
+        trades: None,
+        taker_buy_volume: None,
+    }
+}
