@@ -3,9 +3,12 @@
 //! Prices are a few dozen ticks and quantities a few lots, so that orders, triggers, limits and
 //! liquidations often fall on one price. `PROPTEST_CASES` asks for more sessions than the usual.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::strategy::Strategy as Generator;
+use proptest::strategy::{Strategy as Generator, ValueTree};
+use proptest::test_runner::TestRunner;
 
 use super::account::Settings;
 use super::model::Model;
@@ -425,7 +428,8 @@ fn whole(slices: &[Bar]) -> Option<Bar> {
     })
 }
 
-fn play(scene: &Scene) -> Result<(), TestCaseError> {
+/// Plays a session at both, and notes what kinds of things happened.
+fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError> {
     let problems = scene.execution.validate();
     prop_assert!(problems.is_empty(), "{problems:?}");
     let mut teller = Teller::new(scene);
@@ -441,6 +445,7 @@ fn play(scene: &Scene) -> Result<(), TestCaseError> {
         for (bar, fine) in bars.iter().zip(&fine) {
             log.push(slices_text(bar.as_ref(), fine));
         }
+        seen.extend(happened.iter().map(kind_of));
         log.extend(happened.iter().map(|one| format!("  {}", line(one))));
         let told = |outcomes: &[Outcome]| outcomes.iter().map(line).collect::<Vec<_>>();
         prop_assert!(
@@ -544,6 +549,63 @@ proptest! {
 
     #[test]
     fn both_exchanges_do_the_same(scene in scene()) {
-        play(&scene)?;
+        play(&scene, &mut BTreeSet::new())?;
+    }
+}
+
+/// A property over sessions in which nothing happens would hold of anything.
+#[test]
+fn the_random_sessions_reach_every_rule() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for _ in 0..600 {
+        let scene = scene().new_tree(&mut runner).unwrap().current();
+        play(&scene, &mut seen).unwrap();
+    }
+    let expected = [
+        "Paid Borrowing",
+        "Paid Funding",
+        "Paid Insurance",
+        "BelowMinimum",
+        "Cancelled",
+        "GroupFilled",
+        "InsufficientCash",
+        "InsufficientMargin",
+        "InvalidPrice",
+        "InvalidQuantity",
+        "Liquidated",
+        "NothingToReduce",
+        "ParentEnded",
+        "Stale",
+        "TimedOut",
+        "Unfilled",
+        "WouldTake",
+        "filled by maker",
+        "filled by taker",
+        "liquidating",
+        "part by maker",
+        "part by taker",
+    ];
+    for one in expected {
+        assert!(seen.contains(one), "{one} is not in {seen:?}");
+    }
+}
+
+fn kind_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Filled(fill) => {
+            let size = if fill.remaining.is_zero() {
+                "filled"
+            } else {
+                "part"
+            };
+            format!(
+                "{size} by {}",
+                if fill.is_maker { "maker" } else { "taker" }
+            )
+        }
+        Outcome::Expired { expiry, .. } => format!("{expiry:?}"),
+        Outcome::Liquidating(_) => "liquidating".to_owned(),
+        Outcome::Paid(payment) => format!("Paid {:?}", payment.kind),
     }
 }
