@@ -92,12 +92,21 @@ impl Exchange {
     /// Takes an order; it arrives after the latency.
     pub(crate) fn take_order(&mut self, order: Order) {
         let arrives_at = order.decided_at.saturating_add_nanos(self.latency);
-        match self.books.get_mut(order.symbol.index()) {
-            Some(book) => book.orders.push(Working::new(order, arrives_at)),
-            None => self.outbox.push_back(Outcome::Expired {
+        let Some(book) = self.books.get_mut(order.symbol.index()) else {
+            return self.outbox.push_back(Outcome::Expired {
                 order: order.id,
                 expiry: Expiry::InvalidQuantity,
-            }),
+            });
+        };
+        let is_there = |id: OrderId| book.orders.iter().any(|one| one.order.id == id);
+        if order.terms.parent.is_none_or(is_there) {
+            book.orders.push(Working::new(order, arrives_at));
+        } else {
+            // It would wait for ever, and whoever counts on it should know.
+            self.outbox.push_back(Outcome::Expired {
+                order: order.id,
+                expiry: Expiry::ParentEnded,
+            });
         }
     }
 

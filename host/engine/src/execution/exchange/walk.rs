@@ -434,13 +434,18 @@ impl<'a> Walk<'a> {
 
     fn feed_children(&mut self, parent: OrderId, amount: Quantity) {
         let mut born = Vec::new();
-        for one in &mut self.orders {
-            if one.order.terms.parent != Some(parent) {
+        for at in 0..self.orders.len() {
+            if self.orders[at].order.terms.parent != Some(parent) {
                 continue;
             }
+            let is_there = self.is_there(&self.orders[at]);
+            let one = &mut self.orders[at];
             one.waiting += if one.buys() { amount } else { -amount };
-            if one.stage == Stage::Held {
+            if one.stage == Stage::Held && is_there {
                 born.push(one.order.id);
+            } else if one.stage == Stage::Held {
+                // Decided later than its parent, it is still on its way.
+                one.stage = Stage::Coming;
             }
         }
         for id in born {

@@ -348,6 +348,13 @@ impl Teller {
                 }
                 pair.to_vec()
             }
+            3 if raw.flags < 6 => {
+                // Of an order that may be there, or have ended, or be of another symbol.
+                let mut late = entry;
+                let back = u64::from(raw.size % 4) + 1;
+                late.terms.parent = entry.id.0.checked_sub(back).map(OrderId);
+                vec![late]
+            }
             _ => vec![entry],
         }
     }

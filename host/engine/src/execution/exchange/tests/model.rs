@@ -35,7 +35,6 @@ struct Entry {
     arrives: i64,
     place: Place,
     left: i128,
-    filled: i128,
     best: i128,
     ahead: i128,
     /// Touched in this slice.
@@ -93,6 +92,13 @@ struct Candle {
     closed: i64,
     prices: [i128; 4],
     volume: f64,
+}
+
+impl Candle {
+    /// Whether an order arrives before the slice's second half.
+    fn reaches(&self, one: &Entry) -> bool {
+        2 * (one.arrives - self.opened) <= self.closed - self.opened
+    }
 }
 
 /// The second exchange.
@@ -162,6 +168,15 @@ impl Model {
 
     pub(super) fn submit(&mut self, order: Order) {
         let held = order.terms.parent.is_some();
+        let of_parent = |one: &Entry| {
+            Some(one.order.id) == order.terms.parent && one.order.symbol == order.symbol
+        };
+        if held && !self.entries.iter().any(of_parent) {
+            return self.outbox.push(Outcome::Expired {
+                order: order.id,
+                expiry: Expiry::ParentEnded,
+            });
+        }
         self.entries.push(Entry {
             order,
             kind: order.terms.kind,
@@ -172,7 +187,6 @@ impl Model {
             } else {
                 order.quantity.units().abs()
             },
-            filled: 0,
             best: 0,
             ahead: 0,
             touched: false,
@@ -334,13 +348,11 @@ impl Model {
         };
         let gone = self.entries.remove(at);
         self.outbox.push(Outcome::Expired { order: id, expiry });
-        if gone.filled == 0 {
-            self.symbol = gone.order.symbol.index();
-            for child in
-                self.ids(|one| one.order.terms.parent == Some(id) && one.place == Place::Held)
-            {
-                self.end(child, Expiry::ParentEnded);
-            }
+        self.symbol = gone.order.symbol.index();
+        for child in self.ids(|one| {
+            one.order.terms.parent == Some(id) && one.place == Place::Held && one.left == 0
+        }) {
+            self.end(child, Expiry::ParentEnded);
         }
     }
 
@@ -365,9 +377,7 @@ impl Model {
             self.liquidate(open);
         }
         let here = |one: &Entry, candle: &Candle| {
-            let elapsed = one.arrives - candle.opened;
-            one.place == Place::Active
-                || (one.place == Place::Coming && 2 * elapsed <= candle.closed - candle.opened)
+            one.place == Place::Active || (one.place == Place::Coming && candle.reaches(one))
         };
         let candle = self.candle;
         for buys in [false, true] {
@@ -734,7 +744,6 @@ impl Model {
         let rate = self.fee_rate(maker);
         let one = self.get_mut(id);
         one.left -= quantity;
-        one.filled += quantity;
         let one = one.clone();
         if one.left == 0 {
             self.entries.retain(|other| other.order.id != id);
@@ -800,6 +809,13 @@ impl Model {
         let children = self.ids(|one| one.order.terms.parent == Some(id));
         for child in &children {
             self.get_mut(*child).left += quantity;
+        }
+        let candle = self.candle;
+        for child in &children {
+            let one = self.get_mut(*child);
+            if one.place == Place::Held && !candle.reaches(one) {
+                one.place = Place::Coming;
+            }
         }
         for child in children {
             if self.get(child).is_some_and(|one| one.place == Place::Held) {
