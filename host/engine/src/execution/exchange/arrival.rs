@@ -40,7 +40,9 @@ impl Walk<'_> {
         let quantity = one.waiting;
         let closing = self.stand.closing(quantity);
         let closes_only = closing == quantity;
+        // A child's own quantity is its side, so it must not be nothing either.
         if quantity.is_zero()
+            || one.order.quantity.is_zero()
             || (quantity.toward_zero(rules.lot) != quantity && !closes_only && !one.reduces_only())
         {
             return Some(Expiry::InvalidQuantity);

@@ -443,7 +443,8 @@ impl Model {
         }
         let closes = held * signed < 0 && signed.abs() <= held.abs();
         let only_closes = closes || one.order.reduces_only();
-        if signed == 0 || (one.left % settings.lot != 0 && !only_closes) {
+        let has_side = one.order.quantity.units() != 0;
+        if signed == 0 || !has_side || (one.left % settings.lot != 0 && !only_closes) {
             return Some(Expiry::InvalidQuantity);
         }
         let value = nearest(one.limit().unwrap_or(price) * one.left, ONE);
