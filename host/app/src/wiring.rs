@@ -4,6 +4,7 @@
 //! checked in `spec`, plugins are found in `plugins`, native libraries in `libraries`.
 
 pub(crate) mod audit;
+pub(crate) mod backtest;
 mod installed;
 mod libraries;
 pub(crate) mod live;

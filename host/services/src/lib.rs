@@ -4,6 +4,7 @@
 //! nothing of the application: settings arrive resolved, progress leaves through a trait.
 
 pub mod audit;
+pub mod backtesting;
 pub mod data;
 pub mod progress;
 pub mod report;

@@ -1,6 +1,7 @@
 //! The command line. The names of commands and flags are the project's for good; a command
 //! appears here when it works.
 
+mod backtest;
 mod completions;
 mod data;
 mod doctor;
@@ -64,6 +65,7 @@ enum Command {
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     Run(run::RunArgs),
+    Backtest(backtest::BacktestArgs),
     Completions(completions::CompletionsArgs),
     Worker(worker::WorkerArgs),
     /// Print the JSON schema of pipeline files
@@ -148,6 +150,7 @@ pub(crate) fn run(arguments: Vec<OsString>, variables: Vec<(String, String)>) ->
         Command::Features(command) => features::run(command, &context),
         Command::Plugin(command) => plugin::run(command, &context),
         Command::Run(args) => run::run(args, &context),
+        Command::Backtest(args) => backtest::run(args, &context),
         Command::Completions(args) => completions::run(&args, &context),
         Command::Worker(args) => worker::run(args, &context),
         Command::Schema => context

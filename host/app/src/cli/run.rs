@@ -104,7 +104,7 @@ fn print_config(loaded: &Loaded, problems: Vec<Problem>, context: &Context) -> R
 }
 
 /// The command line as it would be typed in a shell.
-fn quoted(arguments: &[String]) -> String {
+pub(super) fn quoted(arguments: &[String]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     let words: Vec<String> = arguments
         .iter()

@@ -1,0 +1,291 @@
+//! `fusebox backtest`: trade predictions that exist, carry out a journal again, sweep settings.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fusebox_engine::backtest::{BacktestResult, Reexecuted};
+use fusebox_services::backtesting::{Compared, Swept};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::config::{self, Sources};
+use crate::failure::Failure;
+use crate::output::{grouped, table};
+use crate::wiring::{self, CheckedRun, EngineSettings};
+
+/// Most combinations of a sweep.
+const MAX_POINTS: usize = 100_000;
+
+/// Trials of a sweep that a table shows.
+const SHOWN_TRIALS: usize = 20;
+
+/// Trade predictions that exist, without training: other costs, limits and thresholds
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Predictions are a CSV file with the columns closed_at, symbol, p_down, p_flat and p_up, and fold
+where there are folds: the predictions.csv of a run, or your own.
+
+Examples:
+  fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv
+  fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv \\
+      --set execution.latency_ms=250 --set execution.participation=0.05 --journal again.jsonl
+  fusebox backtest direction.toml --data candles --replay out/first/journal.jsonl
+  fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv \\
+      --sweep strategy.entry_threshold=0.05,0.1,0.15 --sweep risk.position_fraction=0.1,0.3")]
+pub(super) struct BacktestArgs {
+    /// Pipeline file; its data, strategy, risk, execution and portfolio count
+    pipeline: PathBuf,
+    /// Data directory with recorded candles; sets data.source and data.dir
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Predictions to trade
+    #[arg(long, value_name = "FILE", required_unless_present = "replay")]
+    predictions: Option<PathBuf>,
+    /// Write the journal of the session here
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "sweep"])]
+    journal: Option<PathBuf>,
+    /// Carry out the orders of this journal again and say where the exchange does something else
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["predictions", "sweep"])]
+    replay: Option<PathBuf>,
+    /// Try each of these values of a key, in every combination; may be repeated
+    #[arg(long, value_name = "KEY=VALUE,VALUE")]
+    sweep: Vec<String>,
+    /// Set one value, which is TOML; a text needs no quotes. May be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    assignments: Vec<String>,
+    #[command(flatten)]
+    engine: super::EngineArgs,
+}
+
+pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> {
+    let run = checked(&args, context, &[])?;
+    let progress = &context.terminal;
+    if let Some(journal) = &args.replay {
+        let again = wiring::backtest::replay(&run, journal, progress)?;
+        let document = json!({
+            "orders": again.orders,
+            "recorded_fills": again.recorded_fills,
+            "fills": again.fills,
+            "differences": again.difference_count,
+            "listed": again.differences,
+            "cash_difference": again.cash_difference.to_string(),
+            "config_digest": again.config_digest,
+        });
+        context.output.show(&document, || replay_text(&again))?;
+        return if again.difference_count == 0 {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        };
+    }
+    let Some(predictions) = &args.predictions else {
+        return Err(Failure::Usage("--predictions is missing".to_owned()));
+    };
+    if !args.sweep.is_empty() {
+        let mut points = Vec::new();
+        for settings in combinations(&args.sweep)? {
+            points.push((settings.clone(), checked(&args, context, &settings)?));
+        }
+        let swept = wiring::backtest::sweep_over(&run, predictions, points, progress)?;
+        return context.output.show(&swept, || sweep_text(&swept));
+    }
+    let files = (predictions.as_path(), args.journal.as_deref());
+    let (result, compared) = wiring::backtest::trade(&run, files, progress)?;
+    let document = json!({
+        "strategy": &compared.lines.first(),
+        "comparison": &compared,
+        "final_equity": result.final_equity().to_string(),
+        "fills": result.fills.len(),
+        "refusals": result.refusals,
+        "journal_digest": result.journal_digest,
+    });
+    context
+        .output
+        .show(&document, || trade_text(&result, &compared))
+}
+
+/// The configuration with `more` values set, checked.
+fn checked(
+    args: &BacktestArgs,
+    context: &Context,
+    more: &[(String, String)],
+) -> Result<CheckedRun, Failure> {
+    let mut sources: Sources = super::engine_sources(&args.engine, context);
+    sources.pipeline = Some(args.pipeline.clone());
+    sources.assignments.clone_from(&args.assignments);
+    let more = more.iter().map(|(key, value)| format!("{key}={value}"));
+    sources.assignments.extend(more);
+    if let Some(dir) = &args.data {
+        let dir = Value::String(dir.to_string_lossy().into_owned());
+        sources
+            .flags
+            .push(("data.source", json!("files"), "--data"));
+        sources.flags.push(("data.dir", dir, "--data"));
+    }
+    let (loaded, problems) = config::load(&sources)?;
+    context.terminal.use_level(loaded.raw.engine.log);
+    let settings = EngineSettings::new(&loaded, &context.variables);
+    let command_line = super::run::quoted(&context.arguments);
+    Ok(wiring::check(&loaded, problems, settings, command_line)?)
+}
+
+/// Every combination of the values.
+fn combinations(sweep: &[String]) -> Result<Vec<Vec<(String, String)>>, Failure> {
+    let mut all: Vec<Vec<(String, String)>> = vec![Vec::new()];
+    for text in sweep {
+        let split = text
+            .split_once('=')
+            .filter(|(_, values)| !values.is_empty());
+        let Some((key, values)) = split else {
+            return Err(Failure::Usage(format!(
+                "--sweep {text}: write it as KEY=VALUE,VALUE, such as \
+                 strategy.entry_threshold=0.1,0.2"
+            )));
+        };
+        let values: Vec<&str> = values.split(',').map(str::trim).collect();
+        if all.len().saturating_mul(values.len()) > MAX_POINTS {
+            return Err(Failure::Usage(format!(
+                "the sweep has more than {MAX_POINTS} combinations; leave values out"
+            )));
+        }
+        all = all
+            .iter()
+            .flat_map(|before| {
+                values.iter().map(|value| {
+                    let mut settings = before.clone();
+                    settings.push((key.trim().to_owned(), (*value).to_owned()));
+                    settings
+                })
+            })
+            .collect();
+    }
+    Ok(all)
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.2} %", value * 100.0)
+}
+
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+}
+
+fn trade_text(result: &BacktestResult, compared: &Compared) -> String {
+    let mut lines = table(&[
+        "", "return", "Sharpe", "drawdown", "trades", "turnover", "fees", "slippage", "payments",
+    ]);
+    for line in &compared.lines {
+        lines.add_row([
+            line.name.clone(),
+            percent(line.total_return),
+            ratio(line.sharpe),
+            percent(line.max_drawdown),
+            grouped(line.trades as u64),
+            format!("{:.1}x", line.turnover),
+            percent(line.fees),
+            percent(line.slippage),
+            percent(line.payments),
+        ]);
+    }
+    let mut text = format!("{lines}\n");
+    if let Some(share) = compared.beaten_by_random {
+        text.push_str(&format!(
+            "random sides with the same turnover: p = {share:.3} ({} runs)\n",
+            compared.random_runs
+        ));
+    }
+    for (refusal, count) in &result.refusals {
+        text.push_str(&format!("refused {}: {refusal}\n", grouped(*count)));
+    }
+    if let Some(digest) = &result.journal_digest {
+        text.push_str(&format!("journal sha256 {digest}\n"));
+    }
+    text
+}
+
+fn replay_text(again: &Reexecuted) -> String {
+    let mut text = format!(
+        "{} orders carried out again: {} fills recorded, {} this time\n\
+         differences: {}\nlargest difference of cash: {}\n",
+        grouped(again.orders),
+        grouped(again.recorded_fills),
+        grouped(again.fills),
+        grouped(again.difference_count),
+        again.cash_difference
+    );
+    for words in &again.differences {
+        text.push_str(&format!("  {words}\n"));
+    }
+    text
+}
+
+fn sweep_text(swept: &Swept) -> String {
+    let mut keys: Vec<&str> = Vec::new();
+    if let Some(first) = swept.trials.first() {
+        keys.extend(first.settings.iter().map(|(key, _)| key.as_str()));
+    }
+    let mut titles = keys;
+    titles.extend(["Sharpe", "return", "drawdown", "fills", "turnover"]);
+    let mut lines = table(&titles);
+    for trial in swept.trials.iter().take(SHOWN_TRIALS) {
+        let mut row: Vec<String> = trial
+            .settings
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect();
+        row.extend([
+            ratio(trial.sharpe),
+            percent(trial.total_return),
+            percent(trial.max_drawdown),
+            grouped(trial.fills),
+            format!("{:.1}x", trial.turnover),
+        ]);
+        lines.add_row(row);
+    }
+    let mut text = format!("{lines}\n");
+    let count = swept.trials.len();
+    if count > SHOWN_TRIALS {
+        text.push_str(&format!(
+            "{} more; --json has all\n",
+            grouped((count - SHOWN_TRIALS) as u64)
+        ));
+    }
+    text.push_str(&format!(
+        "{} trials over {} steps; the best of them is worth this much after {} tries: deflated \
+         Sharpe ratio {}\n",
+        grouped(count as u64),
+        grouped(swept.steps as u64),
+        grouped(count as u64),
+        swept
+            .deflated_sharpe
+            .map_or_else(|| "not defined".to_owned(), |share| format!("{share:.3}")),
+    ));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_made_once() {
+        let sweep = ["a=1,2".to_owned(), "b=x, y,z".to_owned()];
+        let found = combinations(&sweep).unwrap();
+        assert_eq!(found.len(), 6);
+        let pair = |a: &str, b: &str| {
+            vec![
+                ("a".to_owned(), a.to_owned()),
+                ("b".to_owned(), b.to_owned()),
+            ]
+        };
+        assert_eq!(found[0], pair("1", "x"));
+        assert_eq!(found[4], pair("2", "y"));
+        for wrong in ["a", "a="] {
+            assert!(combinations(&[wrong.to_owned()]).is_err());
+        }
+        let many: Vec<String> = (0..6)
+            .map(|key| format!("k{key}={}", ["1"; 10].join(",")))
+            .collect();
+        assert!(combinations(&many).is_err());
+    }
+}
