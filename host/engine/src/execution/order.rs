@@ -234,7 +234,13 @@ impl Fill {
             return Err("a fill is larger than its order or on the other side");
         }
         let left = waiting - self.quantity;
-        if !self.remaining.is_zero() && self.remaining != left {
+        // What waits for a parent has come in part only, and a group takes from its orders.
+        let may_be_less = order.terms.parent.is_some() || order.terms.group.is_some();
+        let fits = self.remaining == left
+            || may_be_less
+                && self.remaining.signum() == left.signum()
+                && self.remaining.abs() < left.abs();
+        if !self.remaining.is_zero() && !fits {
             return Err("a fill leaves another quantity than its order has left");
         }
         if self.price.signum() <= 0 {

@@ -229,7 +229,8 @@ impl Replayer {
             return;
         }
         if !fill.remaining.is_zero() {
-            self.open.insert(fill.order, (order, fill.remaining));
+            self.open
+                .insert(fill.order, (order, waiting - fill.quantity));
         }
         self.replayed.fills.push(*fill);
         let ended = self.book.apply(fill, &order);

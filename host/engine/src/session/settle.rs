@@ -66,7 +66,7 @@ impl Session {
                 .iter_mut()
                 .find(|one| one.order.id == fill.order)
             {
-                one.quantity = fill.remaining;
+                one.quantity = one.quantity - fill.quantity;
             }
         });
         self.portfolio.apply(fill)?;
