@@ -49,6 +49,7 @@ fn config() -> SessionConfig {
             max_order_notional: Some(1e6),
             max_drawdown: Some(0.5),
             max_data_age_bars: Some(0),
+            ..RiskConfig::default()
         },
         execution: ExecutionConfig {
             lot_size: 1e-8,
@@ -60,6 +61,7 @@ fn config() -> SessionConfig {
         portfolio: PortfolioConfig {
             initial_cash: 1_000.0,
             allow_short: false,
+            margin: None,
         },
     }
 }

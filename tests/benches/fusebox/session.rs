@@ -37,6 +37,7 @@ fn config() -> SessionConfig {
             max_order_notional: Some(1e9),
             max_drawdown: Some(0.99),
             max_data_age_bars: Some(0),
+            ..RiskConfig::default()
         },
         execution: ExecutionConfig {
             lot_size: 1e-5,
@@ -48,6 +49,7 @@ fn config() -> SessionConfig {
         portfolio: PortfolioConfig {
             initial_cash: 1e6,
             allow_short: false,
+            margin: None,
         },
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::BufRead;
 
-use crate::execution::{Exchange, ExchangeSetup, Order, Outcome};
+use crate::execution::{Exchange, ExchangeSetup, Expiry, Order, Outcome};
 use crate::journal::{Event, JournalEntry, JournalError, read_entries};
 use crate::ports::{Broker, BrokerTick};
 use crate::session::SessionConfig;
@@ -132,14 +132,12 @@ impl Recorded {
         match &entry.event {
             Event::OrderApproved(order) => self.orders.push(*order),
             Event::OrderFilled(fill) => self.outcomes.push_back(Outcome::Filled(*fill)),
-            Event::OrderExpired { order, reason } => {
-                // What the session itself ends, the exchange does not know of.
-                if *reason != crate::execution::Expiry::SessionEnded {
-                    self.outcomes.push_back(Outcome::Expired {
-                        order: *order,
-                        expiry: *reason,
-                    });
-                }
+            // What the session itself ends, the exchange does not know of.
+            Event::OrderExpired { order, reason } if *reason != Expiry::SessionEnded => {
+                self.outcomes.push_back(Outcome::Expired {
+                    order: *order,
+                    expiry: *reason,
+                });
             }
             Event::PositionLiquidated(order) => {
                 self.outcomes.push_back(Outcome::Liquidating(*order));

@@ -66,7 +66,7 @@ impl Session {
                 .iter_mut()
                 .find(|one| one.order.id == fill.order)
             {
-                one.quantity = one.quantity - fill.quantity;
+                one.quantity -= fill.quantity;
             }
         });
         self.portfolio.apply(fill)?;

@@ -456,7 +456,7 @@ mod tests {
             decided_at: fill.filled_at,
             reason: OrderReason::Flip,
             model: None,
-            terms: OrderTerms::default(),
+            terms: fusebox_engine::execution::OrderTerms::default(),
         };
         (fill, order)
     }

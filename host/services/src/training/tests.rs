@@ -246,6 +246,7 @@ fn session() -> SessionConfig {
             max_order_notional: Some(1e6),
             max_drawdown: Some(0.5),
             max_data_age_bars: Some(1),
+            ..RiskConfig::default()
         },
         execution: ExecutionConfig {
             lot_size: 1e-5,
@@ -257,6 +258,7 @@ fn session() -> SessionConfig {
         portfolio: PortfolioConfig {
             initial_cash: 100_000.0,
             allow_short: false,
+            margin: None,
         },
     }
 }
