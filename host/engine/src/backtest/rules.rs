@@ -176,25 +176,7 @@ impl RuleSignals {
                 (*bars >= slow_bars).then(|| Direction::of_sign(sign(fast - slow)))
             }
             (Rule::MeanReversion { window_bars, entry }, State::Window { closes, next, side }) => {
-                let window = window_bars.max(2) as usize;
-                if closes.len() < window {
-                    closes.push(close);
-                } else if let Some(oldest) = closes.get_mut(*next) {
-                    *oldest = close;
-                    *next = (*next + 1) % window;
-                }
-                if closes.len() < window {
-                    return None;
-                }
-                let count = window as f64;
-                let mean = closes.iter().sum::<f64>() / count;
-                let squares: f64 = closes.iter().map(|one| (one - mean).powi(2)).sum();
-                let deviation = (squares / count).sqrt();
-                let distance = if deviation > 0.0 {
-                    (close - mean) / deviation
-                } else {
-                    0.0
-                };
+                let distance = deviations(closes, next, window_bars, close)?;
                 *side = match *side {
                     _ if distance <= -entry => Direction::Long,
                     _ if distance >= entry => Direction::Short,
@@ -299,6 +281,35 @@ pub fn run_rule(
     };
     let mut signals = RuleSignals::new(rule, spec.market.series().len(), range);
     run_backtest(&spec, &mut signals, &mut NullJournal)
+}
+
+/// How many deviations `close` lies above the mean of the window that it is put into; `None` until
+/// the window is full.
+fn deviations(
+    closes: &mut Vec<f64>,
+    next: &mut usize,
+    window_bars: u32,
+    close: f64,
+) -> Option<f64> {
+    let window = window_bars.max(2) as usize;
+    if closes.len() < window {
+        closes.push(close);
+    } else if let Some(oldest) = closes.get_mut(*next) {
+        *oldest = close;
+        *next = (*next + 1) % window;
+    }
+    if closes.len() < window {
+        return None;
+    }
+    let count = window as f64;
+    let mean = closes.iter().sum::<f64>() / count;
+    let squares: f64 = closes.iter().map(|one| (one - mean).powi(2)).sum();
+    let deviation = (squares / count).sqrt();
+    Some(if deviation > 0.0 {
+        (close - mean) / deviation
+    } else {
+        0.0
+    })
 }
 
 fn sign(value: f64) -> i8 {

@@ -429,7 +429,10 @@ mod tests {
         }
 
         #[test]
-        fn quick_divisions_round_like_the_plain_one(value: i128, small in -1_000_000_000_000_i64..1_000_000_000_000) {
+        fn quick_divisions_round_like_the_plain_one(
+            value: i128,
+            small in -1_000_000_000_000_i64..1_000_000_000_000,
+        ) {
             for value in [value / 4, i128::from(small), i128::from(small) * 50_000_000] {
                 let plain = divide_rounded(value, UNITS_PER_ONE);
                 proptest::prop_assert_eq!(divide_rounded_by_units(value), plain);

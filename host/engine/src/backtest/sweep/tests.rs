@@ -11,7 +11,7 @@ use crate::journal::NullJournal;
 use crate::portfolio::PortfolioConfig;
 use crate::risk::RiskConfig;
 use crate::strategy::{FailSafe, StrategyConfig};
-use crate::types::BarSeries;
+use crate::types::{Bar, BarSeries};
 
 fn model() -> ModelInfo {
     ModelInfo {
