@@ -449,6 +449,7 @@ fn purchases_are_cut_to_the_cash_when_the_open_is_higher() {
             "1 equity 1000 cash 1000",
             "1 order A 10 entry",
             "2 fill A 9.8 at 101 fee 0.9898 slippage 0",
+            "2 expired InsufficientCash",
             "2 equity 999.0102 cash 9.2102",
         ],
     );
