@@ -16,9 +16,6 @@ use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
 use crate::strategy::{Direction, EntryOrder, Protection, StrategyConfig};
 use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
 
-/// Nanoseconds of a year of 365.25 days.
-const YEAR_NANOS: f64 = 365.25 * 86_400.0 * 1e9;
-
 /// The limits, all of them set.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
@@ -134,7 +131,7 @@ impl RiskDesk {
             min_notional: Cash::from_f64(setup.execution.min_notional)?,
             sizing: risk.sizing,
             position_fraction: risk.position_fraction.unwrap_or(0.0),
-            bars_per_year: YEAR_NANOS / setup.time_frame.nanos() as f64,
+            bars_per_year: setup.time_frame.bars_per_year(),
             bar_nanos: setup.time_frame.nanos(),
             entry: setup.strategy.entry,
             protection: setup.strategy.protection,

@@ -11,9 +11,6 @@ use super::BacktestingError;
 /// Random strategies that the strategy is ranked among.
 const RANDOM_RUNS: u64 = 100;
 
-/// Nanoseconds of a year of 365.25 days.
-const YEAR_NANOS: f64 = 365.25 * 86_400.0 * 1e9;
-
 /// One strategy, or one thing to compare with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
@@ -65,7 +62,7 @@ pub fn compare(
         config,
         config_digest: "",
     };
-    let per_year = YEAR_NANOS / market.time_frame().nanos() as f64;
+    let per_year = market.time_frame().bars_per_year();
     let line = |name: &str, result: &BacktestResult| line(name, result, per_year);
     let mut lines = vec![
         line(name, result),

@@ -13,9 +13,6 @@ use serde::Serialize;
 use super::BacktestingError;
 use crate::progress::Progress;
 
-/// Nanoseconds of a year of 365.25 days.
-const YEAR_NANOS: f64 = 365.25 * 86_400.0 * 1e9;
-
 /// One combination of settings.
 #[derive(Debug, Clone)]
 pub struct SweepPoint {
@@ -83,7 +80,7 @@ pub fn sweep(
     };
     progress.finish();
     let results = results?;
-    let per_year = YEAR_NANOS / market.time_frame().nanos() as f64;
+    let per_year = market.time_frame().bars_per_year();
     let mut order: Vec<usize> = (0..points.len()).collect();
     let ratio = |at: &usize| results[*at].sharpe().unwrap_or(f64::NEG_INFINITY);
     order.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then(a.cmp(b)));
