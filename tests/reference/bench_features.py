@@ -1,8 +1,13 @@
 """How long TA-Lib on arrays and pandas take for features that both they and the engine have.
 
 Called by `make bench` with a file of little-endian f64: open, high, low, close and volume, one array
-after the other. Prints JSON: expression -> {"talib": ns per bar, "pandas": ns per bar}. The values
-are the engine's: the ratio or logarithm around an indicator is part of the work on all sides.
+after the other. Prints JSON: expression -> {"talib": ns per bar, "pandas": ns per bar}, and how long the
+same columns take as one row-major f32 matrix with a flag for each row. The values are the engine's:
+the ratio or logarithm around an indicator is part of the work on all sides.
+
+pandas has no window for a mean absolute deviation or for the place of an extreme: the indicators in
+APPLIED go through `rolling.apply` with NumPy, as everyone writes them, on fewer bars because they
+take long. The bench shows the ratio without them beside the one with them.
 """
 
 import json
@@ -19,6 +24,11 @@ try:
     import pandas as pd
 except ImportError:
     pd = None
+
+
+# Written with `rolling.apply`, measured on APPLIED_BARS bars.
+APPLIED = ("aroon_oscillator(25)", "cci(20)")
+APPLIED_BARS = 50_000
 
 
 def nanos_per_bar(compute, bars):
@@ -116,6 +126,21 @@ def with_pandas(o, h, l, c, v):
         down = flow.where(change < 0, 0.0).rolling(14).sum()
         return 100 * up / (up + down)
 
+    def cci():
+        typical = (h + l + c) / 3
+        window = typical.rolling(20)
+        deviation = window.apply(lambda one: np.abs(one - one.mean()).mean(), raw=True)
+        return (typical - window.mean()) / (0.015 * deviation)
+
+    def aroon_oscillator():
+        high = h.rolling(26).apply(np.argmax, raw=True)
+        low = l.rolling(26).apply(np.argmin, raw=True)
+        return 100 / 25 * (high - low)
+
+    def linear_slope():
+        place = pd.Series(np.arange(float(len(c))))
+        return c.rolling(24).cov(place, ddof=0) / ((24**2 - 1) / 12) / c
+
     def trix():
         return ema(ema(ema(np.log(c), 15), 15), 15).pct_change() * 100
 
@@ -129,7 +154,10 @@ def with_pandas(o, h, l, c, v):
         "dema_ratio(20)": lambda: np.log(c / (2 * ema(c, 20) - ema(ema(c, 20), 20))),
         "macd_histogram(12,26,9)": macd_histogram,
         "adx(14)": adx,
+        "aroon_oscillator(25)": aroon_oscillator,
         "trix(15)": trix,
+        "linear_slope(24)": linear_slope,
+        "cci(20)": cci,
         "rsi(14)": rsi,
         "stochastic_k(14,3)": stochastic,
         "roc(10)": lambda: 100 * (c / c.shift(10) - 1),
@@ -142,19 +170,35 @@ def with_pandas(o, h, l, c, v):
     }
 
 
+def as_matrix(computed, bars):
+    """Row-major f32 and whether each row is complete, as the engine hands its features over."""
+    values = np.empty((bars, len(computed)), dtype=np.float32)
+    for column, compute in enumerate(computed):
+        values[:, column] = compute()
+    return values, np.isfinite(values).all(axis=1)
+
+
 def main():
     columns = np.fromfile(sys.argv[1], dtype="<f8").reshape(5, -1)
     columns = [np.ascontiguousarray(one) for one in columns]
     bars = len(columns[0])
-    found = {}
+    found, matrix = {}, {}
     with np.errstate(all="ignore"):
         for name, have, make in (("talib", talib, with_talib), ("pandas", pd, with_pandas)):
             if have is None:
                 continue
-            for expression, compute in make(*columns).items():
-                found.setdefault(expression, {})[name] = nanos_per_bar(compute, bars)
+            is_slow = lambda expression: name == "pandas" and expression in APPLIED
+            computed = make(*columns)
+            few = make(*(one[:APPLIED_BARS] for one in columns))
+            for expression, compute in computed.items():
+                compute = few[expression] if is_slow(expression) else compute
+                shown = min(bars, APPLIED_BARS) if is_slow(expression) else bars
+                found.setdefault(expression, {})[name] = nanos_per_bar(compute, shown)
+            built_in = [one for key, one in computed.items() if not is_slow(key)]
+            matrix[name] = nanos_per_bar(lambda: as_matrix(built_in, bars), bars)
     missing = [name for name, have in (("TA-Lib", talib), ("pandas", pd)) if have is None]
-    print(json.dumps({"features": found, "missing": missing}))
+    shown = {"features": found, "matrix": matrix, "applied": APPLIED, "missing": missing}
+    print(json.dumps(shown))
 
 
 if __name__ == "__main__":

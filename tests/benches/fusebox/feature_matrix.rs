@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use fusebox_engine::features::{
-    ExtractOptions, FeatureContext, FeatureExtractor, FeatureSet, Reads, extract_symbol, registry,
+    BarColumns, ExtractOptions, Feature, FeatureContext, FeatureExtractor, FeatureSet, Reads,
+    extract_symbol, registry,
 };
 use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId};
 use fusebox_services::data::{DataRequest, Simulated, SimulatedConfig, load_market};
@@ -18,8 +19,6 @@ use serde_json::Value;
 const COLUMNS: usize = 150;
 /// Bars that are shown one by one.
 const LIVE_BARS: usize = 20_000;
-/// Bars that an operator is shown at once, as the extractor does.
-const CHUNK: usize = 128;
 const OPTIONS: ExtractOptions = ExtractOptions { max_gap_bars: 60 };
 
 /// Measures and gives lines for the table.
@@ -180,63 +179,101 @@ fn live(set: &FeatureSet, market: &Market) -> f64 {
     began.elapsed().as_secs_f64() / shown.len() as f64
 }
 
-/// Single features here, with TA-Lib and with pandas; one line for each, and one for all.
+/// Single features here, with TA-Lib and with pandas; one line for each, and a few for all.
 fn beside_others(market: &Market) -> Vec<(String, String)> {
     let bars = &market.series()[0].bars;
     let others = match others(bars) {
         Ok(others) => others,
         Err(reason) => return vec![("features beside TA-Lib and pandas".to_owned(), reason)],
     };
-    let context = FeatureContext::of(market);
+    let applied: Vec<&str> = others["applied"].as_array().map_or_else(Vec::new, |names| {
+        names.iter().filter_map(Value::as_str).collect()
+    });
     let mut lines = Vec::new();
-    let (mut faster, mut compared) = (0, 0);
-    let mut sums = [[0.0_f64; 2]; 2];
-    let mut shared: [Vec<String>; 2] = Default::default();
+    let mut talib = Peer::new("TA-Lib");
+    let mut pandas = Peer::new("pandas");
+    let mut built_in = Peer::new("pandas, what it has windows for");
+    let context = FeatureContext::of(market);
+    let columns: BarColumns = bars.iter().collect();
     for (name, times) in others["features"].as_object().unwrap() {
         let Ok(set) = FeatureSet::parse(std::slice::from_ref(name), &context) else {
             continue;
         };
-        let feature = &set.features()[0];
-        let nanos = best_of(3, || {
-            let mut operator = (feature.kind().operator)(feature.arguments());
-            let mut values = vec![0.0; bars.len()];
-            for (bars, values) in bars.chunks(CHUNK).zip(values.chunks_mut(CHUNK)) {
-                operator.update_all(bars, values);
-            }
-            values
-        });
-        let nanos = nanos / bars.len() as f64 * 1e9;
+        let nanos = operator_nanos(&set.features()[0], &columns);
         let mut shown = format!("{nanos:.1} ns");
-        let totals = sums.iter_mut().zip(&mut shared);
-        for (other, (sum, shared)) in ["talib", "pandas"].iter().zip(totals) {
-            if let Some(time) = times[*other].as_f64() {
-                shown.push_str(&format!(", {other} {:.1} x", time / nanos));
-                *sum = [sum[0] + nanos, sum[1] + time];
-                shared.push(name.clone());
-                compared += usize::from(*other == "talib");
-                faster += usize::from(*other == "talib" && time >= nanos);
+        if let Some(time) = times["talib"].as_f64() {
+            shown.push_str(&format!(", TA-Lib {:.1} x", time / nanos));
+            talib.take(name, nanos, time);
+        }
+        if let Some(time) = times["pandas"].as_f64() {
+            shown.push_str(&format!(", pandas {:.1} x", time / nanos));
+            pandas.take(name, nanos, time);
+            if !applied.contains(&name.as_str()) {
+                built_in.take(name, nanos, time);
             }
         }
         lines.push((format!("  {name}"), shown));
     }
-    for (other, ([own, time], shared)) in ["TA-Lib", "pandas"].iter().zip(sums.iter().zip(&shared))
-    {
-        if shared.is_empty() {
-            continue;
-        }
-        let what = format!("features that {other} has too, one by one");
-        lines.push((what, format!("{:.2} x", time / own)));
-        let set = FeatureSet::parse(shared, &context).unwrap();
-        let seconds = best_of(3, || extract_symbol(&set, market, SymbolId(0), OPTIONS));
-        let nanos = seconds / bars.len() as f64 * 1e9;
-        let what = format!("features that {other} has too, as one matrix");
-        lines.push((what, format!("{:.2} x", time / nanos)));
+    for peer in [&talib, &pandas, &built_in] {
+        lines.extend(peer.lines());
     }
-    lines.push((
-        "features at least as fast as TA-Lib on arrays".to_owned(),
-        format!("{faster} of {compared}"),
-    ));
+    for (peer, key) in [(talib, "talib"), (built_in, "pandas")] {
+        let Some(time) = others["matrix"][key].as_f64() else {
+            continue;
+        };
+        let set = FeatureSet::parse(&peer.names, &context).unwrap();
+        let seconds = best_of(3, || extract_symbol(&set, market, SymbolId(0), OPTIONS));
+        let ratio = time / (seconds / bars.len() as f64 * 1e9);
+        let what = format!("features as one f32 matrix, beside {}", peer.name);
+        lines.push((what, format!("{ratio:.2} x")));
+    }
     lines
+}
+
+/// Nanoseconds of one operator for each bar.
+fn operator_nanos(feature: &Feature, columns: &BarColumns) -> f64 {
+    let seconds = best_of(3, || {
+        let mut operator = (feature.kind().operator)(feature.arguments());
+        let mut values = vec![0.0; columns.len()];
+        operator.update_all(columns.bars(), &mut values);
+        values
+    });
+    seconds / columns.len() as f64 * 1e9
+}
+
+/// Someone who has some of the features too, and the nanoseconds of both for each bar.
+struct Peer {
+    name: &'static str,
+    names: Vec<String>,
+    own: f64,
+    time: f64,
+    faster: usize,
+}
+
+impl Peer {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            names: Vec::new(),
+            own: 0.0,
+            time: 0.0,
+            faster: 0,
+        }
+    }
+
+    fn take(&mut self, name: &str, own: f64, time: f64) {
+        self.names.push(name.to_owned());
+        self.own += own;
+        self.time += time;
+        self.faster += usize::from(time >= own);
+    }
+
+    fn lines(&self) -> Option<(String, String)> {
+        let what = format!("features on columns, beside {} on arrays", self.name);
+        let (faster, all) = (self.faster, self.names.len());
+        let ratio = self.time / self.own;
+        (all > 0).then(|| (what, format!("{ratio:.2} x; {faster} of {all} as fast")))
+    }
 }
 
 /// What the script measures; the reason where it cannot.

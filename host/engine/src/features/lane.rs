@@ -11,7 +11,7 @@ use super::aggregate::Aggregator;
 use super::block::{Block, CHUNK_ROWS};
 use super::kind::Reads;
 use super::state::{State, StateError, StateReader, StateWriter};
-use super::{Feature, Operator};
+use super::{BarColumns, Feature, Operator};
 use crate::types::{Bar, SymbolId, TimeFrame, Timestamp};
 
 /// A stream of bars with its operators; `features[i]` of the set fills column `i`.
@@ -36,7 +36,7 @@ pub(super) struct Lane {
 /// bar, with one for each break (which is NaN) between the bars around it.
 #[derive(Debug, Clone, Default)]
 struct Pending {
-    bars: Vec<Bar>,
+    bars: BarColumns,
     /// Positions in `bars` before which everything is forgotten, ascending.
     breaks: Vec<usize>,
     /// The slot that each row shows, or [`BLANK`].
@@ -106,10 +106,10 @@ impl Lane {
     pub(super) fn feed(&mut self, bar: &Bar) {
         self.last_closed_at = Some(bar.closed_at);
         match &mut self.aggregator {
-            None => self.pending.bars.push(*bar),
+            None => self.pending.bars.push(bar),
             Some(aggregator) => {
                 let closed = aggregator.push(bar).into_iter().flatten();
-                self.pending.bars.extend(closed);
+                closed.for_each(|bar| self.pending.bars.push(&bar));
             }
         }
     }
@@ -117,7 +117,9 @@ impl Lane {
     /// Lets time pass up to `now`: a higher bar whose last base bar is absent closes anyway.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let closed = self.aggregator.as_mut().and_then(|one| one.close_by(now));
-        self.pending.bars.extend(closed);
+        if let Some(bar) = closed {
+            self.pending.bars.push(&bar);
+        }
     }
 
     /// Ends a row: it shows what the operators make of the bars up to here, or nothing.
@@ -147,7 +149,7 @@ impl Lane {
             let held = &mut self.held[position];
             let target = &mut block.column_mut(column)[rows.clone()];
             if is_one_bar_a_row {
-                operator.update_all(&pending.bars, target);
+                operator.update_all(pending.bars.bars(), target);
                 *held = target.last().copied().unwrap_or(*held);
                 continue;
             }
@@ -172,7 +174,7 @@ impl Pending {
         let mut begin = 0;
         for end in self.breaks.iter().copied().chain([self.bars.len()]) {
             let first = self.slots.len();
-            let bars = &self.bars[begin..end];
+            let bars = self.bars.bars().slice(begin..end);
             self.slots.resize(first + bars.len(), f64::NAN);
             operator.update_all(bars, &mut self.slots[first..]);
             begin = end;

@@ -29,6 +29,7 @@ mod bands;
 mod block;
 mod calendar;
 mod candle;
+mod columns;
 mod complexity;
 mod cross;
 mod cross_lane;
@@ -65,6 +66,8 @@ use std::fmt::Debug;
 
 use crate::types::Bar;
 
+use columns::Column;
+pub use columns::{BarColumns, Bars};
 pub use cross::{CloneCross, CrossOperator};
 pub use extract::{ExtractError, ExtractOptions, FeatureExtractor, FeatureRow, FeatureRows};
 pub use kind::{
@@ -90,8 +93,8 @@ pub trait Operator: Debug + Send + Sync + State + CloneOperator {
     /// close of `bars[i]`, NaN where there is none. The default is compiled for each operator by
     /// itself, so that its loop calls [`Operator::update`] directly; whoever overrides it gives
     /// the same bits.
-    fn update_all(&mut self, bars: &[Bar], values: &mut [f64]) {
-        for (bar, value) in bars.iter().zip(values) {
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        for (bar, value) in bars.rows().iter().zip(values) {
             *value = self.update(bar).unwrap_or(f64::NAN);
         }
     }

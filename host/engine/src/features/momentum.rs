@@ -1,9 +1,9 @@
 //! Oscillators, with the definitions and the seeding of TA-Lib.
 
-use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::log_ratio;
-use super::window::{Ring, RollingExtreme, RollingMean, WilderMean};
+use super::parts::{in_parts, log_ratio};
+use super::window::{ROWS, Ring, RollingExtreme, RollingMean, WilderMean};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -167,15 +167,44 @@ impl Rsi {
     }
 
     pub(super) fn push(&mut self, value: f64) -> Option<f64> {
+        let (gain, loss) = self.averages(value)?;
+        Some(Self::share(gain, loss))
+    }
+
+    /// The averages of gains and losses.
+    #[inline]
+    fn averages(&mut self, value: f64) -> Option<(f64, f64)> {
         let change = value - self.previous.replace(value)?;
         let gain = self.gain.push(change.max(0.0));
         let loss = self.loss.push((-change).max(0.0))?;
-        let total = gain? + loss;
-        Some(if total > 0.0 {
-            100.0 * gain? / total
-        } else {
-            0.0
-        })
+        Some((gain?, loss))
+    }
+
+    #[inline]
+    fn share(gain: f64, loss: f64) -> f64 {
+        let total = gain + loss;
+        let share = 100.0 * gain / total;
+        if total > 0.0 { share } else { 0.0 }
+    }
+
+    /// The value after each of at most [`ROWS`] values, NaN where there is none yet.
+    fn push_all(&mut self, values: &[f64], shown: &mut [f64]) {
+        let mut losses = [0.0; ROWS];
+        let mut missing = 0;
+        // A copy stays in registers: the next value waits for no store.
+        let mut held = self.clone();
+        let averages = shown.iter_mut().zip(&mut losses);
+        for (value, (of_gain, of_loss)) in values.iter().zip(averages) {
+            match held.averages(*value) {
+                Some((gain, loss)) => (*of_gain, *of_loss) = (gain, loss),
+                None => missing += 1,
+            }
+        }
+        *self = held;
+        for (shown, loss) in shown.iter_mut().zip(losses) {
+            *shown = Self::share(*shown, loss);
+        }
+        shown[..missing].fill(f64::NAN);
     }
 }
 
@@ -187,6 +216,12 @@ struct RelativeStrength {
 impl Operator for RelativeStrength {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         self.rsi.push(bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.rsi.push_all(bars.close(), values);
+        });
     }
 }
 
@@ -211,6 +246,27 @@ impl Range {
         let lowest = self.lowest.push(bar.low);
         Some((highest?, lowest?))
     }
+
+    /// What `show` makes of highest, lowest and close of at most [`ROWS`] bars; how many bars at
+    /// the start have neither, which is NaN.
+    fn push_all(
+        &mut self,
+        bars: Bars<'_>,
+        shown: &mut [f64],
+        show: impl Fn(f64, f64, f64) -> f64,
+    ) -> usize {
+        let missing = self.lowest.missing().min(bars.len());
+        let mut lowest = [0.0; ROWS];
+        let lowest = &mut lowest[..bars.len()];
+        self.highest.push_all(bars.high(), shown);
+        self.lowest.push_all(bars.low(), lowest);
+        let prices = bars.close().iter().zip(lowest);
+        for (shown, (close, lowest)) in shown.iter_mut().zip(prices) {
+            *shown = show(*shown, *lowest, *close);
+        }
+        shown[..missing].fill(f64::NAN);
+        missing
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -231,12 +287,36 @@ impl StochasticK {
 impl Operator for StochasticK {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let (highest, lowest) = self.range.push(bar)?;
-        let fast = if highest > lowest {
-            100.0 * (bar.close - lowest) / (highest - lowest)
-        } else {
-            0.0
-        };
-        self.mean.push(fast)
+        self.mean.push(fast_stochastic(highest, lowest, bar.close))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut fast = [0.0; ROWS];
+            let fast = &mut fast[..bars.len()];
+            let missing = all.range.push_all(bars, fast, fast_stochastic);
+            let (blank, values) = values.split_at_mut(missing);
+            blank.fill(f64::NAN);
+            all.mean.push_all(&fast[missing..], values);
+        });
+    }
+}
+
+/// Place of the close in a range, in percent; 0 where there is none.
+#[inline]
+fn fast_stochastic(highest: f64, lowest: f64, close: f64) -> f64 {
+    let place = 100.0 * (close - lowest) / (highest - lowest);
+    if highest > lowest { place } else { 0.0 }
+}
+
+/// Distance of the close from the top of a range, in negative percent; 0 where there is none.
+#[inline]
+fn williams(highest: f64, lowest: f64, close: f64) -> f64 {
+    let place = (highest - close) / (highest - lowest);
+    if highest > lowest {
+        -100.0 * place
+    } else {
+        0.0
     }
 }
 
@@ -262,7 +342,22 @@ struct Cci {
 
 impl Operator for Cci {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let typical = typical_price(bar);
+        self.step(typical_price(bar))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+        for (((high, low), close), value) in prices.zip(values) {
+            *value = self
+                .step(typical_of(*high, *low, *close))
+                .unwrap_or(f64::NAN);
+        }
+    }
+}
+
+impl Cci {
+    #[inline]
+    fn step(&mut self, typical: f64) -> Option<f64> {
         self.typical.push(typical);
         let mean = self.mean.push(typical)?;
         let [older, newer] = self.typical.runs();
@@ -294,7 +389,12 @@ fn distance(values: &[f64], center: f64) -> f64 {
 
 /// Mean of high, low and close.
 pub(super) fn typical_price(bar: &Bar) -> f64 {
-    (bar.high + bar.low + bar.close) / 3.0
+    typical_of(bar.high, bar.low, bar.close)
+}
+
+#[inline]
+pub(super) fn typical_of(high: f64, low: f64, close: f64) -> f64 {
+    (high + low + close) / 3.0
 }
 
 #[derive(Debug, Clone)]
@@ -307,6 +407,13 @@ impl Operator for Roc {
         let past = self.closes.push(bar.close)?;
         Some(100.0 * (bar.close / past - 1.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        self.closes.push_all(bars.close(), values);
+        for (close, value) in bars.close().iter().zip(values) {
+            *value = 100.0 * (close / *value - 1.0);
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -317,12 +424,13 @@ struct WilliamsR {
 impl Operator for WilliamsR {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let (highest, lowest) = self.range.push(bar)?;
-        let place = (highest - bar.close) / (highest - lowest);
-        Some(if highest > lowest {
-            -100.0 * place
-        } else {
-            0.0
-        })
+        Some(williams(highest, lowest, bar.close))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.range.push_all(bars, values, williams);
+        });
     }
 }
 

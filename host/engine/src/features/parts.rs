@@ -5,10 +5,10 @@ use std::fmt::Debug;
 
 use super::kind::Parameter;
 use super::window::{
-    Moments, PairMoments, RollingLine, RollingMean, RollingMoments, RollingPair, RollingQuantiles,
-    RollingRank, RollingSum,
+    Moments, PairMoments, ROWS, RollingLine, RollingMean, RollingMoments, RollingPair,
+    RollingQuantiles, RollingRank, RollingSum,
 };
-use super::{Operator, State, StateError, StateReader, StateWriter};
+use super::{Bars, Operator, State, StateError, StateReader, StateWriter};
 use crate::types::Bar;
 
 /// A window of `default` bars.
@@ -52,11 +52,32 @@ pub(super) fn log_ratio(a: f64, b: f64) -> f64 {
     if difference.abs() >= NEAR * b || difference.is_nan() {
         return log_of_far_ratio(a, b);
     }
-    let s = difference / (a + b);
+    log_of_near_ratio(a, b)
+}
+
+#[inline]
+fn log_of_near_ratio(a: f64, b: f64) -> f64 {
+    let s = (a - b) / (a + b);
     let square = s * s;
     let terms = 1.0 / 7.0 + square * (1.0 / 9.0);
     let terms = square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * terms));
     2.0 * (s + s * terms)
+}
+
+/// Makes `ln(a[i] / values[i])` of each of `values`, with the bits of [`log_ratio`].
+pub(super) fn log_ratios(a: &[f64], values: &mut [f64]) {
+    let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < NEAR * b;
+    // Without an early end, the comparisons are done several at a time.
+    let are_near = |near: bool, pair| near & is_near(pair);
+    if a.iter().zip(&*values).fold(true, are_near) {
+        for (a, value) in a.iter().zip(values) {
+            *value = log_of_near_ratio(*a, *value);
+        }
+    } else {
+        for (a, value) in a.iter().zip(values) {
+            *value = log_ratio(*a, *value);
+        }
+    }
 }
 
 #[inline(never)]
@@ -80,11 +101,54 @@ pub(super) fn share(a: f64, b: f64, otherwise: f64) -> f64 {
     }
 }
 
+/// Fewer bars than these are shown one by one: passes over columns would not pay.
+const FEW: usize = 16;
+
+/// Shows bars to `pass` in parts of at most [`ROWS`], a few one by one. For operators that take
+/// columns in several passes and keep what they find between them in arrays of [`ROWS`].
+#[inline]
+pub(super) fn in_parts<O: Operator>(
+    operator: &mut O,
+    bars: Bars<'_>,
+    values: &mut [f64],
+    mut pass: impl FnMut(&mut O, Bars<'_>, &mut [f64]),
+) {
+    if bars.len() < FEW {
+        for (bar, value) in bars.rows().iter().zip(values) {
+            *value = operator.update(bar).unwrap_or(f64::NAN);
+        }
+        return;
+    }
+    for (part, values) in values.chunks_mut(ROWS).enumerate() {
+        let begin = part * ROWS;
+        pass(operator, bars.slice(begin..begin + values.len()), values);
+    }
+}
+
+/// Shows each close to a copy of `state`, which stays in registers meanwhile.
+#[inline]
+pub(super) fn each_close<S: Clone>(
+    state: &mut S,
+    bars: Bars<'_>,
+    values: &mut [f64],
+    next: impl Fn(&mut S, f64) -> Option<f64>,
+) {
+    let mut held = state.clone();
+    for (close, value) in bars.close().iter().zip(values) {
+        *value = next(&mut held, *close).unwrap_or(f64::NAN);
+    }
+    *state = held;
+}
+
 /// `N` numbers of each bar that go through a window.
 ///
 /// Kinds write them as closures, which the compiler joins with the window into one loop.
 pub(super) trait Term<const N: usize>: State + Clone + Send + Sync + 'static {
     fn push(&mut self, bar: &Bar) -> Option<[f64; N]>;
+
+    /// The numbers of at most [`ROWS`] bars, from the first place of each column on; how many there
+    /// are: all bars' or, at the start, one bar fewer.
+    fn push_all(&mut self, bars: Bars<'_>, columns: &mut [[f64; ROWS]; N]) -> usize;
 }
 
 /// How kinds write their numbers.
@@ -131,6 +195,16 @@ impl<const N: usize, F: Fn(&Bar) -> [f64; N] + Formula> Term<N> for BarTerms<F> 
     fn push(&mut self, bar: &Bar) -> Option<[f64; N]> {
         Some((self.of)(bar))
     }
+
+    #[inline]
+    fn push_all(&mut self, bars: Bars<'_>, columns: &mut [[f64; ROWS]; N]) -> usize {
+        for (place, bar) in bars.iter().enumerate().take(ROWS) {
+            for (column, number) in columns.iter_mut().zip((self.of)(&bar)) {
+                column[place] = number;
+            }
+        }
+        bars.len().min(ROWS)
+    }
 }
 
 impl<const N: usize, F: Fn(&Bar, &Prices) -> [f64; N] + Formula> Term<N> for StepTerms<F> {
@@ -138,6 +212,28 @@ impl<const N: usize, F: Fn(&Bar, &Prices) -> [f64; N] + Formula> Term<N> for Ste
     fn push(&mut self, bar: &Bar) -> Option<[f64; N]> {
         let previous = self.previous.replace(Prices::of(bar))?;
         Some((self.of)(bar, &previous))
+    }
+
+    #[inline]
+    fn push_all(&mut self, bars: Bars<'_>, columns: &mut [[f64; ROWS]; N]) -> usize {
+        let mut bars = bars.iter();
+        let first = if self.previous.is_none() {
+            bars.next()
+        } else {
+            None
+        };
+        let Some(mut previous) = self.previous.or(first.as_ref().map(Prices::of)) else {
+            return 0;
+        };
+        let count = bars.len().min(ROWS);
+        for (place, bar) in bars.enumerate().take(ROWS) {
+            for (column, number) in columns.iter_mut().zip((self.of)(&bar, &previous)) {
+                column[place] = number;
+            }
+            previous = Prices::of(&bar);
+        }
+        self.previous = Some(previous);
+        count
     }
 }
 
@@ -242,6 +338,25 @@ where
         }
         is_full.then(|| (self.show)(&shown, self.window.period))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut terms, mut totals) = ([[0.0; ROWS]; N], [[0.0; ROWS]; N]);
+            let count = all.terms.push_all(bars, &mut terms);
+            let missing = all.window.sums.first().map_or(0, RollingSum::missing);
+            let sums = all.window.sums.iter_mut();
+            for (sum, (terms, totals)) in sums.zip(terms.iter().zip(&mut totals)) {
+                sum.push_all(&terms[..count], &mut totals[..count]);
+            }
+            let first = values.len() - count;
+            for (place, value) in values[first..].iter_mut().enumerate() {
+                let shown = std::array::from_fn(|n| totals[n][place]);
+                *value = (all.show)(&shown, all.window.period);
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
+    }
 }
 
 /// Mean and deviation of a number over a window; `show` gets them and the newest number.
@@ -265,6 +380,17 @@ where
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let [value] = self.terms.push(bar)?;
         Some((self.show)(self.window.push(value)?, value))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut terms = [[0.0; ROWS]];
+            let count = all.terms.push_all(bars, &mut terms);
+            let (blank, values) = values.split_at_mut(values.len() - count);
+            blank.fill(f64::NAN);
+            let [terms] = &terms;
+            all.window.push_all(&terms[..count], values, all.show);
+        });
     }
 }
 

@@ -1,10 +1,10 @@
 //! The place of the newest close and return among recent ones: falls from a peak, extremes, ranks.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{Terms, log_return, moments, quantiles, rank, share, sums, window};
+use super::parts::{Terms, in_parts, log_return, moments, quantiles, rank, share, sums, window};
 use super::volatility::Returns;
 use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -199,6 +199,15 @@ impl Operator for Runup {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let trough = self.trough.push(bar.close)?;
         Some(bar.close / trough - 1.0)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.trough.push_all(bars.close(), values);
+            for (close, value) in bars.close().iter().zip(values) {
+                *value = close / *value - 1.0;
+            }
+        });
     }
 }
 

@@ -1,9 +1,9 @@
 //! Returns, the shape of a candle, and the place of the close in its recent range.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Parameter};
-use super::parts::log_ratio;
-use super::window::{Ring, RollingExtreme, RollingMoments, RollingRank};
+use super::parts::{in_parts, log_ratio, log_ratios};
+use super::window::{Moments, Ring, RollingExtreme, RollingMoments, RollingRank};
+use super::{Bars, Column, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -129,7 +129,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             let extreme = RollingExtreme::highest(a.bars(0));
             Box::new(DistanceToExtreme {
                 extreme,
-                level: |bar| bar.high,
+                level: Column::High,
             })
         },
         ..BASE
@@ -147,7 +147,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             let extreme = RollingExtreme::lowest(a.bars(0));
             Box::new(DistanceToExtreme {
                 extreme,
-                level: |bar| bar.low,
+                level: Column::Low,
             })
         },
         ..BASE
@@ -198,6 +198,11 @@ impl Operator for LogReturn {
         let past = self.closes.push(bar.close)?;
         Some(log_ratio(bar.close, past))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        self.closes.push_all(bars.close(), values);
+        log_ratios(bars.close(), values);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -221,6 +226,13 @@ impl Operator for ZScore {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(self.closes.push(bar.close)?.z_score(bar.close))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let score = |moments: Moments, close| moments.z_score(close);
+            all.closes.push_all(bars.close(), values, score);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -237,13 +249,20 @@ impl Operator for Rank {
 #[derive(Debug, Clone)]
 struct DistanceToExtreme {
     extreme: RollingExtreme,
-    level: fn(&Bar) -> f64,
+    level: Column,
 }
 
 impl Operator for DistanceToExtreme {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let extreme = self.extreme.push((self.level)(bar))?;
+        let extreme = self.extreme.push(self.level.of(bar))?;
         Some(log_ratio(bar.close, extreme))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.extreme.push_all(all.level.of_all(&bars), values);
+            log_ratios(bars.close(), values);
+        });
     }
 }
 
@@ -256,6 +275,15 @@ impl Operator for Drawdown {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let peak = self.peak.push(bar.close)?;
         Some(bar.close / peak - 1.0)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.peak.push_all(bars.close(), values);
+            for (close, value) in bars.close().iter().zip(values) {
+                *value = close / *value - 1.0;
+            }
+        });
     }
 }
 

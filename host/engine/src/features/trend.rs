@@ -1,15 +1,16 @@
 //! Direction and strength of a trend. Definitions and seeding are TA-Lib's, made relative to the
 //! price where TA-Lib gives price units.
 
-use super::Operator;
 use super::kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
     settling_wilder,
 };
-use super::parts::{Prices, log_ratio};
+use super::parts::{each_close, in_parts, log_ratio, log_ratios};
 use super::window::{
-    AgedExtreme, Ema, Ring, RollingLine, RollingMean, RollingMoments, WilderMean, WilderSum,
+    AgedExtreme, Ema, Line, ROWS, Ring, RollingLine, RollingMean, RollingMoments, WilderMean,
+    WilderSum,
 };
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -101,21 +102,21 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "macd",
         summary: "Distance of a fast from a slow average.",
         formula: "(EMA(fast) - EMA(slow)) / close",
-        operator: |a| Box::new(Macd::new(a, |line, _| line)),
+        operator: |a| Box::new(Macd::new(a, MacdShown::Line)),
         ..MACD
     },
     FeatureKind {
         name: "macd_signal",
         summary: "The smoothed distance of a fast from a slow average.",
         formula: "EMA of (EMA(fast) - EMA(slow)), over close",
-        operator: |a| Box::new(Macd::new(a, |_, signal| signal)),
+        operator: |a| Box::new(Macd::new(a, MacdShown::Signal)),
         ..MACD
     },
     FeatureKind {
         name: "macd_histogram",
         summary: "How far the distance of two averages lies above its own average.",
         formula: "(MACD line - MACD signal) / close",
-        operator: |a| Box::new(Macd::new(a, |line, signal| line - signal)),
+        operator: |a| Box::new(Macd::new(a, MacdShown::Histogram)),
         ..MACD
     },
     FeatureKind {
@@ -232,6 +233,13 @@ impl Operator for SmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(log_ratio(bar.close, self.mean.push(bar.close)?))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.mean.push_all(bars.close(), values);
+            log_ratios(bars.close(), values);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -243,6 +251,11 @@ impl Operator for EmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(log_ratio(bar.close, self.mean.push(bar.close)?))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        self.mean.push_all(bars.close(), values);
+        log_ratios(bars.close(), values);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -253,9 +266,23 @@ struct DemaRatio {
 
 impl Operator for DemaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let first = self.first.push(bar.close)?;
+        Some(1.0 - self.average(bar.close)? / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        each_close(self, bars, values, Self::average);
+        for (close, value) in bars.close().iter().zip(values) {
+            *value = 1.0 - *value / close;
+        }
+    }
+}
+
+impl DemaRatio {
+    #[inline]
+    fn average(&mut self, close: f64) -> Option<f64> {
+        let first = self.first.push(close)?;
         let second = self.second.push(first)?;
-        Some(1.0 - (2.0 * first - second) / bar.close)
+        Some(2.0 * first - second)
     }
 }
 
@@ -267,47 +294,99 @@ struct Macd {
     fast: Ema,
     slow: Ema,
     signal: Ema,
-    show: fn(f64, f64) -> f64,
+    shown: MacdShown,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum MacdShown {
+    Line,
+    Signal,
+    Histogram,
 }
 
 impl Macd {
-    fn new(arguments: &Arguments, show: fn(f64, f64) -> f64) -> Self {
+    fn new(arguments: &Arguments, shown: MacdShown) -> Self {
         let (fast, slow) = (arguments.bars(0), arguments.bars(1));
         Self {
             skipped: slow - fast,
             fast: Ema::new(fast),
             slow: Ema::new(slow),
             signal: Ema::new(arguments.bars(2)),
-            show,
+            shown,
         }
+    }
+
+    #[inline]
+    fn push(&mut self, close: f64) -> Option<f64> {
+        let slow = self.slow.push(close);
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return None;
+        }
+        let line = self.fast.push(close)? - slow?;
+        let signal = self.signal.push(line)?;
+        Some(match self.shown {
+            MacdShown::Line => line,
+            MacdShown::Signal => signal,
+            MacdShown::Histogram => line - signal,
+        })
     }
 }
 
 impl Operator for Macd {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let slow = self.slow.push(bar.close);
-        if self.skipped > 0 {
-            self.skipped -= 1;
-            return None;
+        Some(self.push(bar.close)? / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        each_close(self, bars, values, Self::push);
+        for (close, value) in bars.close().iter().zip(values) {
+            *value /= close;
         }
-        let line = self.fast.push(bar.close)? - slow?;
-        let signal = self.signal.push(line)?;
-        Some((self.show)(line, signal) / bar.close)
     }
 }
 
 /// Range of a bar, extended to the previous close.
+#[inline]
 pub(super) fn true_range(bar: &Bar, previous_close: f64) -> f64 {
-    let range = bar.high - bar.low;
-    let up = (bar.high - previous_close).abs();
-    let down = (bar.low - previous_close).abs();
-    range.max(up).max(down)
+    range_of(bar.high, bar.low, previous_close)
+}
+
+#[inline]
+fn range_of(high: f64, low: f64, previous_close: f64) -> f64 {
+    let up = (high - previous_close).abs();
+    let down = (low - previous_close).abs();
+    (high - low).max(up).max(down)
+}
+
+/// True ranges of at most [`ROWS`] bars, from the first place of `ranges` on; how many there are:
+/// all bars' or, where there is no previous close, one bar fewer.
+pub(super) fn true_ranges(
+    previous_close: &mut Option<f64>,
+    bars: Bars<'_>,
+    ranges: &mut [f64; ROWS],
+) -> usize {
+    let closes = bars.close();
+    let first = usize::from(previous_close.is_none()).min(closes.len());
+    let mut found = ranges.iter_mut();
+    if let (Some(previous), [high, ..], [low, ..]) = (*previous_close, bars.high(), bars.low())
+        && let Some(range) = found.next()
+    {
+        *range = range_of(*high, *low, previous);
+    }
+    let later = bars.high().iter().zip(bars.low()).skip(1).zip(closes);
+    for (range, ((high, low), previous)) in found.zip(later) {
+        *range = range_of(*high, *low, *previous);
+    }
+    *previous_close = closes.last().copied().or(*previous_close);
+    closes.len() - first
 }
 
 /// Wilder's smoothed directional movements and true range.
 #[derive(Debug, Clone)]
 pub(super) struct DirectionalMovement {
-    previous: Option<Prices>,
+    /// High, low and close of the bar before.
+    previous: Option<[f64; 3]>,
     plus: WilderSum,
     minus: WilderSum,
     range: WilderSum,
@@ -326,14 +405,21 @@ impl DirectionalMovement {
     /// +DI and -DI; both 0 where there has been no range.
     #[inline]
     pub(super) fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
-        let previous = self.previous.replace(Prices::of(bar))?;
-        let up = bar.high - previous.high;
-        let down = previous.low - bar.low;
+        self.step([bar.high, bar.low, bar.close])
+    }
+
+    /// [`DirectionalMovement::push`] by high, low and close.
+    #[inline]
+    fn step(&mut self, prices: [f64; 3]) -> Option<(f64, f64)> {
+        let [high, low, _] = prices;
+        let [high_before, low_before, close_before] = self.previous.replace(prices)?;
+        let up = high - high_before;
+        let down = low_before - low;
         let plus = self.plus.push(if up > 0.0 && up > down { up } else { 0.0 });
         let minus = self
             .minus
             .push(if down > 0.0 && down > up { down } else { 0.0 });
-        let range = self.range.push(true_range(bar, previous.close))?;
+        let range = self.range.push(range_of(high, low, close_before))?;
         if range > 0.0 {
             Some((100.0 * plus? / range, 100.0 * minus? / range))
         } else {
@@ -361,7 +447,23 @@ impl Adx {
 
 impl Operator for Adx {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let (plus, minus) = self.movement.push(bar)?;
+        self.step([bar.high, bar.low, bar.close])
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let mut held = self.clone();
+        let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+        for (((high, low), close), value) in prices.zip(values) {
+            *value = held.step([*high, *low, *close]).unwrap_or(f64::NAN);
+        }
+        *self = held;
+    }
+}
+
+impl Adx {
+    #[inline]
+    fn step(&mut self, prices: [f64; 3]) -> Option<f64> {
+        let (plus, minus) = self.movement.step(prices)?;
         let total = plus + minus;
         if total > 0.0 {
             self.latest = self.mean.push(100.0 * (plus - minus).abs() / total);
@@ -399,6 +501,15 @@ impl Operator for AroonOscillator {
         let lowest = self.lowest.push(bar.low)?;
         Some(100.0 / self.period * (lowest - highest?))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let scale = 100.0 / self.period;
+        let prices = bars.high().iter().zip(bars.low());
+        for ((high, low), value) in prices.zip(values) {
+            let ages = self.highest.push(*high).zip(self.lowest.push(*low));
+            *value = ages.map_or(f64::NAN, |(highest, lowest)| scale * (lowest - highest));
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -416,14 +527,32 @@ impl Trix {
     }
 }
 
+#[inline]
+fn smooth_by([first, second, third]: &mut [Ema; 3], close: f64) -> Option<f64> {
+    third.push(second.push(first.push(close)?)?)
+}
+
 impl Operator for Trix {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let mut value = bar.close;
-        for stage in &mut self.stages {
-            value = stage.push(value)?;
-        }
+        let value = smooth_by(&mut self.stages, bar.close)?;
         let previous = self.previous.push(value)?;
         Some(100.0 * (value / previous - 1.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut smooth = [0.0; ROWS];
+            let smooth = &mut smooth[..bars.len()];
+            each_close(&mut all.stages, bars, smooth, smooth_by);
+            let missing = smooth.iter().take_while(|value| value.is_nan()).count();
+            let smooth = &smooth[missing..];
+            let (blank, values) = values.split_at_mut(missing);
+            blank.fill(f64::NAN);
+            all.previous.push_all(smooth, values);
+            for (smooth, value) in smooth.iter().zip(values) {
+                *value = 100.0 * (smooth / *value - 1.0);
+            }
+        });
     }
 }
 
@@ -435,6 +564,13 @@ struct LinearSlope {
 impl Operator for LinearSlope {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(self.line.push(bar.close)?.slope / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let slope = |line: Line, close| line.slope / close;
+            all.line.push_all(bars.close(), values, slope);
+        });
     }
 }
 

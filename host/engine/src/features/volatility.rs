@@ -1,10 +1,10 @@
 //! Size and shape of price changes. Per-bar values: nothing is annualised.
 
-use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::log_ratio;
-use super::trend::true_range;
-use super::window::{RollingMean, RollingMoments, RollingSum, WilderMean};
+use super::parts::{in_parts, log_ratio};
+use super::trend::{true_range, true_ranges};
+use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum, WilderMean};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -108,7 +108,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             Box::new(AverageTrueRange {
                 previous_close: None,
                 mean,
-                show: |atr, _| atr,
+                is_percent: false,
             })
         },
         ..WILDER_RANGE
@@ -121,11 +121,10 @@ pub(super) const KINDS: &[FeatureKind] = &[
         units: "percent",
         operator: |a| {
             let mean = WilderMean::new(a.bars(0));
-            let show = |atr, close| 100.0 * atr / close;
             Box::new(AverageTrueRange {
                 previous_close: None,
                 mean,
-                show,
+                is_percent: true,
             })
         },
         ..WILDER_RANGE
@@ -270,14 +269,34 @@ pub(super) fn rogers_satchell_of(bar: &Bar, body: f64) -> f64 {
 struct AverageTrueRange {
     previous_close: Option<f64>,
     mean: WilderMean,
-    show: fn(f64, f64) -> f64,
+    /// Whether the average is shown in percent of the close.
+    is_percent: bool,
 }
 
 impl Operator for AverageTrueRange {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let previous = self.previous_close.replace(bar.close)?;
         let mean = self.mean.push(true_range(bar, previous))?;
-        Some((self.show)(mean, bar.close))
+        Some(if self.is_percent {
+            100.0 * mean / bar.close
+        } else {
+            mean
+        })
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut ranges = [0.0; ROWS];
+            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+            let first = values.len() - count;
+            values[..first].fill(f64::NAN);
+            all.mean.push_all(&ranges[..count], &mut values[first..]);
+            if all.is_percent {
+                for (close, value) in bars.close().iter().zip(values) {
+                    *value = 100.0 * *value / close;
+                }
+            }
+        });
     }
 }
 
@@ -292,6 +311,14 @@ impl Operator for PercentB {
         let score = self.closes.push(bar.close)?.z_score(bar.close);
         Some(0.5 + score / (2.0 * self.deviations))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let width = 2.0 * all.deviations;
+            let place = |moments: Moments, close| 0.5 + moments.z_score(close) / width;
+            all.closes.push_all(bars.close(), values, place);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -304,6 +331,14 @@ impl Operator for BandWidth {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let moments = self.closes.push(bar.close)?;
         Some(2.0 * self.deviations * moments.standard_deviation / moments.mean)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let width = 2.0 * all.deviations;
+            let share = |moments: Moments, _| width * moments.standard_deviation / moments.mean;
+            all.closes.push_all(bars.close(), values, share);
+        });
     }
 }
 

@@ -1,13 +1,13 @@
 //! Traded amounts, who traded, and what a trade moves. A market without volume gives the neutral
 //! value that each formula names.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Parameter};
-use super::momentum::typical_price;
-use super::parts::log_ratio;
+use super::momentum::{typical_of, typical_price};
+use super::parts::{in_parts, log_ratio};
 use super::returns::close_location;
 use super::volatility::Returns;
-use super::window::{RollingLine, RollingMean, RollingMoments, RollingSum};
+use super::window::{ROWS, RollingLine, RollingMean, RollingMoments, RollingSum};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -188,6 +188,18 @@ impl Operator for RelativeVolume {
         let mean = self.mean.push(bar.volume)?;
         Some(if mean > 0.0 { bar.volume / mean } else { 1.0 })
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let missing = all.mean.missing().min(values.len());
+            all.mean.push_all(bars.volume(), values);
+            for (volume, value) in bars.volume().iter().zip(&mut *values) {
+                let ratio = volume / *value;
+                *value = if *value > 0.0 { ratio } else { 1.0 };
+            }
+            values[..missing].fill(f64::NAN);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -239,18 +251,58 @@ impl Operator for MoneyFlowIndex {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let typical = typical_price(bar);
         let previous = self.previous.replace(typical)?;
-        let flow = typical * bar.volume;
+        let [rising, falling] = Self::flows(typical, previous, bar.volume);
+        let positive = self.positive.push(rising);
+        let negative = self.negative.push(falling)?;
+        Some(Self::share(positive?, negative))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut rising, mut falling) = ([0.0; ROWS], [0.0; ROWS]);
+            let mut previous = all.previous;
+            let mut count = 0;
+            let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+            for (((high, low), close), volume) in prices.zip(bars.volume()) {
+                let typical = typical_of(*high, *low, *close);
+                if let Some(previous) = previous {
+                    [rising[count], falling[count]] = Self::flows(typical, previous, *volume);
+                    count += 1;
+                }
+                previous = Some(typical);
+            }
+            all.previous = previous;
+            let (blank, values) = values.split_at_mut(bars.len() - count);
+            blank.fill(f64::NAN);
+            let missing = all.positive.missing().min(count);
+            let mut negative = [0.0; ROWS];
+            all.positive.push_all(&rising[..count], values);
+            all.negative
+                .push_all(&falling[..count], &mut negative[..count]);
+            for (value, negative) in values.iter_mut().zip(negative) {
+                *value = Self::share(*value, negative);
+            }
+            values[..missing].fill(f64::NAN);
+        });
+    }
+}
+
+impl MoneyFlowIndex {
+    /// What flowed with a rising and with a falling typical price.
+    #[inline]
+    fn flows(typical: f64, previous: f64, volume: f64) -> [f64; 2] {
+        let flow = typical * volume;
         let change = typical - previous;
         let moved = change.abs() > SAME_PRICE * typical;
-        let flow_if = |counts: bool| if moved && counts { flow } else { 0.0 };
-        let positive = self.positive.push(flow_if(change > 0.0));
-        let negative = self.negative.push(flow_if(change < 0.0))?;
-        let total = positive? + negative;
-        Some(if total > 0.0 {
-            100.0 * positive? / total
-        } else {
-            0.0
-        })
+        let flow_if = |counts: bool| if moved & counts { flow } else { 0.0 };
+        [flow_if(change > 0.0), flow_if(change < 0.0)]
+    }
+
+    #[inline]
+    fn share(positive: f64, negative: f64) -> f64 {
+        let total = positive + negative;
+        let share = 100.0 * positive / total;
+        if total > 0.0 { share } else { 0.0 }
     }
 }
 

@@ -34,6 +34,16 @@ impl Ema {
         }
         Some(self.value)
     }
+
+    /// The averages after each of `values`, NaN where there is none yet.
+    pub(in crate::features) fn push_all(&mut self, values: &[f64], averages: &mut [f64]) {
+        // A copy stays in registers: the next value waits for no store.
+        let mut held = self.clone();
+        for (value, average) in values.iter().zip(averages) {
+            *average = held.push(*value).unwrap_or(f64::NAN);
+        }
+        *self = held;
+    }
 }
 
 /// Exponential averages of one period in a row; each is seeded with the values of the one before.
@@ -103,6 +113,16 @@ impl WilderMean {
             self.value += (value - self.value) * self.weight;
         }
         Some(self.value)
+    }
+
+    /// The averages after each of `values`, NaN where there is none yet.
+    pub(in crate::features) fn push_all(&mut self, values: &[f64], averages: &mut [f64]) {
+        // A copy stays in registers: the next value waits for no store.
+        let mut held = self.clone();
+        for (value, average) in values.iter().zip(averages) {
+            *average = held.push(*value).unwrap_or(f64::NAN);
+        }
+        *self = held;
     }
 }
 

@@ -10,6 +10,9 @@ use std::marker::PhantomData;
 
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
+/// Windows below this length are walked value by value.
+const SHORTEST_RUN: usize = 8;
+
 /// How values are joined.
 pub(super) trait Join: std::fmt::Debug + Clone + Send + Sync {
     /// What changes nothing.
@@ -54,6 +57,60 @@ impl<J: Join> Blocks<J> {
                 self.has_block.then_some(joined)
             }
             None => Some(self.complete_block()),
+        }
+    }
+
+    /// Adds values one after the other: `joined[i]` is what [`Blocks::push`] gives for
+    /// `values[i]`, NaN in place of nothing.
+    ///
+    /// Within a block the walk that waits for itself is one operation long; all else is done
+    /// several values at a time.
+    pub(super) fn push_all(&mut self, values: &[f64], joined: &mut [f64]) {
+        let period = self.slots.len();
+        if period < SHORTEST_RUN {
+            for (value, joined) in values.iter().zip(joined) {
+                *joined = self.push(*value).unwrap_or(f64::NAN);
+            }
+            return;
+        }
+        let (mut values, mut joined) = (values, joined);
+        while !values.is_empty() {
+            let begin = self.next;
+            let run = (period - begin).min(values.len()).min(joined.len());
+            let (now, later) = values.split_at(run);
+            let (found, rest) = joined.split_at_mut(run);
+            (values, joined) = (later, rest);
+            let end = begin + run;
+            let mut of_block = self.of_block;
+            for (value, found) in now.iter().zip(&mut *found) {
+                of_block = J::join(of_block, *value);
+                *found = of_block;
+            }
+            self.of_block = of_block;
+            let completes = end == period;
+            if self.has_block {
+                let of_last = &self.slots[begin + 1..];
+                for (found, of_last) in found.iter_mut().zip(of_last) {
+                    *found = J::join(*of_last, *found);
+                }
+            } else {
+                let missing = run - usize::from(completes);
+                found[..missing].fill(f64::NAN);
+            }
+            self.slots[begin..end].copy_from_slice(now);
+            self.next = end;
+            if completes {
+                self.complete_block();
+            }
+        }
+    }
+
+    /// How many values are missing until [`Blocks::push`] gives something.
+    pub(super) fn missing(&self) -> usize {
+        if self.has_block {
+            0
+        } else {
+            self.slots.len() - 1 - self.next
         }
     }
 

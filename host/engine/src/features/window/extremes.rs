@@ -1,7 +1,7 @@
 //! Highest and lowest values of a window, and the deepest fall inside it.
 
-use super::Ring;
 use super::blocks::{Blocks, Join};
+use super::{ROWS, Ring};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
 #[derive(Debug, Clone)]
@@ -44,6 +44,34 @@ impl RollingExtreme {
     #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
         Some(self.values.push(value * self.sign)? * self.sign)
+    }
+
+    /// How many values are missing until there is an extreme.
+    pub(in crate::features) fn missing(&self) -> usize {
+        self.values.missing()
+    }
+
+    /// The extremes after each of `values`, NaN where there is none yet.
+    pub(in crate::features) fn push_all(&mut self, values: &[f64], extremes: &mut [f64]) {
+        if self.sign > 0.0 {
+            self.values.push_all(values, extremes);
+            return;
+        }
+        let missing = self.values.missing().min(values.len());
+        let found = &mut *extremes;
+        let mut turned = [0.0; ROWS];
+        for (values, found) in values.chunks(ROWS).zip(found.chunks_mut(ROWS)) {
+            let turned = &mut turned[..values.len()];
+            for (turned, value) in turned.iter_mut().zip(values) {
+                *turned = -value;
+            }
+            self.values.push_all(turned, found);
+            for extreme in found {
+                *extreme = -*extreme;
+            }
+        }
+        // Turning a missing value would change its bits.
+        extremes[..missing].fill(f64::NAN);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Least-squares lines and linearly weighted means of a window.
 
-use super::{Moments, Ring};
+use super::{Moments, ROWS, Ring};
 
 /// Least-squares line through the last `period` values against their position.
 #[derive(Debug, Clone)]
@@ -50,6 +50,21 @@ impl Scales {
     }
 }
 
+impl Scales {
+    #[inline]
+    fn line(&self, anchor: f64, sum: f64, weighted: f64) -> Line {
+        let covariance = self.count * weighted - self.positions * sum;
+        let slope = covariance * self.of_position_variance;
+        Line {
+            slope,
+            end: anchor + sum * self.of_count + slope * (self.count - 1.0) / 2.0,
+            weighted_mean: anchor + (weighted + sum) * self.of_weights,
+            covariance,
+            position_variance: self.position_variance,
+        }
+    }
+}
+
 /// What [`RollingLine`] gives.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::features) struct Line {
@@ -89,18 +104,69 @@ impl RollingLine {
         self.window.is_full().then(|| self.line())
     }
 
+    /// What `show` makes of the line after each of `values` and of the value itself, NaN where
+    /// there is none yet; the bits are those of [`RollingLine::push`].
+    pub(in crate::features) fn push_all(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(Line, f64) -> f64,
+    ) {
+        let (mut values, mut shown) = (values, shown);
+        while !values.is_empty() {
+            // The value that ends a walk through the window has the sums renewed.
+            let run = (self.window.run_length(values.len() + 1) - 1).min(ROWS);
+            let is_run = run > 1 && self.push_run(&values[..run], &mut shown[..run], &show);
+            let taken = if is_run { run } else { run.max(1) };
+            if !is_run {
+                for (value, shown) in values[..taken].iter().zip(&mut *shown) {
+                    let line = self.push(*value);
+                    *shown = line.map_or(f64::NAN, |line| show(line, *value));
+                }
+            }
+            (values, shown) = (&values[taken..], &mut shown[taken..]);
+        }
+    }
+
+    /// Values between two renewals of the sums; nothing happens, and the answer is no, before the
+    /// window is full.
+    #[inline]
+    fn push_run(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(Line, f64) -> f64,
+    ) -> bool {
+        let begin = self.window.next;
+        let slots = begin..begin + values.len();
+        let Some(old) = self.window.values.get(slots.clone()) else {
+            return false;
+        };
+        let (count, anchor) = (self.scales.count, self.anchor);
+        let (mut sums, mut weights) = ([0.0; ROWS], [0.0; ROWS]);
+        let (mut sum, mut weighted) = (self.sum, self.weighted);
+        let carried = sums.iter_mut().zip(&mut weights);
+        for ((value, old), (of_sum, of_weighted)) in values.iter().zip(old).zip(carried) {
+            let (new, old) = (value - anchor, old - anchor);
+            weighted += (count - 1.0) * new + old - sum;
+            sum += new - old;
+            *of_sum = sum;
+            *of_weighted = weighted;
+        }
+        let carried = sums.iter().zip(&weights);
+        for ((value, shown), (sum, weighted)) in values.iter().zip(shown).zip(carried) {
+            *shown = show(self.scales.line(anchor, *sum, *weighted), *value);
+        }
+        self.window.values[slots.clone()].copy_from_slice(values);
+        self.window.next = slots.end;
+        self.sum = sum;
+        self.weighted = weighted;
+        true
+    }
+
     #[inline]
     fn line(&self) -> Line {
-        let scales = &self.scales;
-        let covariance = scales.count * self.weighted - scales.positions * self.sum;
-        let slope = covariance * scales.of_position_variance;
-        Line {
-            slope,
-            end: self.anchor + self.sum * scales.of_count + slope * (scales.count - 1.0) / 2.0,
-            weighted_mean: self.anchor + (self.weighted + self.sum) * scales.of_weights,
-            covariance,
-            position_variance: scales.position_variance,
-        }
+        self.scales.line(self.anchor, self.sum, self.weighted)
     }
 
     #[inline(never)]

@@ -17,12 +17,15 @@ use super::state::{State, StateError, StateReader, StateWriter};
 
 pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
 pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
-pub(super) use line::RollingLine;
+pub(super) use line::{Line, RollingLine};
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
 pub(super) use quantiles::{LowerTail, RollingQuantiles};
 pub(super) use sorted::RollingRank;
 use sorted::SortedWindow;
 pub(super) use sums::{RollingMean, RollingSum};
+
+/// Most values that go through a pass together; more are taken in parts.
+pub(super) const ROWS: usize = 128;
 
 /// The last `capacity` values.
 #[derive(Debug, Clone)]
@@ -59,6 +62,61 @@ impl Ring {
                 None
             }
         }
+    }
+
+    /// Adds values one after the other: `replaced[i]` is what [`Ring::push`] gives back for
+    /// `values[i]`, NaN in place of nothing.
+    pub(super) fn push_all(&mut self, values: &[f64], replaced: &mut [f64]) {
+        if self.is_full() && values.len() >= self.capacity {
+            self.replace_all(values, replaced);
+            return;
+        }
+        let (mut values, mut replaced) = (values, replaced);
+        while !values.is_empty() {
+            let run = self.run_length(values.len());
+            let (now, later) = values.split_at(run);
+            let (old, rest) = replaced.split_at_mut(run);
+            (values, replaced) = (later, rest);
+            self.push_run(now, old);
+        }
+    }
+
+    /// [`Ring::push_all`] of a full ring and at least as many values as it holds: all but the
+    /// newest of them are replaced by one another.
+    fn replace_all(&mut self, values: &[f64], replaced: &mut [f64]) {
+        let [older, newer] = self.runs();
+        let (held, passed) = replaced.split_at_mut(self.capacity);
+        let (first, second) = held.split_at_mut(older.len());
+        first.copy_from_slice(older);
+        second.copy_from_slice(newer);
+        let (through, kept) = values.split_at(values.len() - self.capacity);
+        passed.copy_from_slice(through);
+        self.next = (self.next + values.len()) % self.capacity;
+        let (older, newer) = kept.split_at(self.capacity - self.next);
+        let (first, second) = self.values.split_at_mut(self.next);
+        first.copy_from_slice(newer);
+        second.copy_from_slice(older);
+    }
+
+    /// How many of `wanted` values can be added without a turn back to the first slot, at least 1.
+    fn run_length(&self, wanted: usize) -> usize {
+        (self.capacity - self.next).min(wanted)
+    }
+
+    /// [`Ring::push_all`] of a run.
+    fn push_run(&mut self, values: &[f64], replaced: &mut [f64]) {
+        let (begin, end) = (self.next, self.next + values.len());
+        match self.values.get_mut(begin..end) {
+            Some(slots) => {
+                replaced.copy_from_slice(slots);
+                slots.copy_from_slice(values);
+            }
+            None => {
+                replaced.fill(f64::NAN);
+                self.values.extend_from_slice(values);
+            }
+        }
+        self.next = if end == self.capacity { 0 } else { end };
     }
 
     #[inline]

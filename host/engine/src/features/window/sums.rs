@@ -32,6 +32,16 @@ impl RollingSum {
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
         self.values.push(value)
     }
+
+    /// The sums after each of `values`, NaN where there is none yet.
+    pub(in crate::features) fn push_all(&mut self, values: &[f64], sums: &mut [f64]) {
+        self.values.push_all(values, sums);
+    }
+
+    /// How many values are missing until there is a sum.
+    pub(in crate::features) fn missing(&self) -> usize {
+        self.values.missing()
+    }
 }
 
 /// Mean of the last `period` values.
@@ -52,6 +62,19 @@ impl RollingMean {
     #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
         Some(self.sum.push(value)? / self.period)
+    }
+
+    /// How many values are missing until there is a mean.
+    pub(in crate::features) fn missing(&self) -> usize {
+        self.sum.missing()
+    }
+
+    /// The means after each of `values`, NaN where there is none yet.
+    pub(in crate::features) fn push_all(&mut self, values: &[f64], means: &mut [f64]) {
+        self.sum.push_all(values, means);
+        for mean in means {
+            *mean /= self.period;
+        }
     }
 }
 
