@@ -1,12 +1,12 @@
 //! Bands and channels around the price, and how wide or choppy its recent range is.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder};
-use super::parts::{log_ratio, share, window};
-use super::trend::true_range;
+use super::parts::{deviation, in_parts, log_ratio, log_ratios, share, window};
+use super::trend::{true_range, true_ranges};
 use super::window::{
-    Ema, Ring, RollingExtreme, RollingMean, RollingMoments, RollingSum, WilderMean,
+    Ema, ROWS, Ring, RollingExtreme, RollingMean, RollingMoments, RollingSum, WilderMean,
 };
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const RANGES: &[Input] = &[Input::High, Input::Low, Input::Close];
@@ -256,6 +256,16 @@ impl Operator for DonchianWidth {
         let lowest = self.lowest.push(bar.low)?;
         Some(log_ratio(highest?, lowest))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut highest = [0.0; ROWS];
+            let highest = &mut highest[..bars.len()];
+            all.highest.push_all(bars.high(), highest);
+            all.lowest.push_all(bars.low(), values);
+            log_ratios(highest, values);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -296,6 +306,23 @@ impl Operator for Squeeze {
         let deviation = closes?.standard_deviation;
         Some(share(self.scale * deviation, range, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut deviations, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
+            let deviations = &mut deviations[..bars.len()];
+            all.closes.push_all(bars.close(), deviations, deviation);
+            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+            let first = values.len() - count;
+            let missing = all.range.missing();
+            all.range.push_all(&ranges[..count], &mut values[first..]);
+            for (value, deviation) in values.iter_mut().zip(&*deviations) {
+                *value = share(all.scale * deviation, *value, 0.0);
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -325,12 +352,35 @@ impl Operator for Choppiness {
         let lowest = self.lowest.push(bar.low);
         let previous = self.previous_close.replace(bar.close)?;
         let path = self.path.push(true_range(bar, previous))?;
-        let width = highest? - lowest?;
-        Some(if width > 0.0 {
-            100.0 * log_ratio(path, width) / self.log_period
+        Some(Self::show(path, highest? - lowest?, self.log_period))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut ranges, mut highest, mut lowest) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+            let (highest, lowest) = (&mut highest[..bars.len()], &mut lowest[..bars.len()]);
+            all.highest.push_all(bars.high(), highest);
+            all.lowest.push_all(bars.low(), lowest);
+            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+            let first = values.len() - count;
+            let missing = all.path.missing();
+            all.path.push_all(&ranges[..count], &mut values[first..]);
+            for (value, (highest, lowest)) in values.iter_mut().zip(highest.iter().zip(lowest)) {
+                *value = Self::show(*value, highest - *lowest, all.log_period);
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
+    }
+}
+
+impl Choppiness {
+    fn show(path: f64, width: f64, log_period: f64) -> f64 {
+        if width > 0.0 {
+            100.0 * log_ratio(path, width) / log_period
         } else {
             100.0
-        })
+        }
     }
 }
 

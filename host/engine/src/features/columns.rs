@@ -36,6 +36,12 @@ impl<'a> Bars<'a> {
         self.rows
     }
 
+    /// The first prices.
+    #[must_use]
+    pub fn open(&self) -> &'a [f64] {
+        self.open
+    }
+
     /// The highest prices.
     #[must_use]
     pub fn high(&self) -> &'a [f64] {

@@ -1,11 +1,11 @@
 //! Trends told by highs and lows: directional movement, Aroon, vortex, and lines that follow the
 //! price and flip when it crosses them.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
 use super::parts::{Prices, Terms, log_ratio, share, sums, window};
 use super::trend::{Adx, DirectionalMovement, true_range};
 use super::window::{AgedExtreme, Ring, WilderMean};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const RANGES: &[Input] = &[Input::High, Input::Low, Input::Close];
@@ -195,6 +195,14 @@ impl Operator for Directional {
         let (plus, minus) = self.movement.push(bar)?;
         self.last = (self.show)(plus, minus, self.last);
         Some(self.last)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let (show, last) = (self.show, &mut self.last);
+        self.movement.push_all(bars, values, |(plus, minus)| {
+            *last = show(plus, minus, *last);
+            *last
+        });
     }
 }
 

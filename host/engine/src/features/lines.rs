@@ -1,9 +1,11 @@
 //! Regression lines, middles of ranges (Ichimoku) and other measures of a trend.
 
-use super::Operator;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Terms, log_ratio, share, sums, window};
-use super::window::{Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum};
+use super::parts::{Terms, deviation, in_parts, log_ratio, log_ratios, share, sums, window};
+use super::window::{
+    Line, ROWS, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum,
+};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -223,15 +225,33 @@ impl Operator for LinearChannel {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let moments = self.closes.push(bar.close);
         let line = self.line.push(bar.close)?;
-        let moments = moments?;
-        let unexplained = 1.0 - line.r_squared(self.count, moments);
-        let squares = self.count * moments.standard_deviation.powi(2) * unexplained;
-        let error = (squares.max(0.0) / (self.count - 2.0)).sqrt();
-        // Residuals below a rounding of the price are none.
-        let fits = error <= bar.close * 1e-12;
-        let distance = (bar.close - line.end) / error;
-        Some(if fits { 0.0 } else { distance })
+        let deviation = moments?.standard_deviation;
+        Some(errors_from_line(self.count, bar.close, &line, deviation))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (closes, count) = (bars.close(), all.count);
+            let mut deviations = [0.0; ROWS];
+            let deviations = &mut deviations[..closes.len()];
+            all.closes.push_all(closes, deviations, deviation);
+            all.line.push_all(closes, values, |place, line| {
+                errors_from_line(count, closes[place], &line, deviations[place])
+            });
+        });
+    }
+}
+
+/// Distance of the close from the end of the line, in standard errors of the line.
+#[inline]
+fn errors_from_line(count: f64, close: f64, line: &Line, deviation: f64) -> f64 {
+    let unexplained = 1.0 - line.r_squared(count, deviation);
+    let squares = count * deviation.powi(2) * unexplained;
+    let error = (squares.max(0.0) / (count - 2.0)).sqrt();
+    // Residuals below a rounding of the price are none.
+    let fits = error <= close * 1e-12;
+    let distance = (close - line.end) / error;
+    if fits { 0.0 } else { distance }
 }
 
 #[derive(Debug, Clone)]
@@ -269,6 +289,19 @@ impl Middle {
         let lowest = self.lowest.push(bar.low)?;
         Some((highest? + lowest) / 2.0)
     }
+
+    /// The middles after each of at most [`ROWS`] bars, NaN where there is none yet.
+    fn push_all(&mut self, bars: Bars<'_>, middles: &mut [f64]) {
+        let missing = self.lowest.missing().min(middles.len());
+        let mut lowest = [0.0; ROWS];
+        let lowest = &mut lowest[..bars.len()];
+        self.highest.push_all(bars.high(), middles);
+        self.lowest.push_all(bars.low(), lowest);
+        for (middle, lowest) in middles.iter_mut().zip(lowest) {
+            *middle = (*middle + *lowest) / 2.0;
+        }
+        middles[..missing].fill(f64::NAN);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -279,6 +312,13 @@ struct MidpriceRatio {
 impl Operator for MidpriceRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(log_ratio(bar.close, self.middle.push(bar)?))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.middle.push_all(bars, values);
+            log_ratios(bars.close(), values);
+        });
     }
 }
 
@@ -294,6 +334,19 @@ impl Operator for IchimokuCross {
         let base = self.base.push(bar)?;
         Some((conversion? - base) / bar.close)
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut base = [0.0; ROWS];
+            let base = &mut base[..bars.len()];
+            all.conversion.push_all(bars, values);
+            all.base.push_all(bars, base);
+            for ((value, base), close) in values.iter_mut().zip(&*base).zip(bars.close()) {
+                *value = (*value - base) / close;
+            }
+            blank_where_missing(base, values);
+        });
+    }
 }
 
 /// The two edges of the cloud, undisplaced.
@@ -306,6 +359,19 @@ impl Spans {
     fn new(periods: [usize; 3]) -> Self {
         Self {
             middles: periods.map(Middle::new),
+        }
+    }
+
+    /// Senkou A and senkou B of at most [`ROWS`] bars, the latter NaN where there are none yet.
+    fn push_all(&mut self, bars: Bars<'_>, first: &mut [f64], second: &mut [f64]) {
+        let [conversion, base, slow] = &mut self.middles;
+        let mut middle = [0.0; ROWS];
+        let middle = &mut middle[..bars.len()];
+        conversion.push_all(bars, first);
+        base.push_all(bars, middle);
+        slow.push_all(bars, second);
+        for (first, base) in first.iter_mut().zip(middle) {
+            *first = (*first + *base) / 2.0;
         }
     }
 
@@ -328,9 +394,44 @@ impl Operator for IchimokuCloud {
         let (first, second) = self.spans.push(bar)?;
         let first = self.first.push(first);
         let second = self.second.push(second)?;
-        let (lower, upper) = (first?.min(second), first?.max(second));
-        Some((bar.close - bar.close.clamp(lower, upper)) / bar.close)
+        Some(above_cloud(bar.close, first?, second))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut first, mut second) = ([0.0; ROWS], [0.0; ROWS]);
+            let (first, second) = (&mut first[..bars.len()], &mut second[..bars.len()]);
+            all.spans.push_all(bars, first, second);
+            let missing = second.iter().take_while(|value| value.is_nan()).count();
+            let mut before = [0.0; ROWS];
+            let before = &mut before[missing..bars.len()];
+            all.first.push_all(&first[missing..], before);
+            let (blank, shown) = values.split_at_mut(missing);
+            blank.fill(f64::NAN);
+            all.second.push_all(&second[missing..], shown);
+            let edges = before.iter().zip(&bars.close()[missing..]);
+            for (shown, (first, close)) in shown.iter_mut().zip(edges) {
+                *shown = if shown.is_nan() {
+                    f64::NAN
+                } else {
+                    above_cloud(*close, *first, *shown)
+                };
+            }
+        });
+    }
+}
+
+/// Distance of the close from the nearer edge of the cloud, 0 inside it.
+#[inline]
+fn above_cloud(close: f64, first: f64, second: f64) -> f64 {
+    let (lower, upper) = (first.min(second), first.max(second));
+    (close - close.clamp(lower, upper)) / close
+}
+
+/// Arithmetic with a missing number may change the bits of it.
+fn blank_where_missing(numbers: &[f64], values: &mut [f64]) {
+    let missing = numbers.iter().take_while(|number| number.is_nan()).count();
+    values[..missing].fill(f64::NAN);
 }
 
 #[derive(Debug, Clone)]
@@ -342,6 +443,18 @@ impl Operator for IchimokuWidth {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let (first, second) = self.spans.push(bar)?;
         Some((first - second) / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut second = [0.0; ROWS];
+            let second = &mut second[..bars.len()];
+            all.spans.push_all(bars, values, second);
+            for ((value, second), close) in values.iter_mut().zip(&*second).zip(bars.close()) {
+                *value = (*value - second) / close;
+            }
+            blank_where_missing(second, values);
+        });
     }
 }
 

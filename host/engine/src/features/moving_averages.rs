@@ -2,12 +2,12 @@
 //! exponential one. Where an average can leave the range of its prices, the distance is taken in
 //! shares of the close rather than as a logarithm, so that a crash leaves it finite.
 
-use super::Operator;
 use super::kind::{
     Constraint, Family, FeatureKind, Memory, Parameter, settling_ema, settling_steps,
 };
-use super::parts::{log_ratio, share};
-use super::window::{Ema, EmaChain, Ring, RollingLine, RollingMean, RollingSum};
+use super::parts::{in_parts, log_ratio, log_ratios, share};
+use super::window::{Ema, EmaChain, Line, ROWS, Ring, RollingLine, RollingMean, RollingSum};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -228,6 +228,13 @@ impl Operator for WmaRatio {
             self.line.push(bar.close)?.weighted_mean,
         ))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.line.push_all(bars.close(), values, weighted_mean);
+            log_ratios(bars.close(), values);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -240,6 +247,19 @@ impl Operator for TrimaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let first = self.first.push(bar.close)?;
         Some(log_ratio(bar.close, self.second.push(first)?))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut first = [0.0; ROWS];
+            let first = &mut first[..bars.len()];
+            let missing = all.first.missing().min(bars.len());
+            all.first.push_all(bars.close(), first);
+            let (blank, shown) = values.split_at_mut(missing);
+            blank.fill(f64::NAN);
+            all.second.push_all(&first[missing..], shown);
+            log_ratios(&bars.close()[missing..], shown);
+        });
     }
 }
 
@@ -310,6 +330,26 @@ impl Hull {
         let ahead = 2.0 * half?.weighted_mean - whole;
         Some(self.smooth.push(ahead)?.weighted_mean)
     }
+
+    /// The averages after each of at most [`ROWS`] closes, NaN where there is none yet.
+    fn push_all(&mut self, closes: &[f64], averages: &mut [f64]) {
+        let missing = self.whole.missing().min(closes.len());
+        let mut ahead = [0.0; ROWS];
+        let ahead = &mut ahead[..closes.len()];
+        self.half.push_all(closes, ahead, weighted_mean);
+        self.whole.push_all(closes, averages, weighted_mean);
+        for (ahead, whole) in ahead.iter_mut().zip(&*averages) {
+            *ahead = 2.0 * *ahead - whole;
+        }
+        let (blank, shown) = averages.split_at_mut(missing);
+        blank.fill(f64::NAN);
+        self.smooth
+            .push_all(&ahead[missing..], shown, weighted_mean);
+    }
+}
+
+fn weighted_mean(_: usize, line: Line) -> f64 {
+    line.weighted_mean
 }
 
 #[derive(Debug, Clone)]
@@ -320,6 +360,15 @@ struct HmaRatio {
 impl Operator for HmaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(1.0 - self.hull.push(bar.close)? / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.hull.push_all(bars.close(), values);
+            for (close, value) in bars.close().iter().zip(values) {
+                *value = 1.0 - *value / close;
+            }
+        });
     }
 }
 
@@ -334,6 +383,19 @@ impl Operator for HmaSlope {
         let average = self.hull.push(bar.close)?;
         let previous = self.previous.replace(average)?;
         Some((average - previous) / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            all.hull.push_all(bars.close(), values);
+            for (close, value) in bars.close().iter().zip(values) {
+                if !value.is_nan() {
+                    let previous = all.previous.replace(*value);
+                    let rise = previous.map(|previous| (*value - previous) / close);
+                    *value = rise.unwrap_or(f64::NAN);
+                }
+            }
+        });
     }
 }
 
@@ -434,6 +496,18 @@ impl Operator for SmaCross {
         let fast = self.fast.push(bar.close);
         let slow = self.slow.push(bar.close)?;
         Some(log_ratio(fast?, slow))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut fast = [0.0; ROWS];
+            let fast = &mut fast[..bars.len()];
+            let missing = all.slow.missing().min(bars.len());
+            all.fast.push_all(bars.close(), fast);
+            all.slow.push_all(bars.close(), values);
+            log_ratios(fast, values);
+            values[..missing].fill(f64::NAN);
+        });
     }
 }
 

@@ -125,6 +125,11 @@ pub(super) fn in_parts<O: Operator>(
     }
 }
 
+/// The deviation of moments, for [`RollingMoments::push_all`].
+pub(super) fn deviation(moments: Moments, _: f64) -> f64 {
+    moments.standard_deviation
+}
+
 /// Shows each close to a copy of `state`, which stays in registers meanwhile.
 #[inline]
 pub(super) fn each_close<S: Clone>(

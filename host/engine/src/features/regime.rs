@@ -255,7 +255,7 @@ impl Operator for TrendTValue {
         let price = bar.close.ln();
         let moments = self.closes.push(price);
         let line = self.line.push(price)?;
-        let explained = line.r_squared(self.count, moments?);
+        let explained = line.r_squared(self.count, moments?.standard_deviation);
         let size = (explained * (self.count - 2.0) / (1.0 - explained)).sqrt();
         Some(size.min(LARGEST_T).copysign(line.slope))
     }

@@ -5,7 +5,7 @@ use super::kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
     settling_wilder,
 };
-use super::parts::{each_close, in_parts, log_ratio, log_ratios};
+use super::parts::{deviation, each_close, in_parts, log_ratio, log_ratios};
 use super::window::{
     AgedExtreme, Ema, Line, ROWS, Ring, RollingLine, RollingMean, RollingMoments, WilderMean,
     WilderSum,
@@ -408,6 +408,24 @@ impl DirectionalMovement {
         self.step([bar.high, bar.low, bar.close])
     }
 
+    /// What `show` makes of +DI and -DI after each bar, NaN where there are none yet.
+    #[inline]
+    pub(super) fn push_all(
+        &mut self,
+        bars: Bars<'_>,
+        values: &mut [f64],
+        mut show: impl FnMut((f64, f64)) -> f64,
+    ) {
+        // A copy stays in registers: the next bar waits for no store.
+        let mut held = self.clone();
+        let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+        for (((high, low), close), value) in prices.zip(values) {
+            let found = held.step([*high, *low, *close]);
+            *value = found.map_or(f64::NAN, &mut show);
+        }
+        *self = held;
+    }
+
     /// [`DirectionalMovement::push`] by high, low and close.
     #[inline]
     fn step(&mut self, prices: [f64; 3]) -> Option<(f64, f64)> {
@@ -485,6 +503,11 @@ impl Operator for DiDifference {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let (plus, minus) = self.movement.push(bar)?;
         Some(plus - minus)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let show = |(plus, minus)| plus - minus;
+        self.movement.push_all(bars, values, show);
     }
 }
 
@@ -568,8 +591,9 @@ impl Operator for LinearSlope {
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
         in_parts(self, bars, values, |all, bars, values| {
-            let slope = |line: Line, close| line.slope / close;
-            all.line.push_all(bars.close(), values, slope);
+            let closes = bars.close();
+            let slope = |place: usize, line: Line| line.slope / closes[place];
+            all.line.push_all(closes, values, slope);
         });
     }
 }
@@ -585,7 +609,17 @@ impl Operator for LinearR2 {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let moments = self.moments.push(bar.close);
         let line = self.line.push(bar.close)?;
-        Some(line.r_squared(self.count, moments?))
+        Some(line.r_squared(self.count, moments?.standard_deviation))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut deviations = [0.0; ROWS];
+            let deviations = &mut deviations[..bars.len()];
+            all.moments.push_all(bars.close(), deviations, deviation);
+            let share = |place: usize, line: Line| line.r_squared(all.count, deviations[place]);
+            all.line.push_all(bars.close(), values, share);
+        });
     }
 }
 

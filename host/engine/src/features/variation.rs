@@ -2,13 +2,17 @@
 
 use std::f64::consts::{FRAC_PI_2, LN_2, PI};
 
-use super::Operator;
 use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Terms, log_ratio, log_return, share, sums, window};
+use super::parts::{
+    Terms, deviation, in_parts, log_ratio, log_ratios, log_return, share, sums, window,
+};
 use super::trend::true_range;
 use super::volatility::{Returns, rogers_satchell_of};
-use super::window::{RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean};
+use super::window::{
+    Moments, ROWS, RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean,
+};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -285,11 +289,64 @@ impl Operator for YangZhang {
         let body = log_ratio(bar.close, bar.open);
         let bodies = self.bodies.push(body);
         let ranges = self.ranges.push(rogers_satchell_of(bar, body))?;
-        let unbiased = self.count / (self.count - 1.0);
-        let [gap, body] = [gaps?, bodies?].map(|one| one.standard_deviation.powi(2) * unbiased);
-        let weight = 0.34 / (1.34 + (self.count + 1.0) / (self.count - 1.0));
-        let variance = gap + weight * body + (1.0 - weight) * ranges;
-        Some(variance.max(0.0).sqrt())
+        let [gap, body] = [gaps?, bodies?].map(|one| one.standard_deviation);
+        Some(yang_zhang(self.count, [gap, body], ranges))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let first = usize::from(all.previous_close.is_none()).min(bars.len());
+            let known = all.previous_close.iter().chain(bars.close());
+            let later = bars.slice(first..bars.len());
+            let (mut gaps, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
+            let (gaps, ranges) = (&mut gaps[..later.len()], &mut ranges[..later.len()]);
+            for (gap, previous) in gaps.iter_mut().zip(known) {
+                *gap = *previous;
+            }
+            log_ratios(later.open(), gaps);
+            let mut bodies = [0.0; ROWS];
+            let bodies = &mut bodies[..later.len()];
+            bodies.copy_from_slice(later.open());
+            log_ratios(later.close(), bodies);
+            rogers_satchell(later, bodies, ranges);
+            all.previous_close = bars.close().last().copied().or(all.previous_close);
+            let missing = all.ranges.missing();
+            let (mut of_gaps, mut of_bodies) = ([0.0; ROWS], [0.0; ROWS]);
+            all.gaps
+                .push_all(gaps, &mut of_gaps[..gaps.len()], deviation);
+            all.bodies
+                .push_all(bodies, &mut of_bodies[..gaps.len()], deviation);
+            let shown = &mut values[first..];
+            all.ranges.push_all(ranges, shown);
+            for (value, (gap, body)) in shown.iter_mut().zip(of_gaps.into_iter().zip(of_bodies)) {
+                *value = yang_zhang(all.count, [gap, body], *value);
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
+    }
+}
+
+/// Volatility from the deviations of gaps and bodies and the mean of Rogers and Satchell's terms.
+#[inline]
+fn yang_zhang(count: f64, deviations: [f64; 2], ranges: f64) -> f64 {
+    let unbiased = count / (count - 1.0);
+    let [gap, body] = deviations.map(|one| one.powi(2) * unbiased);
+    let weight = 0.34 / (1.34 + (count + 1.0) / (count - 1.0));
+    let variance = gap + weight * body + (1.0 - weight) * ranges;
+    variance.max(0.0).sqrt()
+}
+
+/// [`rogers_satchell_of`] of at most [`ROWS`] bars with their `bodies`.
+fn rogers_satchell(bars: Bars<'_>, bodies: &[f64], terms: &mut [f64]) {
+    let mut lows = [0.0; ROWS];
+    let lows = &mut lows[..bars.len()];
+    lows.copy_from_slice(bars.open());
+    terms.copy_from_slice(bars.open());
+    log_ratios(bars.low(), lows);
+    log_ratios(bars.high(), terms);
+    for (high, (low, body)) in terms.iter_mut().zip(lows.iter().zip(bodies)) {
+        *high = *high * (*high - body) + low * (low - body);
     }
 }
 
@@ -323,6 +380,26 @@ impl Operator for VolatilityOfVolatility {
         let volatility = self.squares.push(change * change)?.max(0.0).sqrt();
         let moments = self.volatilities.push(volatility)?;
         Some(share(moments.standard_deviation, moments.mean, 0.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let (mut squares, mut volatilities) = ([0.0; ROWS], [0.0; ROWS]);
+            let count = all.returns.push_all(bars, &mut squares);
+            let (squares, volatilities) = (&mut squares[..count], &mut volatilities[..count]);
+            squares.iter_mut().for_each(|one| *one *= *one);
+            let missing = all.squares.missing().min(count);
+            all.squares.push_all(squares, volatilities);
+            for volatility in &mut *volatilities {
+                *volatility = volatility.max(0.0).sqrt();
+            }
+            let (blank, shown) = values.split_at_mut(values.len() - count + missing);
+            blank.fill(f64::NAN);
+            let variation =
+                |moments: Moments, _| share(moments.standard_deviation, moments.mean, 0.0);
+            let known = &volatilities[missing..];
+            all.volatilities.push_all(known, shown, variation);
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Size and shape of price changes. Per-bar values: nothing is annualised.
 
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::{in_parts, log_ratio};
+use super::parts::{in_parts, log_ratio, log_ratios};
 use super::trend::{true_range, true_ranges};
 use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum, WilderMean};
 use super::{Bars, Operator};
@@ -207,6 +207,22 @@ impl Returns {
         let previous = self.previous_close.replace(bar.close)?;
         Some(log_ratio(bar.close, previous))
     }
+
+    /// The returns of at most [`ROWS`] bars, from the first place of `returns` on; how many there
+    /// are: all bars' or, at the start, one bar fewer.
+    pub(super) fn push_all(&mut self, bars: Bars<'_>, returns: &mut [f64; ROWS]) -> usize {
+        let closes = bars.close();
+        let first = usize::from(self.previous_close.is_none()).min(closes.len());
+        let known = self.previous_close.iter().chain(closes);
+        let count = closes.len() - first;
+        let returns = &mut returns[..count];
+        for (value, previous) in returns.iter_mut().zip(known) {
+            *value = *previous;
+        }
+        log_ratios(&closes[first..], returns);
+        self.previous_close = closes.last().copied().or(self.previous_close);
+        count
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -219,6 +235,23 @@ impl Operator for RealizedVolatility {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
         Some(self.squares.push(change * change)?.max(0.0).sqrt())
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut squares = [0.0; ROWS];
+            let count = all.returns.push_all(bars, &mut squares);
+            let squares = &mut squares[..count];
+            squares.iter_mut().for_each(|one| *one *= *one);
+            let missing = all.squares.missing();
+            let first = values.len() - count;
+            all.squares.push_all(squares, &mut values[first..]);
+            for value in &mut values[first..] {
+                *value = value.max(0.0).sqrt();
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
     }
 }
 
@@ -354,10 +387,35 @@ impl Operator for VolatilityRatio {
         let change = self.returns.push(bar)?;
         let short = self.short.push(change * change);
         let long = self.long.push(change * change)?;
+        Some(Self::show(short?, long))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_parts(self, bars, values, |all, bars, values| {
+            let mut squares = [0.0; ROWS];
+            let count = all.returns.push_all(bars, &mut squares);
+            let squares = &mut squares[..count];
+            squares.iter_mut().for_each(|one| *one *= *one);
+            let missing = all.long.missing();
+            let first = values.len() - count;
+            let mut short = [0.0; ROWS];
+            all.short.push_all(squares, &mut short[..count]);
+            all.long.push_all(squares, &mut values[first..]);
+            for (value, short) in values[first..].iter_mut().zip(short) {
+                *value = Self::show(short, *value);
+            }
+            let blank = (first + missing).min(values.len());
+            values[..blank].fill(f64::NAN);
+        });
+    }
+}
+
+impl VolatilityRatio {
+    fn show(short: f64, long: f64) -> f64 {
         if long > 0.0 {
-            Some((0.5 * log_ratio(short?.max(0.0), long)).max(-10.0))
+            (0.5 * log_ratio(short.max(0.0), long)).max(-10.0)
         } else {
-            Some(0.0)
+            0.0
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Least-squares lines and linearly weighted means of a window.
 
-use super::{Moments, ROWS, Ring};
+use super::{ROWS, Ring};
 
 /// Least-squares line through the last `period` values against their position.
 #[derive(Debug, Clone)]
@@ -104,27 +104,34 @@ impl RollingLine {
         self.window.is_full().then(|| self.line())
     }
 
-    /// What `show` makes of the line after each of `values` and of the value itself, NaN where
-    /// there is none yet; the bits are those of [`RollingLine::push`].
+    /// How many values are missing until there is a line.
+    pub(in crate::features) fn missing(&self) -> usize {
+        let missing = self.window.capacity - self.window.values.len();
+        missing.saturating_sub(1)
+    }
+
+    /// What `show` makes of the place in `values` and of the line after it, NaN where there is none
+    /// yet; the bits are those of [`RollingLine::push`].
     pub(in crate::features) fn push_all(
         &mut self,
         values: &[f64],
         shown: &mut [f64],
-        show: impl Fn(Line, f64) -> f64,
+        show: impl Fn(usize, Line) -> f64,
     ) {
-        let (mut values, mut shown) = (values, shown);
-        while !values.is_empty() {
+        let mut begin = 0;
+        while begin < values.len() {
             // The value that ends a walk through the window has the sums renewed.
-            let run = (self.window.run_length(values.len() + 1) - 1).min(ROWS);
-            let is_run = run > 1 && self.push_run(&values[..run], &mut shown[..run], &show);
-            let taken = if is_run { run } else { run.max(1) };
-            if !is_run {
-                for (value, shown) in values[..taken].iter().zip(&mut *shown) {
+            let run = (self.window.run_length(values.len() - begin + 1) - 1).min(ROWS);
+            let end = begin + run.max(1);
+            let (values, shown) = (&values[begin..end], &mut shown[begin..end]);
+            let show = |place, line| show(begin + place, line);
+            if run < 2 || !self.push_run(values, shown, show) {
+                for (place, (value, shown)) in values.iter().zip(shown).enumerate() {
                     let line = self.push(*value);
-                    *shown = line.map_or(f64::NAN, |line| show(line, *value));
+                    *shown = line.map_or(f64::NAN, |line| show(place, line));
                 }
             }
-            (values, shown) = (&values[taken..], &mut shown[taken..]);
+            begin = end;
         }
     }
 
@@ -135,7 +142,7 @@ impl RollingLine {
         &mut self,
         values: &[f64],
         shown: &mut [f64],
-        show: impl Fn(Line, f64) -> f64,
+        show: impl Fn(usize, Line) -> f64,
     ) -> bool {
         let begin = self.window.next;
         let slots = begin..begin + values.len();
@@ -154,8 +161,8 @@ impl RollingLine {
             *of_weighted = weighted;
         }
         let carried = sums.iter().zip(&weights);
-        for ((value, shown), (sum, weighted)) in values.iter().zip(shown).zip(carried) {
-            *shown = show(self.scales.line(anchor, *sum, *weighted), *value);
+        for (place, (shown, (sum, weighted))) in shown.iter_mut().zip(carried).enumerate() {
+            *shown = show(place, self.scales.line(anchor, *sum, *weighted));
         }
         self.window.values[slots.clone()].copy_from_slice(values);
         self.window.next = slots.end;
@@ -188,10 +195,12 @@ impl RollingLine {
 
 impl Line {
     /// Share of the values' variance that the line explains; 0 where nothing varies.
-    pub(in crate::features) fn r_squared(&self, count: f64, moments: Moments) -> f64 {
-        let value_variance = (count * moments.standard_deviation).powi(2);
+    #[inline]
+    pub(in crate::features) fn r_squared(&self, count: f64, deviation: f64) -> f64 {
+        let value_variance = (count * deviation).powi(2);
+        let share = self.covariance.powi(2) / (self.position_variance * value_variance);
         if value_variance > 0.0 {
-            (self.covariance.powi(2) / (self.position_variance * value_variance)).min(1.0)
+            share.min(1.0)
         } else {
             0.0
         }
