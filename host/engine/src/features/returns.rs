@@ -200,8 +200,10 @@ impl Operator for LogReturn {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        self.closes.push_all(bars.close(), values);
-        log_ratios(bars.close(), values);
+        in_parts(self, bars, values, |all, bars, values| {
+            all.closes.push_all(bars.close(), values);
+            log_ratios(bars.close(), values);
+        });
     }
 }
 

@@ -253,8 +253,10 @@ impl Operator for EmaRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        self.mean.push_all(bars.close(), values);
-        log_ratios(bars.close(), values);
+        in_parts(self, bars, values, |all, bars, values| {
+            all.mean.push_all(bars.close(), values);
+            log_ratios(bars.close(), values);
+        });
     }
 }
 
