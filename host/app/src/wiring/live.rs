@@ -116,6 +116,8 @@ pub(crate) fn serve(
         },
         needs: needs_of(&model),
     };
+    let is_read = model.generation().dressing.readout.is_some();
+    rows.follow(is_read, wanted.needs);
     if let (Some(files), Some(path)) = (&files, &plan.artifact) {
         require_trained_on((path, files), &wanted, market.time_frame())?;
     }

@@ -1,8 +1,8 @@
 //! Bands and channels around the price, and how wide or choppy its recent range is.
 
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder};
+use super::movement::{true_range, true_ranges};
 use super::parts::{deviation, in_parts, log_ratio, log_ratios, share, window};
-use super::trend::{true_range, true_ranges};
 use super::window::{
     Ema, ROWS, Ring, RollingExtreme, RollingMean, RollingMoments, RollingSum, WilderMean,
 };

@@ -2,8 +2,9 @@
 //! price and flip when it crosses them.
 
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::movement::{DirectionalMovement, true_range};
 use super::parts::{Prices, Terms, log_ratio, share, sums, window};
-use super::trend::{Adx, DirectionalMovement, true_range};
+use super::trend::Adx;
 use super::window::{AgedExtreme, Ring, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;

@@ -44,6 +44,7 @@ mod lines;
 mod matrix;
 mod microstructure;
 mod momentum;
+mod movement;
 mod moving_averages;
 mod oscillators;
 mod partition;

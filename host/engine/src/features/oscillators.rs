@@ -5,8 +5,8 @@ use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps, settling_wilder,
 };
 use super::momentum::Rsi;
+use super::movement::true_range;
 use super::parts::{Prices, Terms, log_return, share, sums, window};
-use super::trend::true_range;
 use super::window::{Ring, RollingExtreme, RollingMean, RollingRank, RollingSum};
 use crate::types::Bar;
 

@@ -4,8 +4,8 @@ use super::Operator;
 use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_steps,
 };
+use super::movement::true_range;
 use super::parts::{share, window};
-use super::trend::true_range;
 use super::window::{Ema, Ring, RollingExtreme, RollingLine, RollingMean};
 use crate::types::Bar;
 

@@ -4,10 +4,10 @@ use std::f64::consts::{FRAC_PI_2, LN_2, PI};
 
 use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
+use super::movement::true_range;
 use super::parts::{
     Terms, deviation, in_parts, log_ratio, log_ratios, log_return, share, sums, window,
 };
-use super::trend::true_range;
 use super::volatility::{Returns, rogers_satchell_of};
 use super::window::{
     Moments, ROWS, RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean,

@@ -1,8 +1,8 @@
 //! Size and shape of price changes. Per-bar values: nothing is annualised.
 
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
+use super::movement::{true_range, true_ranges};
 use super::parts::{in_parts, log_ratio, log_ratios};
-use super::trend::{true_range, true_ranges};
 use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;

@@ -10,12 +10,13 @@ use fusebox_engine::features::FeatureSet;
 use fusebox_loader::live::{Companions, Dressing, RowContract, RowTransform};
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
 
-use crate::training::ModelReadout;
+use crate::training::{ModelReadout, ReadoutNeeds};
 
 /// The rows that a server gives to its model.
 #[derive(Debug, Default)]
 pub struct ServedRows {
     chosen: OnceLock<Chosen>,
+    followed: OnceLock<Followed>,
     /// Scaler and readout of a model that comes from no package.
     alone: (Vec<u8>, Vec<u8>),
 }
@@ -24,6 +25,13 @@ pub struct ServedRows {
 struct Chosen {
     digest: String,
     columns: Vec<String>,
+}
+
+/// What the answers of the model that is served have settled.
+#[derive(Debug)]
+struct Followed {
+    is_read: bool,
+    needs: ReadoutNeeds,
 }
 
 impl ServedRows {
@@ -38,8 +46,8 @@ impl ServedRows {
     #[must_use]
     pub fn of_model(scaler: Vec<u8>, readout: Vec<u8>) -> Self {
         Self {
-            chosen: OnceLock::new(),
             alone: (scaler, readout),
+            ..Self::default()
         }
     }
 
@@ -50,6 +58,31 @@ impl ServedRows {
             digest: set.digest().to_owned(),
             columns: set.names().map(str::to_owned).collect(),
         });
+    }
+}
+
+impl ServedRows {
+    /// Settles how answers are read: whether by a readout, and what is followed for it. Models
+    /// that are read in another way are refused from now on. The first call counts.
+    pub fn follow(&self, is_read: bool, needs: ReadoutNeeds) {
+        self.followed.get_or_init(|| Followed { is_read, needs });
+    }
+
+    fn require_followed(&self, readout: Option<&ModelReadout>) -> Result<(), String> {
+        let Some(followed) = self.followed.get() else {
+            return Ok(());
+        };
+        let words = match readout {
+            None if followed.is_read => "it has no readout, and the model that is served has one",
+            Some(_) if !followed.is_read => {
+                "it has a readout, and the model that is served has none"
+            }
+            Some(readout) if readout.needs() != followed.needs => {
+                "its readout needs another volatility or primary signal than is followed"
+            }
+            _ => return Ok(()),
+        };
+        Err(format!("{words}; end serving and begin anew with it"))
     }
 }
 
@@ -78,8 +111,11 @@ impl RowContract for ServedRows {
             }
             dressing.rows = Some(Arc::new(Scaled(scaler)));
         }
-        if !companions.readout.is_empty() {
-            let readout = ModelReadout::parse(companions.readout)?;
+        let readout = (!companions.readout.is_empty())
+            .then(|| ModelReadout::parse(companions.readout))
+            .transpose()?;
+        self.require_followed(readout.as_ref())?;
+        if let Some(readout) = readout {
             dressing.readout = Some(Arc::new(readout));
         }
         Ok(dressing)
@@ -104,6 +140,46 @@ mod tests {
 
     const SCALER: &[u8] = br#"{"kind": "standard", "columns": ["rsi(14)"],
         "scales": [{"linear": {"center": "1", "scale": "2"}}]}"#;
+
+    fn readout(span_bars: u32) -> String {
+        format!(
+            r#"{{"format": 1, "outputs": 1, "kind": {{"returns": {{"position": 0,
+            "unit": "log_return", "horizon_bars": 4,
+            "volatility": {{"span_bars": {span_bars}, "longest_gap_ns": 0}},
+            "upper_sigmas": "0.5", "lower_sigmas": "0.5", "spread_sigmas": "1"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_model_that_is_read_in_another_way_never_goes_live() {
+        let rows = ServedRows::new();
+        let dress = |readout: &str| {
+            let readout = readout.as_bytes();
+            rows.dress(Some(Companions {
+                scaler: b"",
+                readout,
+            }))
+        };
+        let first = ModelReadout::parse(readout(10).as_bytes()).unwrap();
+        assert!(dress(&readout(20)).is_ok() && dress("").is_ok());
+        rows.follow(true, first.needs());
+        assert!(dress(&readout(10)).is_ok());
+        assert!(
+            dress(&readout(20))
+                .unwrap_err()
+                .contains("another volatility")
+        );
+        assert!(dress("").unwrap_err().contains("has no readout"));
+        let plain = ServedRows::new();
+        plain.follow(false, ReadoutNeeds::Nothing);
+        let text = readout(10);
+        let given = Companions {
+            scaler: b"",
+            readout: text.as_bytes(),
+        };
+        let refused = plain.dress(Some(given)).unwrap_err();
+        assert!(refused.contains("has a readout"), "{refused}");
+    }
 
     #[test]
     fn scalers_of_other_columns_and_damaged_files_are_refused() {
