@@ -229,6 +229,7 @@ pub fn weights(machine: &Machine, number: &str, alpha: f64, replace: bool) {
         params: Config::new().with("alpha", alpha),
         artifact: number.as_bytes().to_vec(),
         feature_set: None,
+        bars: None,
         scaler: Vec::new(),
         readout: Vec::new(),
         golden: None,

@@ -272,6 +272,7 @@ fn commit_weights(machine: &Machine, number: &str, feature_set: Option<&str>, sc
         params: Config::new().with("alpha", 1.0),
         artifact: number.as_bytes().to_vec(),
         feature_set: feature_set.map(str::to_owned),
+        bars: None,
         scaler: scaler.as_bytes().to_vec(),
         readout: Vec::new(),
         golden: None,
@@ -295,7 +296,8 @@ fn weights_that_were_trained_on_other_features_never_go_live() {
     let (own, other) = (feature_set("log_return(1)"), feature_set("log_return(2)"));
     commit_weights(&machine, "1.0.0", Some(own.digest()), "");
     let rows = Arc::new(ServedRows::new());
-    rows.choose(&own);
+    let options = ExtractOptions { max_gap_bars: 0 };
+    rows.choose(&own, "1h".parse().unwrap(), options);
     let mut spec = ModelSpec::of_packages("ema");
     spec.swap.probation.rows = 4;
     spec.rows = Some(rows);

@@ -230,9 +230,13 @@ fn a_model_is_not_asked_about_features_that_it_was_not_trained_on() {
 
 /// Writes the features file of an artifact that was trained on one feature, and gives its digest.
 fn train_on(artifact: &Path, feature: &str) -> String {
+    train_on_bars(artifact, feature, "1h")
+}
+
+fn train_on_bars(artifact: &Path, feature: &str, time_frame: &str) -> String {
     use fusebox_services::training::ModelFeatures;
     let context = fusebox_engine::features::FeatureContext {
-        time_frame: "1h".parse().unwrap(),
+        time_frame: time_frame.parse().unwrap(),
         symbols: Vec::new(),
     };
     let set = fusebox_engine::features::FeatureSet::parse(&[feature.to_owned()], &context);
@@ -286,6 +290,16 @@ fn a_model_package_carries_what_its_model_was_trained_on() {
     assert!(refused.stderr.contains(&digest), "{refused:?}");
     let (first, plain) = first_answer(&serve("rsi(14)"));
     assert_eq!(first, "1.0.0");
+
+    // The digest of a feature set does not tell of what bars its features were made.
+    train_on_bars(&artifact, "rsi(14)", "15m");
+    assert_eq!(package("1.0.1")["bars"]["time_frame"], "15m");
+    let ran = serve("rsi(14)");
+    assert_eq!(first_answer(&ran).0, "1.0.0");
+    assert!(
+        ran.stdout.contains("15m bars, these are 1h bars"),
+        "{ran:?}"
+    );
 
     // Of two packages the one that fits goes live, though the other is newer.
     train_on(&artifact, "rsi(15)");

@@ -96,8 +96,11 @@ pub(crate) fn serve(
         None => ServedRows::new(),
     });
     spec.rows = Some(rows.clone());
+    let gaps = ExtractOptions {
+        max_gap_bars: loaded.raw.features.max_gap_bars,
+    };
     if let Some(names) = chosen_features(loaded, plan) {
-        rows.choose(&feature_set(&names, &market)?);
+        rows.choose(&feature_set(&names, &market)?, market.time_frame(), gaps);
     }
     let supervisor = Supervisor::start(options(settings)?).map_err(anyhow::Error::from)?;
     let mut show = Show::new(output, market.names().map(str::to_owned).collect());
@@ -108,12 +111,10 @@ pub(crate) fn serve(
     let kept = plan.resume.then_some(kept);
     let names = features_of(&model, loaded, plan);
     let set = feature_set(&names, &market)?;
-    rows.choose(&set);
+    rows.choose(&set, market.time_frame(), gaps);
     let wanted = Wanted {
         set,
-        options: ExtractOptions {
-            max_gap_bars: loaded.raw.features.max_gap_bars,
-        },
+        options: gaps,
         needs: needs_of(&model),
     };
     let is_read = model.generation().dressing.readout.is_some();

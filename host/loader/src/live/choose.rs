@@ -183,6 +183,7 @@ mod tests {
                 plugin: "a.b".to_owned(),
                 plugin_version: range.map(str::to_owned),
                 feature_set: None,
+                bars: None,
                 params: toml::Table::new(),
                 artifact: None,
                 scaler: None,

@@ -56,7 +56,9 @@ pub use audit::{AuditEvent, AuditLog, Occasion, What};
 pub use controller::StartError;
 pub use facts::{Generation, Instance, StateMode, WeightsFacts};
 pub use leaks::{LeakFigures, LeakLimits, Leaks};
-pub use model_package::{MODEL_FILE, ModelPackageError, ModelPackageSpec, write_model_package};
+pub use model_package::{
+    MODEL_FILE, ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package,
+};
 pub use origin::{FileOrigin, Library, Origin, Prober, Step, Trial, Verification, WorkerProber};
 pub use owner::{Answered, LiveError, LiveModel};
 pub use policy::{ModelSource, ModelSpec, ProbationPolicy, SwapPolicy, VersionPolicy};

@@ -17,6 +17,10 @@
 //! plugin_version = ">=1.2.0, <2.0.0"   # optional
 //! feature_set = "…64 hexadecimal digits…"  # optional: what it was trained on
 //!
+//! [bars]                               # optional: of what bars those features were made
+//! time_frame = "1h"
+//! max_gap_bars = 3
+//!
 //! [params]
 //! alpha = 0.5
 //!
@@ -76,6 +80,10 @@ pub struct ModelManifest {
     /// rows of that set only; where absent, over any rows, and the operator is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_set: Option<String>,
+    /// Of what bars the features of its training were made. It goes live over such rows only; where
+    /// absent, over any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bars: Option<TrainedBars>,
     /// The configuration that the model is created with.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub params: toml::Table,
@@ -91,6 +99,16 @@ pub struct ModelManifest {
     /// Known answers of the model itself, to rows that went through the scaler already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden: Option<PackedGolden>,
+}
+
+/// The bars that a model was trained on. The digest of a feature set does not tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedBars {
+    /// Length of a bar, such as `1h`.
+    pub time_frame: String,
+    /// Longest run of missing bars that was passed over.
+    pub max_gap_bars: u32,
 }
 
 /// A file of the package.
@@ -190,6 +208,8 @@ pub struct ModelPackageSpec {
     pub artifact: Vec<u8>,
     /// Digest of the feature set that it was trained on, where known.
     pub feature_set: Option<String>,
+    /// The bars that it was trained on, where known.
+    pub bars: Option<TrainedBars>,
     /// The scaler of its rows; empty where it has none.
     pub scaler: Vec<u8>,
     /// How its answers are read; empty where they are probabilities already.
@@ -292,6 +312,7 @@ fn manifest_of(
         plugin: spec.plugin.clone(),
         plugin_version: spec.plugin_version.clone(),
         feature_set: spec.feature_set.clone(),
+        bars: spec.bars.clone(),
         params,
         artifact: packed(&spec.artifact, "weights", "bin"),
         scaler: packed(&spec.scaler, "scaler", "json"),
@@ -531,6 +552,7 @@ mod tests {
             params: Config::new().with("alpha", 0.5),
             artifact: artifact.to_vec(),
             feature_set: None,
+            bars: None,
             scaler: Vec::new(),
             readout: Vec::new(),
             golden: None,
@@ -571,6 +593,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dressed = ModelPackageSpec {
             feature_set: Some("ab".repeat(32)),
+            bars: Some(TrainedBars {
+                time_frame: "1h".to_owned(),
+                max_gap_bars: 3,
+            }),
             scaler: b"scale".to_vec(),
             readout: b"read".to_vec(),
             ..spec("1.0.0", b"numbers")
@@ -578,6 +604,7 @@ mod tests {
         let path = write_model_package(root.path(), &dressed).unwrap();
         let read = read_model(&path).unwrap();
         assert_eq!(read.manifest.feature_set, Some("ab".repeat(32)));
+        assert_eq!(read.manifest.bars, dressed.bars);
         assert_eq!(
             (&*read.scaler, &*read.readout),
             (&b"scale"[..], &b"read"[..])

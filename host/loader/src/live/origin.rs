@@ -250,6 +250,7 @@ impl FileOrigin {
         let companions = Companions {
             scaler: &read.scaler,
             readout: &read.readout,
+            bars: read.manifest.bars.as_ref(),
         };
         let feature_set = read.manifest.feature_set;
         let rows = self.rows.as_deref();

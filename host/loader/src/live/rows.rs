@@ -14,6 +14,7 @@ use fusebox_plugin_api::ext::{Explain, OnnxExport, Quantiles};
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{Model, ModelInfo, Snapshot};
 
+use super::model_package::TrainedBars;
 use super::state::{Reason, Rejection};
 
 /// A change of every row before a model sees it, such as scaling.
@@ -32,6 +33,8 @@ pub struct Companions<'a> {
     pub scaler: &'a [u8],
     /// How the answers are read.
     pub readout: &'a [u8],
+    /// The bars that it was trained on.
+    pub bars: Option<&'a TrainedBars>,
 }
 
 /// What a host made of the companions of a model.
@@ -70,7 +73,7 @@ pub(super) fn judge(
 ) -> Result<(Dressing, Option<String>), Rejection> {
     let refuse = |words: String| Rejection::new(Reason::Features, words);
     let Some(contract) = contract else {
-        if companions == Companions::default() {
+        if companions.scaler.is_empty() && companions.readout.is_empty() {
             return Ok((Dressing::default(), None));
         }
         return Err(refuse(format!(
@@ -248,7 +251,7 @@ mod tests {
     fn companions_are_read_by_the_host_or_the_package_is_refused() {
         let with = |scaler| Companions {
             scaler,
-            readout: &[],
+            ..Companions::default()
         };
         let rows = Rows(None);
         let read = judge(Some(&rows), "ema 1.0.0", None, with(b"halves")).unwrap();

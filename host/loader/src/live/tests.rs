@@ -269,6 +269,7 @@ impl Store for FakeStore {
                     plugin: PLUGIN.to_owned(),
                     plugin_version: None,
                     feature_set: None,
+                    bars: None,
                     params: toml::Table::new(),
                     artifact: None,
                     scaler: None,

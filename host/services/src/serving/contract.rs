@@ -6,8 +6,9 @@
 use std::sync::{Arc, OnceLock};
 
 use fusebox_engine::dataset::Scaler;
-use fusebox_engine::features::FeatureSet;
-use fusebox_loader::live::{Companions, Dressing, RowContract, RowTransform};
+use fusebox_engine::features::{ExtractOptions, FeatureSet};
+use fusebox_engine::types::TimeFrame;
+use fusebox_loader::live::{Companions, Dressing, RowContract, RowTransform, TrainedBars};
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
 
 use crate::training::{ModelReadout, ReadoutNeeds};
@@ -25,6 +26,7 @@ pub struct ServedRows {
 struct Chosen {
     digest: String,
     columns: Vec<String>,
+    bars: TrainedBars,
 }
 
 /// What the answers of the model that is served have settled.
@@ -51,13 +53,42 @@ impl ServedRows {
         }
     }
 
-    /// Chooses the features; packages that were trained on others are refused from now on. The
-    /// first choice stays.
-    pub fn choose(&self, set: &FeatureSet) {
+    /// Chooses the features and the bars that they are made of; packages that were trained on
+    /// others are refused from now on. The first choice stays.
+    pub fn choose(&self, set: &FeatureSet, time_frame: TimeFrame, options: ExtractOptions) {
         self.chosen.get_or_init(|| Chosen {
             digest: set.digest().to_owned(),
             columns: set.names().map(str::to_owned).collect(),
+            bars: TrainedBars {
+                time_frame: time_frame.to_string(),
+                max_gap_bars: options.max_gap_bars,
+            },
         });
+    }
+
+    fn require_bars(&self, trained: Option<&TrainedBars>) -> Result<(), String> {
+        let given = self.chosen.get().map(|chosen| &chosen.bars);
+        let (Some(trained), Some(given)) = (trained, given) else {
+            return Ok(());
+        };
+        let mut differences = Vec::new();
+        if trained.time_frame != given.time_frame {
+            differences.push(format!(
+                "it was trained on {} bars, these are {} bars",
+                trained.time_frame, given.time_frame
+            ));
+        }
+        if trained.max_gap_bars != given.max_gap_bars {
+            differences.push(format!(
+                "its training passed over gaps of up to {} bars, here features.max_gap_bars is {}",
+                trained.max_gap_bars, given.max_gap_bars
+            ));
+        }
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(differences.join("; "))
+        }
     }
 }
 
@@ -95,7 +126,9 @@ impl RowContract for ServedRows {
         let companions = companions.unwrap_or(Companions {
             scaler: &self.alone.0,
             readout: &self.alone.1,
+            bars: None,
         });
+        self.require_bars(companions.bars)?;
         let mut dressing = Dressing::default();
         if !companions.scaler.is_empty() {
             let scaler: Scaler = serde_json::from_slice(companions.scaler)
@@ -156,8 +189,8 @@ mod tests {
         let dress = |readout: &str| {
             let readout = readout.as_bytes();
             rows.dress(Some(Companions {
-                scaler: b"",
                 readout,
+                ..Companions::default()
             }))
         };
         let first = ModelReadout::parse(readout(10).as_bytes()).unwrap();
@@ -174,8 +207,8 @@ mod tests {
         plain.follow(false, ReadoutNeeds::Nothing);
         let text = readout(10);
         let given = Companions {
-            scaler: b"",
             readout: text.as_bytes(),
+            ..Companions::default()
         };
         let refused = plain.dress(Some(given)).unwrap_err();
         assert!(refused.contains("has a readout"), "{refused}");
@@ -184,7 +217,13 @@ mod tests {
     #[test]
     fn scalers_of_other_columns_and_damaged_files_are_refused() {
         let rows = ServedRows::new();
-        let with = |scaler, readout| Some(Companions { scaler, readout });
+        let with = |scaler, readout| {
+            Some(Companions {
+                scaler,
+                readout,
+                bars: None,
+            })
+        };
         let dressed = rows.dress(with(SCALER, b"")).unwrap();
         let mut values = [3.0, 5.0];
         dressed.rows.unwrap().apply(&mut values).unwrap();
@@ -200,7 +239,25 @@ mod tests {
             symbols: Vec::new(),
         };
         let set = FeatureSet::parse(&["rsi(15)".to_owned()], &context).unwrap();
-        rows.choose(&set);
+        let options = ExtractOptions { max_gap_bars: 3 };
+        rows.choose(&set, context.time_frame, options);
+        let bars = |time_frame: &str, max_gap_bars| {
+            let trained = TrainedBars {
+                time_frame: time_frame.to_owned(),
+                max_gap_bars,
+            };
+            let given = Companions {
+                bars: Some(&trained),
+                ..Companions::default()
+            };
+            rows.dress(Some(given)).map(drop)
+        };
+        assert_eq!(bars("1h", 3), Ok(()));
+        let both = bars("15m", 0).unwrap_err();
+        assert!(
+            both.contains("15m bars, these are 1h bars") && both.contains("up to 0 bars"),
+            "{both}"
+        );
         assert_eq!(rows.feature_set().as_deref(), Some(set.digest()));
         let other = rows.dress(with(SCALER, b"")).unwrap_err();
         assert!(other.contains("rsi(14), the rows have rsi(15)"), "{other}");

@@ -570,7 +570,7 @@ fn serves_what_was_scored(out: &Path, spec: &PipelineSpec) {
     let features = files.features.as_ref().unwrap();
     assert_eq!(features.feature_set_sha256, set.digest());
     let contract = ServedRows::of_model(files.scaler.clone(), files.readout.clone());
-    contract.choose(&set);
+    contract.choose(&set, market.time_frame(), spec.extract);
     let dressing = contract.dress(None).unwrap();
     let scaler = dressing.rows.unwrap();
     let readout = dressing

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fusebox_loader::live::catalog::Catalog;
 use fusebox_loader::live::model_package::ModelManifest;
-use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, write_model_package};
+use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
 use fusebox_plugin_api::config::{Config, nearest};
 use fusebox_services::training::{ModelFeatures, ModelFiles};
 use serde_json::json;
@@ -73,6 +73,10 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         plugin: args.plugin.clone(),
         plugin_version: args.plugin_version.clone(),
         params,
+        bars: files.features.as_ref().map(|features| TrainedBars {
+            time_frame: features.time_frame.to_string(),
+            max_gap_bars: features.max_gap_bars,
+        }),
         feature_set: files.features.map(|features| features.feature_set_sha256),
         artifact: files.artifact,
         scaler: files.scaler,
@@ -88,6 +92,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         "name": spec.name,
         "version": spec.version,
         "feature_set": spec.feature_set,
+        "bars": spec.bars,
         "has_scaler": !spec.scaler.is_empty(),
         "has_readout": !spec.readout.is_empty(),
     });
