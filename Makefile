@@ -66,7 +66,7 @@ reference: need-python ## Regenerate tests/reference/data from the Python refere
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement tests/reference/requirements.txt
 	for script in tests/reference/*.py; do \
-	    case $$script in *mlfinpy*) ;; *) .venv/bin/python $$script ;; esac; done
+	    case $$script in *mlfinpy*|*/bench_*) ;; *) .venv/bin/python $$script ;; esac; done
 	$(PYTHON) -m venv .venv/mlfinpy
 	.venv/mlfinpy/bin/pip install --quiet --requirement tests/reference/requirements-mlfinpy.txt
 	.venv/mlfinpy/bin/python tests/reference/mlfinpy_labels.py

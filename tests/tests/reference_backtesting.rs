@@ -230,7 +230,7 @@ fn traded(
         let (bar, price) = (bar.unwrap(), fill.price.to_f64());
         let coins = fill.quantity.to_f64() as i64;
         match fills.last_mut() {
-            Some(last) if last.0 == bar && last.2 == price => last.1 += coins,
+            Some(last) if last.0 == bar && last.2.to_bits() == price.to_bits() => last.1 += coins,
             _ => fills.push((bar, coins, price)),
         }
     }
