@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use fusebox_services::data::{Simulated, SimulatedConfig, parquet};
 use fusebox_tests::binary::{Ran, command};
 use fusebox_tests::fixtures::project_root;
 use serde_json::Value;
@@ -156,5 +157,178 @@ fn what_cannot_be_traded_says_every_problem() {
         ran.stderr.contains("a sweep leaves it out"),
         "{}",
         ran.stderr
+    );
+}
+
+/// Runs `--replay` of a journal with these bytes.
+fn replayed(dir: &Path, bytes: &[u8]) -> Ran {
+    fs::write(dir.join("changed.jsonl"), bytes).unwrap();
+    backtest(dir, &["--replay", "changed.jsonl"])
+}
+
+#[test]
+fn a_journal_that_was_changed_is_refused_with_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let traded = ["--predictions", file.as_str(), "--journal", "journal.jsonl"];
+    let ran = backtest(dir.path(), &traded);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let bytes = fs::read(dir.path().join("journal.jsonl")).unwrap();
+    let sound = document(&replayed(dir.path(), &bytes));
+    assert_eq!(sound["linked"], true);
+    assert_eq!(sound["complete"], true);
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let fill = lines
+        .iter()
+        .position(|line| String::from_utf8_lossy(line).contains("order_filled"))
+        .unwrap();
+    let fails = |bytes: &[u8], words: &str| {
+        let ran = replayed(dir.path(), bytes);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    };
+    // A better price, in one digit.
+    let text = String::from_utf8_lossy(lines[fill]).into_owned();
+    let digit = text.find("\"price\":\"").unwrap() + 9;
+    let mut better = lines.concat();
+    let before: usize = lines[..fill].iter().map(|line| line.len()).sum();
+    better[before + digit] ^= 1;
+    fails(
+        &better,
+        &format!("line {} of the journal was changed", fill + 1),
+    );
+    let without = [lines[..fill].concat(), lines[fill + 1..].concat()].concat();
+    fails(
+        &without,
+        &format!("line {} of the journal is entry {}", fill + 1, fill + 1),
+    );
+    let mut swapped = lines.clone();
+    swapped.swap(fill, fill + 1);
+    fails(
+        &swapped.concat(),
+        &format!("line {} of the journal is entry {}", fill + 1, fill + 1),
+    );
+    let mut twice = lines.clone();
+    twice.insert(fill + 1, lines[fill]);
+    fails(
+        &twice.concat(),
+        &format!("line {} of the journal is entry {fill}", fill + 2),
+    );
+    // Without its end it is carried out, and the end is a difference.
+    let short = replayed(dir.path(), &lines[..lines.len() - 1].concat());
+    assert_eq!(short.code, Some(1));
+    let short = document(&short);
+    assert_eq!(
+        (&short["complete"], &short["differences"]),
+        (&false.into(), &1.into())
+    );
+}
+
+#[test]
+fn threads_change_no_byte_of_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let digest = |threads: &str| {
+        let name = format!("threads-{threads}.jsonl");
+        let set = format!("run.threads={threads}");
+        let more = ["--predictions", &file, "--journal", &name, "--set", &set];
+        let told = document(&backtest(dir.path(), &more));
+        let digest = told["journal_digest"].as_str().unwrap().to_owned();
+        (digest, told)
+    };
+    let ((one, first), (two, second)) = (digest("1"), digest("2"));
+    assert_eq!(one, two);
+    assert_eq!(first, second, "and what is told of it");
+    assert!(first["fills"].as_u64().unwrap() > 10);
+}
+
+#[test]
+fn answers_that_are_no_probabilities_are_refused_and_journaled_and_never_traded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = String::from("closed_at,symbol,p_down,p_flat,p_up\n");
+    let wrong = [
+        "NaN,0,1",
+        "0,NaN,1",
+        "0,0,NaN",
+        "0,0,inf",
+        "-0.5,0.5,1",
+        "0,0,7",
+        "0,0,0",
+    ];
+    for (hour, row) in wrong.iter().enumerate() {
+        text.push_str(&format!("2022-06-01T{hour:02}:00:00Z,BTCUSDT,{row}\n"));
+    }
+    let path = dir.path().join("wrong.csv");
+    fs::write(&path, text).unwrap();
+    let more = [
+        "--predictions",
+        path.to_str().unwrap(),
+        "--journal",
+        "wrong.jsonl",
+    ];
+    let ran = backtest(dir.path(), &more);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = document(&ran);
+    assert_eq!(told["fills"], 0);
+    assert_eq!(told["refusals"]["invalid_prediction"], wrong.len());
+    let journal = fs::read_to_string(dir.path().join("wrong.jsonl")).unwrap();
+    let count = |words: &str| journal.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(count("\"invalid_prediction\""), wrong.len());
+    assert_eq!(count("\"predicted\""), wrong.len());
+    // What is no number is written as nothing.
+    let no_number = |line: &&str| line.contains("\"predicted\"") && line.contains("null");
+    assert_eq!(journal.lines().filter(no_number).count(), 4);
+    assert_eq!(count("order_approved") + count("signalled"), 0);
+}
+
+/// A data directory with candles, and the arguments that choose it.
+fn candles(dir: &Path) -> Vec<String> {
+    let simulated = SimulatedConfig {
+        symbols: vec!["BTCUSDT".to_owned()],
+        from: "2022-05-01".parse().unwrap(),
+        to: "2022-07-01".parse().unwrap(),
+        ..SimulatedConfig::default()
+    };
+    let series = Simulated::new(simulated).unwrap().series();
+    let place = dir.join("candles/BINANCE");
+    fs::create_dir_all(&place).unwrap();
+    parquet::write(&place.join("BTCUSDT-1h.parquet"), &series[0]).unwrap();
+    let more = [
+        "data.source=files",
+        "data.dir=candles",
+        "data.symbols=[\"BTCUSDT\"]",
+    ];
+    let more = more.into_iter().chain(["features.set=[\"log_return(1)\"]"]);
+    more.flat_map(|value| ["--set".to_owned(), value.to_owned()])
+        .collect()
+}
+
+#[test]
+fn a_streamed_backtest_has_the_digest_of_the_one_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let data = candles(dir.path());
+    let mut more: Vec<&str> = data.iter().map(String::as_str).collect();
+    more.extend(["--predictions", &file, "--journal"]);
+    let whole = backtest(dir.path(), &[&more[..], &["whole.jsonl"]].concat());
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let parts = backtest(
+        dir.path(),
+        &[&more[..], &["parts.jsonl", "--stream"]].concat(),
+    );
+    assert_eq!(parts.code, Some(0), "{parts:?}");
+    let (whole, parts) = (document(&whole), document(&parts));
+    for key in ["journal_digest", "final_equity", "fills", "refusals"] {
+        assert_eq!(whole[key], parts[key], "{key}");
+    }
+    assert!(parts["fills"].as_u64().unwrap() > 10, "{parts}");
+    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(read("whole.jsonl"), read("parts.jsonl"));
+    let made = backtest(dir.path(), &["--predictions", &file, "--stream"]);
+    assert_eq!(made.code, Some(2));
+    assert!(
+        made.stderr.contains("--stream reads candle files"),
+        "{}",
+        made.stderr
     );
 }

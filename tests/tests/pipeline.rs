@@ -133,6 +133,34 @@ fn the_planted_signal_is_found_and_the_run_repeats_to_the_byte() {
 }
 
 #[test]
+fn threads_change_no_byte_of_a_run_s_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let digest = |threads: &str| {
+        let set = format!("run.threads={threads}");
+        // Short, for what is compared does not depend on the length.
+        let short = ["data.to=2023-03-01", "model.params.rounds=40"];
+        let mut more = SIMULATED.to_vec();
+        more.extend(short.iter().flat_map(|value| ["--set", value]));
+        more.extend(["--set", &set]);
+        let ran = run_pipeline(dir.path(), threads, &more);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let out = dir.path().join(threads);
+        let metrics = read_json(&out.join("metrics.json"));
+        let told = metrics["reproducibility"]["journal_sha256"]
+            .as_str()
+            .unwrap();
+        assert_eq!(sha256(&out.join("journal.jsonl")), format!("sha256:{told}"));
+        (
+            told.to_owned(),
+            metrics["trading"]["costs"]["fills"].as_u64(),
+        )
+    };
+    let (one, fills) = digest("1");
+    assert!(fills > Some(20), "{fills:?}");
+    assert_eq!(digest("2").0, one);
+}
+
+#[test]
 fn the_journal_replays_and_no_order_fills_inside_its_own_bar() {
     let dir = tempfile::tempdir().unwrap();
     let ran = run_pipeline(dir.path(), "out", &SIMULATED);

@@ -86,6 +86,8 @@ impl EngineSettings {
 pub(crate) struct CheckedRun {
     spec: PipelineSpec,
     source: Box<dyn DataSource>,
+    /// Whether the source is a data directory.
+    has_files: bool,
     plugin: plugins::Choice,
     settings: EngineSettings,
 }
@@ -114,6 +116,7 @@ pub(crate) fn check(
     };
     Ok(CheckedRun {
         spec,
+        has_files: loaded.raw.data.source == RawSource::Files,
         source,
         plugin,
         settings,

@@ -7,6 +7,7 @@ mod baseline;
 mod reexecute;
 mod rules;
 mod signals;
+mod stream;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::portfolio::{Portfolio, Trade};
 use crate::ports::{Answers, JournalSink, SignalError, SignalSource};
 use crate::risk::Refusal;
 use crate::session::{
-    EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput,
+    EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput, StepReport,
 };
 use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
 
@@ -25,6 +26,7 @@ pub use baseline::{buy_and_hold, flat};
 pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
+pub use stream::{StreamSpec, Streamed, run_stream};
 pub use sweep::{SweepError, SweepResult, SweepTable};
 
 /// Why a backtest stopped.
@@ -43,6 +45,17 @@ pub enum BacktestError {
     /// The journal could not be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A stream of bars broke.
+    #[error("the bars cannot be read on: {0}")]
+    Bars(String),
+    /// A stream of bars has others than it began with, or goes back in time.
+    #[error("the bars that are read next {found}, expected {expected}; take them in order")]
+    NotNext {
+        /// What they have.
+        found: String,
+        /// What they should have.
+        expected: String,
+    },
 }
 
 /// What is tested.
@@ -185,7 +198,7 @@ pub fn run_backtest(
     journal: &mut dyn JournalSink,
 ) -> Result<BacktestResult, BacktestError> {
     let market = spec.market;
-    let mut session = Session::new(SessionSetup {
+    let session = Session::new(SessionSetup {
         config: spec.config,
         config_digest: spec.config_digest.to_owned(),
         symbols: market.names().map(str::to_owned).collect(),
@@ -194,42 +207,77 @@ pub fn run_backtest(
     })?;
     let initial_cash = session.portfolio().initial_cash();
     let mut result = BacktestResult::empty(initial_cash, market.series().len());
-    let mut answers = Answers::default();
-    let range = signals.range();
-    let (mut steps, mut bars) = (market.steps(), Vec::new());
-    if let Some((first, _)) = range {
-        steps.skip_to(first);
-    }
-    while let Some(closed_at) = steps.next_into(&mut bars) {
-        if range.is_some_and(|(_, last)| closed_at > last) {
-            break;
-        }
-        answers.clear();
-        signals.predict(closed_at, &bars, &mut answers)?;
-        while let Some(added) = signals.models().get(session.models().len()) {
-            session.add_model(added.clone(), journal)?;
-        }
-        let input = StepInput {
-            closed_at,
-            bars: &bars,
-            fine: &[],
-            predictions: &answers.predictions,
-            failures: &answers.failures,
-        };
-        let report = session.step(&input, journal)?;
+    let mut driver = Driver::new(session, signals);
+    driver.walk(market, (signals, journal), |report| {
         result.equity.push(report.point);
         result.trades.extend_from_slice(report.trades);
         for fill in report.fills {
             result.take_fill(fill);
         }
-    }
-    session.finish(journal)?;
+    })?;
+    let session = driver.finish(journal)?;
     result.take_portfolio(session.portfolio());
     result.refusals = session.refusals().clone();
     result.breaker_tripped = session.breaker().is_tripped();
     result.ruined = session.breaker().is_ruined();
     result.journal_digest = journal.digest();
     Ok(result)
+}
+
+/// A session that is walked over markets, one after the other in time.
+struct Driver {
+    session: Session,
+    range: Option<(Timestamp, Timestamp)>,
+    answers: Answers,
+}
+
+impl Driver {
+    fn new(session: Session, signals: &dyn SignalSource) -> Self {
+        Self {
+            session,
+            range: signals.range(),
+            answers: Answers::default(),
+        }
+    }
+
+    /// Takes the steps of `market` that lie in the range; gives whether later ones may.
+    fn walk(
+        &mut self,
+        market: &Market,
+        (signals, journal): (&mut dyn SignalSource, &mut dyn JournalSink),
+        mut each: impl FnMut(&StepReport<'_>),
+    ) -> Result<bool, BacktestError> {
+        let (mut steps, mut bars) = (market.steps(), Vec::new());
+        if let Some((first, _)) = self.range {
+            steps.skip_to(first);
+        }
+        let answers = &mut self.answers;
+        while let Some(closed_at) = steps.next_into(&mut bars) {
+            if self.range.is_some_and(|(_, last)| closed_at > last) {
+                return Ok(false);
+            }
+            answers.clear();
+            signals.predict(closed_at, &bars, answers)?;
+            while let Some(added) = signals.models().get(self.session.models().len()) {
+                self.session.add_model(added.clone(), journal)?;
+            }
+            let input = StepInput {
+                closed_at,
+                bars: &bars,
+                fine: &[],
+                predictions: &answers.predictions,
+                failures: &answers.failures,
+            };
+            each(&self.session.step(&input, journal)?);
+        }
+        Ok(true)
+    }
+
+    /// Ends the session.
+    fn finish(mut self, journal: &mut dyn JournalSink) -> Result<Session, BacktestError> {
+        self.session.finish(journal)?;
+        Ok(self.session)
+    }
 }
 
 /// The steps of `market` from the first to the last moment of `range`, both included; all of them
@@ -243,3 +291,6 @@ fn steps_within(
         .skip_while(move |(at, _)| range.is_some_and(|(first, _)| *at < first))
         .take_while(move |(at, _)| range.is_none_or(|(_, last)| *at <= last))
 }
+
+#[cfg(test)]
+mod tests;

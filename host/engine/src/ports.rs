@@ -39,6 +39,43 @@ impl Answers {
 }
 
 /// Where predictions come from: a table made before, or models that run now.
+///
+/// A source is shown the bars that close now. It may copy them, but it cannot keep a hold on where
+/// they come from:
+///
+/// ```compile_fail
+/// use fusebox_engine::fusion::ModelInfo;
+/// use fusebox_engine::ports::{Answers, SignalError, SignalSource};
+/// use fusebox_engine::types::{Bar, Timestamp};
+///
+/// struct Keeper<'a>(Vec<&'a Bar>);
+///
+/// impl<'a> SignalSource for Keeper<'a> {
+///     fn models(&self) -> &[ModelInfo] {
+///         &[]
+///     }
+///
+///     fn predict(
+///         &mut self,
+///         _: Timestamp,
+///         bars: &[Option<&Bar>],
+///         _: &mut Answers,
+///     ) -> Result<(), SignalError> {
+///         self.0.extend(bars.iter().flatten());
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// Nor does a session let anyone at its broker, who sees where orders would fill:
+///
+/// ```compile_fail,E0616
+/// use fusebox_engine::session::Session;
+///
+/// fn peek(session: &Session) {
+///     let _ = &session.broker;
+/// }
+/// ```
 pub trait SignalSource {
     /// The models behind the predictions; a [`ModelRef`](crate::fusion::ModelRef) is a position
     /// here. Models may be added at the end while a session runs; none ever changes or goes.

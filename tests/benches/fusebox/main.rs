@@ -16,6 +16,7 @@ mod pbo;
 mod plugin_call;
 mod reload;
 mod session;
+mod trading;
 mod walk_forward;
 mod worker;
 
@@ -101,6 +102,9 @@ fn main() {
     let mut more = wants("reload").then(reload::reload).unwrap_or_default();
     if wants("feature_matrix") {
         more.extend(feature_matrix::feature_matrix());
+    }
+    if wants("trading") {
+        more.extend(trading::trading());
     }
     criterion.final_summary();
     print_table(&home, walk, &more);

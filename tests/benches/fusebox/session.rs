@@ -17,7 +17,7 @@ use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId, Timestamp};
 const BARS: i64 = 131_400;
 const MINUTE: i64 = 60_000_000_000;
 
-fn config() -> SessionConfig {
+pub(crate) fn config() -> SessionConfig {
     SessionConfig {
         strategy: StrategyConfig {
             entry_threshold: 0.2,
@@ -54,9 +54,10 @@ fn config() -> SessionConfig {
     }
 }
 
-fn market() -> Market {
+/// So many minutes of a price that comes and goes.
+pub(crate) fn market(bars: i64) -> Market {
     let price = |minute: i64| 30_000.0 + 3_000.0 * (minute as f64 / 500.0).sin();
-    let bars = (0..BARS).map(|minute| Bar {
+    let bars = (0..bars).map(|minute| Bar {
         opened_at: Timestamp::from_nanos(minute * MINUTE),
         closed_at: Timestamp::from_nanos((minute + 1) * MINUTE),
         open: price(minute),
@@ -76,9 +77,11 @@ fn market() -> Market {
     Market::new(vec![series]).unwrap()
 }
 
-fn signals(market: &Market) -> PrecomputedSignals {
-    let predictions = (0..BARS).map(|minute| {
-        let score = (minute as f32 / 7.0).sin() * 0.4;
+/// A prediction at every close, with the score that `score` gives to its number.
+pub(crate) fn signals(market: &Market, score: impl Fn(i64) -> f32) -> PrecomputedSignals {
+    let bars = i64::try_from(market.series()[0].bars.len()).unwrap();
+    let predictions = (0..bars).map(|minute| {
+        let score = score(minute);
         Prediction {
             symbol: SymbolId(0),
             closed_at: Timestamp::from_nanos((minute + 1) * MINUTE),
@@ -96,9 +99,14 @@ fn signals(market: &Market) -> PrecomputedSignals {
     PrecomputedSignals::new(market, vec![model], predictions.collect()).unwrap()
 }
 
+/// A score that asks for an entry and an exit every 44 bars.
+pub(crate) fn wave(minute: i64) -> f32 {
+    (minute as f32 / 7.0).sin() * 0.4
+}
+
 pub(crate) fn session(criterion: &mut Criterion) {
-    let (market, config) = (market(), config());
-    let signals = signals(&market);
+    let (market, config) = (market(BARS), config());
+    let signals = signals(&market, wave);
     let spec = BacktestSpec {
         market: &market,
         config: &config,

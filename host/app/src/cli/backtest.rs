@@ -1,9 +1,11 @@
 //! `fusebox backtest`: trade predictions that exist, carry out a journal again, sweep settings.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use fusebox_engine::backtest::{BacktestResult, Reexecuted};
+use fusebox_engine::backtest::{BacktestResult, Reexecuted, Streamed};
+use fusebox_engine::risk::Refusal;
 use fusebox_services::backtesting::{Compared, Swept};
 use serde_json::{Value, json};
 
@@ -50,6 +52,10 @@ pub(super) struct BacktestArgs {
     /// Try each of these values of a key, in every combination; may be repeated
     #[arg(long, value_name = "KEY=VALUE,VALUE")]
     sweep: Vec<String>,
+    /// Hold neither candles nor predictions in memory, whatever their length; the predictions must
+    /// be in the order of closed_at, and nothing is compared
+    #[arg(long, conflicts_with_all = ["replay", "sweep"])]
+    stream: bool,
     /// Set one value, which is TOML; a text needs no quotes. May be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     assignments: Vec<String>,
@@ -70,6 +76,8 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
             "listed": again.differences,
             "cash_difference": again.cash_difference.to_string(),
             "config_digest": again.config_digest,
+            "linked": again.is_linked,
+            "complete": again.is_complete,
         });
         context.output.show(&document, || replay_text(&again))?;
         return if again.difference_count == 0 {
@@ -90,6 +98,12 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
         return context.output.show(&swept, || sweep_text(&swept));
     }
     let files = (predictions.as_path(), args.journal.as_deref());
+    if args.stream {
+        let found = wiring::backtest::stream(&run, files, progress)?;
+        return context
+            .output
+            .show(&stream_document(&found), || stream_text(&found));
+    }
     let (result, compared) = wiring::backtest::trade(&run, files, progress)?;
     let document = json!({
         "strategy": &compared.lines.first(),
@@ -194,13 +208,55 @@ fn trade_text(result: &BacktestResult, compared: &Compared) -> String {
             compared.random_runs
         ));
     }
-    for (refusal, count) in &result.refusals {
-        text.push_str(&format!("refused {}: {refusal}\n", grouped(*count)));
-    }
-    if let Some(digest) = &result.journal_digest {
-        text.push_str(&format!("journal sha256 {digest}\n"));
-    }
+    text.push_str(&refusals_text(&result.refusals));
+    text.push_str(&digest_text(result.journal_digest.as_deref()));
     text
+}
+
+fn stream_document(found: &Streamed) -> Value {
+    json!({
+        "initial_cash": found.initial_cash.to_string(),
+        "final_equity": found.final_equity.to_string(),
+        "steps": found.steps,
+        "fills": found.costs.fills,
+        "trades": found.trades,
+        "fees": found.costs.fees.to_string(),
+        "slippage": found.costs.slippage.to_string(),
+        "turnover": found.costs.turnover.to_string(),
+        "max_drawdown": found.max_drawdown,
+        "refusals": found.refusals,
+        "journal_digest": found.journal_digest,
+    })
+}
+
+fn stream_text(found: &Streamed) -> String {
+    let mut text = format!(
+        "{} steps, {} fills, {} trades: {} became {}, with a drawdown of {}\n\
+         fees {}, slippage {}, turnover {}\n",
+        grouped(found.steps),
+        grouped(found.costs.fills),
+        grouped(found.trades),
+        found.initial_cash,
+        found.final_equity,
+        percent(found.max_drawdown),
+        found.costs.fees,
+        found.costs.slippage,
+        found.costs.turnover,
+    );
+    text.push_str(&refusals_text(&found.refusals));
+    text.push_str(&digest_text(found.journal_digest.as_deref()));
+    text
+}
+
+fn refusals_text(refusals: &BTreeMap<Refusal, u64>) -> String {
+    let lines = refusals
+        .iter()
+        .map(|(refusal, count)| format!("refused {}: {refusal}\n", grouped(*count)));
+    lines.collect()
+}
+
+fn digest_text(digest: Option<&str>) -> String {
+    digest.map_or_else(String::new, |digest| format!("journal sha256 {digest}\n"))
 }
 
 fn replay_text(again: &Reexecuted) -> String {
@@ -216,6 +272,11 @@ fn replay_text(again: &Reexecuted) -> String {
     for words in &again.differences {
         text.push_str(&format!("  {words}\n"));
     }
+    text.push_str(if again.is_linked {
+        "every line follows from the one before: none was changed, removed or moved\n"
+    } else {
+        "its lines are not linked (an older journal); its digest alone tells of changes\n"
+    });
     text
 }
 

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use fusebox_engine::backtest::{BacktestResult, Reexecuted};
+use fusebox_engine::backtest::{BacktestResult, Reexecuted, Streamed};
 use fusebox_engine::ports::SignalSource;
 use fusebox_services::backtesting::{
-    self, BacktestingError, Compared, SweepPoint, Swept, backtest, compare, read_predictions,
-    replay_orders, sweep,
+    self, BacktestingError, Compared, PredictionStream, SweepPoint, Swept, backtest, compare,
+    read_predictions, replay_orders, stream_backtest, sweep,
 };
 use fusebox_services::data::LoadedMarket;
 use fusebox_services::progress::Progress;
@@ -59,6 +59,33 @@ pub(crate) fn trade(
         Ok((result, compared?))
     };
     go().map_err(failure)
+}
+
+/// Trades predictions without holding them or the bars.
+///
+/// # Errors
+/// [`Failure`] where data, predictions or settings cannot be used.
+pub(crate) fn stream(
+    run: &CheckedRun,
+    (predictions, journal): (&Path, Option<&Path>),
+    progress: &dyn Progress,
+) -> Result<Streamed, Failure> {
+    let spec = &run.spec;
+    if !run.has_files {
+        return Err(Failure::Usage(
+            "--stream reads candle files; a simulated market is made as a whole (set --data DIR)"
+                .to_owned(),
+        ));
+    }
+    progress.start("backtest", 1);
+    let go = || {
+        let mut signals = PredictionStream::open(predictions, &spec.name, &spec.data.symbols)?;
+        let config = (&spec.session, spec.provenance.config_sha256.as_str());
+        stream_backtest(&spec.data, config, &mut signals, journal)
+    };
+    let found = go();
+    progress.finish();
+    found.map_err(failure)
 }
 
 /// Carries out the orders of a journal again.

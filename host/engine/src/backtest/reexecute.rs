@@ -55,6 +55,10 @@ pub struct Reexecuted {
     pub cash_difference: Cash,
     /// The configuration digest that the journal names.
     pub config_digest: String,
+    /// Whether the journal's lines are linked, so that none was changed, removed or moved.
+    pub is_linked: bool,
+    /// Whether the journal ends with the end of its session; else that is a difference.
+    pub is_complete: bool,
 }
 
 /// Carries out the orders of the journal in `reader` on the bars of `market`.
@@ -113,9 +117,18 @@ pub fn reexecute(
             again.step(&mut steps, at, &mut recorded);
             at = entry.at;
         }
+        again.found.is_complete = matches!(entry.event, Event::SessionEnded { .. });
         recorded.take(&entry);
     }
     again.step(&mut steps, at, &mut recorded);
+    again.found.is_linked = entries.is_linked();
+    if !again.found.is_complete {
+        again.note(format!(
+            "after line {} the journal has no `session_ended`: its last lines are missing, or its \
+             session was interrupted",
+            entries.lines()
+        ));
+    }
     Ok(again.found)
 }
 
@@ -334,6 +347,28 @@ mod tests {
         assert_eq!(found.fills, found.recorded_fills);
         assert_eq!(found.cash_difference, Cash::ZERO);
         assert_eq!(found.config_digest, "abc");
+        assert!(found.is_linked && found.is_complete);
+    }
+
+    #[test]
+    fn a_journal_that_is_not_whole_says_where() {
+        let (market, config) = (market(), config());
+        let bytes = journal(&market, &config);
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let short = lines[..lines.len() - 1].concat();
+        let found = reexecute(&market, &config, short.as_slice()).unwrap();
+        assert_eq!(found.difference_count, 1);
+        let expected = format!("after line {} the journal has no", lines.len() - 1);
+        assert!(found.differences[0].starts_with(&expected), "{found:?}");
+        let mut removed = lines.clone();
+        removed.remove(40);
+        let error = reexecute(&market, &config, removed.concat().as_slice()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("line 41 of the journal is entry 41"),
+            "{error}"
+        );
     }
 
     #[test]

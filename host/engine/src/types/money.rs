@@ -141,7 +141,7 @@ impl<U: Unit> Fixed<U> {
     /// rounded half away from zero.
     #[must_use]
     pub const fn scaled_by_micro_bps(self, micro_bps: i64) -> Self {
-        let product = self.units.saturating_mul(micro_bps as i128);
+        let product = product(self.units, micro_bps as i128);
         Self::from_units(divide_rounded_by_whole(product))
     }
 
@@ -152,7 +152,7 @@ impl<U: Unit> Fixed<U> {
         if step.units <= 1 {
             return self;
         }
-        Self::from_units(self.units - self.units % step.units)
+        Self::from_units(self.units - remainder(self.units, step.units))
     }
 
     /// The nearest multiple of `step` that is not below this; itself where `step` is not positive.
@@ -161,7 +161,7 @@ impl<U: Unit> Fixed<U> {
         if step.units <= 1 {
             return self;
         }
-        let above = self.units.rem_euclid(step.units);
+        let above = euclidean_remainder(self.units, step.units);
         let missing = if above == 0 { 0 } else { step.units - above };
         Self::from_units(self.units.saturating_add(missing))
     }
@@ -172,7 +172,7 @@ impl<U: Unit> Fixed<U> {
         if step.units <= 1 {
             return self;
         }
-        Self::from_units(self.units - self.units.rem_euclid(step.units))
+        Self::from_units(self.units - euclidean_remainder(self.units, step.units))
     }
 
     /// The part of this amount that falls on `part` of `whole`, rounded half away from zero; all of
@@ -290,7 +290,7 @@ impl Price {
     /// The value of `quantity` at this price, rounded half away from zero.
     #[must_use]
     pub const fn times(self, quantity: Quantity) -> Cash {
-        let product = self.units.saturating_mul(quantity.units);
+        let product = product(self.units, quantity.units);
         Cash::from_units(divide_rounded_by_units(product))
     }
 }
@@ -334,10 +334,38 @@ fn rounded(value: f64) -> i128 {
     value.round() as i128
 }
 
+/// `a x b`, held at the ends of the range. What fits 64 bits, as most amounts do, is multiplied by
+/// one instruction; so it is with the remainders below.
+const fn product(a: i128, b: i128) -> i128 {
+    let (small_a, small_b) = (a as i64, b as i64);
+    if small_a as i128 == a && small_b as i128 == b {
+        small_a as i128 * small_b as i128
+    } else {
+        a.saturating_mul(b)
+    }
+}
+
+/// What `value / by` leaves, with the sign of `value`; `by` is above one.
+const fn remainder(value: i128, by: i128) -> i128 {
+    let (small_value, small_by) = (value as i64, by as i64);
+    if small_value as i128 == value && small_by as i128 == by {
+        (small_value % small_by) as i128
+    } else {
+        value % by
+    }
+}
+
+/// The same, from zero on.
+const fn euclidean_remainder(value: i128, by: i128) -> i128 {
+    let left = remainder(value, by);
+    if left < 0 { left + by } else { left }
+}
+
 /// `value / 1e8` rounded half away from zero.
 const fn divide_rounded_by_units(value: i128) -> i128 {
     const HALF: u128 = 50_000_000;
-    let size = divide_by_small::<100_000_000>(value.unsigned_abs().saturating_add(HALF));
+    // 1e8 is 390,625 times 2^8.
+    let size = divide_by_small::<390_625>(value.unsigned_abs().saturating_add(HALF) >> 8);
     if value < 0 {
         -(size as i128)
     } else {
@@ -348,8 +376,8 @@ const fn divide_rounded_by_units(value: i128) -> i128 {
 /// `value / 1e10` rounded half away from zero: the whole in millionths of a basis point.
 const fn divide_rounded_by_whole(value: i128) -> i128 {
     const HALF: u128 = 5_000_000_000;
-    let size = value.unsigned_abs().saturating_add(HALF);
-    let size = divide_by_small::<100_000>(divide_by_small::<100_000>(size));
+    // 1e10 is 9,765,625 times 2^10.
+    let size = divide_by_small::<9_765_625>(value.unsigned_abs().saturating_add(HALF) >> 10);
     if value < 0 {
         -(size as i128)
     } else {
@@ -357,15 +385,20 @@ const fn divide_rounded_by_whole(value: i128) -> i128 {
     }
 }
 
-/// `value / BY` for a constant below 2^32, by parts of 32 bits: the compiler turns each division
-/// into a multiplication, where a division of 128 bits would be a call.
+/// `value / BY` for a constant below 2^24, in parts of at most 64 bits: the compiler turns each
+/// division into a multiplication, where a division of 128 bits would be a call.
 const fn divide_by_small<const BY: u64>(value: u128) -> u128 {
-    let (high, low) = ((value >> 64) as u64, value as u64);
-    let (first, rest) = (high / BY, high % BY);
-    let middle = (rest << 32) | (low >> 32);
-    let (second, rest) = (middle / BY, middle % BY);
-    let third = ((rest << 32) | (low & 0xffff_ffff)) / BY;
-    ((first as u128) << 64) + ((second as u128) << 32) + third as u128
+    const PART: u32 = 40;
+    const REST: u64 = (1 << PART) - 1;
+    let (high, low) = ((value >> PART) as u64, value as u64);
+    if value >> 64 == 0 {
+        return (low / BY) as u128;
+    }
+    if value >> (64 + PART) == 0 {
+        let rest = ((high % BY) << PART) | (low & REST);
+        return (((high / BY) as u128) << PART) + (rest / BY) as u128;
+    }
+    value / BY as u128
 }
 
 /// `value / by` rounded half away from zero; `by` is positive.
@@ -431,9 +464,11 @@ mod tests {
         #[test]
         fn quick_divisions_round_like_the_plain_one(
             value: i128,
+            shift in 2_u32..127,
             small in -1_000_000_000_000_i64..1_000_000_000_000,
         ) {
-            for value in [value / 4, i128::from(small), i128::from(small) * 50_000_000] {
+            let values = [value / 4, value >> shift, i128::from(small) * 50_000_000];
+            for value in values.into_iter().chain([i128::from(small)]) {
                 let plain = divide_rounded(value, UNITS_PER_ONE);
                 proptest::prop_assert_eq!(divide_rounded_by_units(value), plain);
                 let plain = divide_rounded(value, 10_000_000_000);
@@ -442,6 +477,21 @@ mod tests {
         }
     }
     use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn quick_products_and_remainders_are_the_plain_ones(
+            a: i128,
+            b: i128,
+            (shift_a, shift_b) in (0_u32..127, 0_u32..127),
+        ) {
+            let (a, b) = (a >> shift_a, b >> shift_b);
+            prop_assert_eq!(product(a, b), a.saturating_mul(b));
+            let by = b.saturating_abs().max(2);
+            prop_assert_eq!(remainder(a, by), a % by);
+            prop_assert_eq!(euclidean_remainder(a, by), a.rem_euclid(by));
+        }
+    }
 
     #[test]
     fn products_round_half_away_from_zero() {

@@ -3,6 +3,7 @@
 
 mod compare;
 mod predictions;
+mod stream;
 mod sweep;
 
 use std::fs::File;
@@ -20,6 +21,7 @@ use fusebox_engine::types::Market;
 
 pub use compare::{Compared, Line, compare};
 pub use predictions::{PredictionsError, read_predictions};
+pub use stream::{PredictionStream, stream_backtest};
 pub use sweep::{SweepPoint, SweepTrial, Swept, sweep};
 
 use crate::data::DataError;
@@ -81,13 +83,18 @@ pub fn backtest(
     let partial = path.with_extension("jsonl.partial");
     let mut sink = JsonLines::new(BufWriter::new(File::create(&partial).map_err(failed)?));
     let result = run_backtest(&spec, signals, &mut sink as &mut dyn JournalSink)?;
-    let writer = sink.into_inner().map_err(failed)?;
+    keep(sink, &partial, path).map_err(failed)?;
+    Ok(result)
+}
+
+/// Puts a journal that is whole where it belongs.
+fn keep(sink: JsonLines<BufWriter<File>>, partial: &Path, path: &Path) -> std::io::Result<()> {
+    let writer = sink.into_inner()?;
     let file = writer
         .into_inner()
-        .map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    std::fs::rename(&partial, path).map_err(failed)?;
-    Ok(result)
+        .map_err(std::io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    std::fs::rename(partial, path)
 }
 
 /// Carries out the orders of a journal again.

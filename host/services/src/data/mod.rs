@@ -6,6 +6,7 @@
 //! | file | role |
 //! |---|---|
 //! | [`store`] | the data directory: list it, load a market from it ([`ParquetDirectory`]) |
+//! | `stream` | the data directory, block by block, for histories of any length |
 //! | [`simulated`] | a seeded artificial market with a planted signal ([`Simulated`]) |
 //! | [`parquet`] | reads and writes one candle file |
 //! | [`csv`] | reads candles out of CSV text |
@@ -32,6 +33,7 @@ mod raw;
 pub mod resample;
 pub mod simulated;
 pub mod store;
+mod stream;
 pub mod validate;
 
 pub use csv::TimeUnit;
@@ -42,6 +44,7 @@ pub use raw::{Column, NumberColumn, RawCandles, RowNumbers, TimeColumn};
 pub use resample::{Resampled, resample};
 pub use simulated::{Simulated, SimulatedConfig};
 pub use store::{Entry, EntryContent, ParquetDirectory, list, load_market};
+pub use stream::MarketStream;
 pub use validate::{
     Problem, Severity, ValidateOptions, ValidationReport, validate, validate_file, validate_paths,
 };

@@ -174,14 +174,14 @@ pub fn load_market(request: &DataRequest) -> Result<LoadedMarket, DataError> {
 }
 
 /// A candle file in an exchange's folder.
-struct CandleFile {
-    symbol: String,
-    time_frame: TimeFrame,
-    path: PathBuf,
+pub(super) struct CandleFile {
+    pub(super) symbol: String,
+    pub(super) time_frame: TimeFrame,
+    pub(super) path: PathBuf,
 }
 
 /// The folder of the exchange, or an error that names those that exist.
-fn exchange_folder(request: &DataRequest) -> Result<PathBuf, DataError> {
+pub(super) fn exchange_folder(request: &DataRequest) -> Result<PathBuf, DataError> {
     layout::check_name(&request.exchange, "an exchange")?;
     let place = request.dir.join(&request.exchange);
     if place.is_dir() {
@@ -211,7 +211,7 @@ fn exchange_folder(request: &DataRequest) -> Result<PathBuf, DataError> {
     })
 }
 
-fn candle_files(place: &Path) -> Result<Vec<CandleFile>, DataError> {
+pub(super) fn candle_files(place: &Path) -> Result<Vec<CandleFile>, DataError> {
     let paths = children(place)?.into_iter();
     let named = paths
         .filter(|path| layout::is_candle_file(path))
@@ -313,7 +313,7 @@ fn load_symbol(
 }
 
 /// The file with the bars asked for, else the coarsest one that they can be made of.
-fn choose_file<'a>(
+pub(super) fn choose_file<'a>(
     request: &DataRequest,
     place: &Path,
     files: &'a [CandleFile],

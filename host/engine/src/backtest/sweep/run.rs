@@ -1,36 +1,76 @@
-//! One run of a sweep: a session's decisions, without what does not change them.
+//! One run of a sweep: the steps in which something is decided or filled.
+//!
+//! A step here does what the step of a session does, in its order: orders of earlier steps settle,
+//! positions are marked, breakers look at the account, and the strategy decides. The steps between
+//! two of these are in `quiet`.
 
-use super::{Cell, DAY, SweepError, SweepResult, SweepTable};
-use crate::execution::{Exchange, ExchangeSetup, OrderId, OrderReason, Outcome};
+use super::venue::{Deal, Met, Opening, Venue, Waiting};
+use super::{Cell, Glance, SweepError, SweepResult, SweepTable};
+use crate::execution::{OrderId, OrderReason};
 use crate::fusion::{Fused, Prediction};
-use crate::portfolio::Portfolio;
-use crate::ports::{Broker, BrokerTick};
-use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup, Trip};
+use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup};
 use crate::session::SessionConfig;
-use crate::strategy::{Direction, Holding, MlSignal, Strategy};
-use crate::types::{Bar, Cash, Market, Price, Quantity, SymbolId, TimeFrame, Timestamp};
+use crate::strategy::{Direction, Holding, MlSignal, Strategy, StrategyConfig};
+use crate::types::{Cash, Price, Quantity, SymbolId, Timestamp};
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// What is held of a symbol, and what waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat {
+    pub(super) held: Quantity,
+    /// The quantity at the newest close.
+    pub(super) value: Cash,
+    /// When the position was opened; of no meaning while nothing is held.
+    pub(super) opened_at: Timestamp,
+    order: Option<Waiting>,
+}
+
+impl Seat {
+    const EMPTY: Self = Self {
+        held: Quantity::ZERO,
+        value: Cash::ZERO,
+        opened_at: Timestamp::from_nanos(0),
+        order: None,
+    };
+
+    pub(super) fn direction(&self) -> Direction {
+        Direction::of_sign(self.held.signum())
+    }
+}
 
 /// One run.
 pub(super) struct Run<'a> {
-    market: &'a Market,
+    pub(super) table: &'a SweepTable<'a>,
+    pub(super) rules: &'a StrategyConfig,
     strategy: MlSignal,
-    exchange: Exchange,
-    desk: RiskDesk,
-    portfolio: Portfolio,
-    time_frame: TimeFrame,
-    limits_funds: bool,
-    closes: Vec<Option<Price>>,
-    bar_closed_at: Vec<Option<Timestamp>>,
-    pending: Vec<Option<Quantity>>,
-    order_ids: Vec<Option<OrderId>>,
-    waiting: usize,
-    holding: usize,
-    next_order: u64,
-    equity: Cash,
-    /// The last moment of the UTC day.
-    day_ends: i64,
-    totals: Totals,
+    venue: Venue,
+    pub(super) desk: RiskDesk,
+    pub(super) seats: Vec<Seat>,
+    pub(super) cash: Cash,
+    /// Cash plus positions at the newest closes.
+    pub(super) equity: Cash,
+    /// Orders that wait, and symbols that are held.
+    pub(super) waiting: usize,
+    pub(super) holding: usize,
+    pub(super) totals: Totals,
+    pub(super) watch: Watch,
     intents: Vec<Intent>,
+}
+
+/// What breakers must be told of later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    /// Highest equity that the breaker has not seen, where quiet steps went by.
+    pub(super) unseen: Option<Cash>,
+    /// Highest equity since the breaker was armed.
+    pub(super) peak: Cash,
+    /// The last moment of the UTC day, and equity at its beginning.
+    pub(super) day_ends: i64,
+    pub(super) day_equity: Cash,
+    /// What equity may lose, as fractions; the whole where there is no limit.
+    pub(super) max_drawdown: f64,
+    pub(super) max_daily_loss: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +81,14 @@ struct Intent {
     fused: Option<Fused>,
 }
 
+/// Sums of what has been, equity in units.
 #[derive(Debug, Default)]
-struct Totals {
+pub(super) struct Totals {
     fees: Cash,
     slippage: Cash,
     turnover: Cash,
     fills: u64,
-    steps: u64,
+    pub(super) steps: u64,
     /// Sums of returns and their squares; returns are small and their mean is smaller, so that the
     /// difference of the two loses nothing that counts.
     sum: f64,
@@ -60,19 +101,17 @@ struct Totals {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(table: &SweepTable<'a>, config: &SessionConfig) -> Result<Self, SweepError> {
+    pub(super) fn new(
+        table: &'a SweepTable<'a>,
+        config: &'a SessionConfig,
+    ) -> Result<Self, SweepError> {
         let cash = Cash::from_f64(config.portfolio.initial_cash)?;
-        let count = table.symbols;
+        let units = cash.units() as f64;
         Ok(Self {
-            market: table.market,
+            table,
+            rules: &config.strategy,
             strategy: MlSignal::new(config.strategy.clone()),
-            exchange: Exchange::new(&ExchangeSetup {
-                execution: &config.execution,
-                portfolio: &config.portfolio,
-                cash,
-                symbols: count,
-                time_frame: table.time_frame,
-            })?,
+            venue: Venue::new(&config.execution, &config.portfolio, table.time_frame)?,
             desk: RiskDesk::new(&RiskSetup {
                 strategy: &config.strategy,
                 risk: &config.risk,
@@ -80,288 +119,40 @@ impl<'a> Run<'a> {
                 portfolio: &config.portfolio,
                 time_frame: table.time_frame,
             })?,
-            portfolio: Portfolio::new(cash, count),
-            time_frame: table.time_frame,
-            limits_funds: !config.portfolio.allow_short,
-            closes: vec![None; count],
-            bar_closed_at: vec![None; count],
-            pending: vec![None; count],
-            order_ids: vec![None; count],
+            seats: vec![Seat::EMPTY; table.symbols],
+            cash,
+            equity: cash,
             waiting: 0,
             holding: 0,
-            next_order: 0,
-            equity: cash,
-            day_ends: i64::MIN,
             totals: Totals {
-                peak: cash.to_f64(),
-                last: cash.to_f64(),
-                trough: cash.to_f64(),
+                peak: units,
+                last: units,
+                trough: units,
                 ..Totals::default()
+            },
+            watch: Watch {
+                unseen: None,
+                peak: cash,
+                day_ends: i64::MIN,
+                day_equity: cash,
+                max_drawdown: config.risk.max_drawdown.unwrap_or(1.0),
+                max_daily_loss: config.risk.max_daily_loss,
             },
             intents: Vec::new(),
         })
     }
 
-    pub(super) fn step(&mut self, at: Timestamp, cells: &[Cell]) {
-        if self.waiting > 0 {
-            self.settle(at, cells);
-        }
-        let has_moved = self.mark(at, cells);
-        self.watch(at, has_moved);
-        self.decide(at, cells);
-    }
-
-    fn settle(&mut self, at: Timestamp, cells: &[Cell]) {
-        let series = self.market.series().iter();
-        let bars: Vec<Option<&Bar>> = series
-            .zip(cells)
-            .map(|(series, cell)| {
-                series
-                    .bars
-                    .get(cell.bar as usize)
-                    .filter(|_| cell.has_bar())
-            })
-            .collect();
+    /// Takes all steps.
+    pub(super) fn finish(mut self) -> SweepResult {
+        let mut step = 0;
         loop {
-            let tick = BrokerTick {
-                closed_at: at,
-                bars: &bars,
-                fine: &[],
-                funds: self.limits_funds.then(|| self.portfolio.cash()),
-            };
-            match self.exchange.poll(&tick) {
-                None => break,
-                Some(Outcome::Filled(fill)) => {
-                    // The portfolio has every symbol of the table.
-                    let _ = self.portfolio.apply(&fill);
-                    self.totals.fees += fill.fee;
-                    self.totals.slippage += fill.slippage;
-                    self.totals.turnover += fill.notional().abs();
-                    self.totals.fills += 1;
-                    if fill.remaining.is_zero() {
-                        self.answered(fill.symbol.index());
-                    }
-                }
-                Some(Outcome::Expired { order, .. }) => {
-                    if let Some(symbol) = self.symbol_of(order) {
-                        self.answered(symbol);
-                    }
-                }
-                Some(Outcome::Liquidating(_) | Outcome::Paid(_)) => {}
-            }
-        }
-        let positions = self.portfolio.positions().iter();
-        self.holding = positions.filter(|one| !one.quantity().is_zero()).count();
-    }
-
-    fn symbol_of(&self, order: OrderId) -> Option<usize> {
-        self.orders_by_symbol()
-            .find(|(_, id)| *id == order)
-            .map(|(symbol, _)| symbol)
-    }
-
-    fn orders_by_symbol(&self) -> impl Iterator<Item = (usize, OrderId)> + '_ {
-        let ids = self.order_ids.iter().enumerate();
-        ids.filter_map(|(symbol, id)| Some((symbol, (*id)?)))
-    }
-
-    fn answered(&mut self, symbol: usize) {
-        if let Some(slot) = self.order_ids.get_mut(symbol)
-            && slot.take().is_some()
-        {
-            self.pending[symbol] = None;
-            self.waiting -= 1;
-        }
-    }
-
-    /// Values what is held; gives whether equity has changed.
-    fn mark(&mut self, at: Timestamp, cells: &[Cell]) -> bool {
-        for (symbol, cell) in cells.iter().enumerate() {
-            if cell.has_bar() {
-                let close = cell.close();
-                self.closes[symbol] = Some(close);
-                self.bar_closed_at[symbol] = Some(at);
-                if self.holding > 0 {
-                    let id = SymbolId(u32::try_from(symbol).unwrap_or(u32::MAX));
-                    self.portfolio.mark(id, close);
-                }
-            }
-        }
-        let equity = if self.holding > 0 {
-            self.portfolio.equity()
-        } else {
-            self.portfolio.cash()
-        };
-        if equity == self.equity {
-            self.totals.steps += 1;
-            return false;
-        }
-        self.equity = equity;
-        self.totals.take(equity.to_f64());
-        true
-    }
-
-    fn watch(&mut self, at: Timestamp, has_moved: bool) {
-        if at.as_nanos() > self.day_ends {
-            let day = (at.as_nanos() - 1).div_euclid(DAY);
-            self.day_ends = day.saturating_add(1).saturating_mul(DAY);
-            self.desk.breaker.begin_day(at);
-        }
-        let breaker = &mut self.desk.breaker;
-        // What has not moved trips nothing new.
-        if !has_moved && !breaker.awaits_reset() {
-            return;
-        }
-        if breaker.resets_at(at) {
-            breaker.reset(self.equity, at);
-        }
-        let reading = Reading {
-            at,
-            equity: self.equity,
-            silent_nanos: 0,
-        };
-        loop {
-            let trip: Option<Trip> = breaker.judge(&reading);
-            breaker.observe(&reading, trip);
-            if trip.is_none() {
+            step = self.pass_quiet(step);
+            let Some(&at) = self.table.times.get(step) else {
                 break;
-            }
+            };
+            self.step(step, at);
+            step += 1;
         }
-    }
-
-    fn decide(&mut self, at: Timestamp, cells: &[Cell]) {
-        self.intents.clear();
-        for (symbol, cell) in cells.iter().enumerate() {
-            if self.pending[symbol].is_some() {
-                continue;
-            }
-            let fused = cell.fused();
-            let wish = fused.and_then(|fused| self.wish(symbol, fused, at));
-            let intent = self.emergency(symbol).or(wish);
-            self.intents.extend(intent);
-        }
-        for closings in [true, false] {
-            for index in 0..self.intents.len() {
-                let intent = self.intents[index];
-                if (intent.target == Direction::Flat) == closings {
-                    self.place(intent, at);
-                }
-            }
-        }
-    }
-
-    fn wish(&self, symbol: usize, fused: Fused, at: Timestamp) -> Option<Intent> {
-        let prediction = Prediction {
-            symbol: SymbolId(0),
-            closed_at: at,
-            probabilities: fused.probabilities,
-            model: fused.model,
-        };
-        if self
-            .desk
-            .refuse_prediction(&prediction, at, self.bar_closed_at[symbol])
-            .is_some()
-        {
-            return None;
-        }
-        let holding = self.holding_of(symbol, at);
-        let target = self.strategy.decide(&fused, holding).target;
-        let reason = match (holding.direction, target) {
-            (held, target) if held == target => return None,
-            (Direction::Flat, _) => OrderReason::Entry,
-            (_, Direction::Flat) => OrderReason::Exit,
-            _ => OrderReason::Flip,
-        };
-        Some(Intent {
-            symbol,
-            target,
-            reason,
-            fused: Some(fused),
-        })
-    }
-
-    fn holding_of(&self, symbol: usize, at: Timestamp) -> Holding {
-        let position = self.portfolio.positions().get(symbol);
-        let position = position.copied().unwrap_or_default();
-        let bars = position
-            .opened_at()
-            .map_or(0, |opened| at.nanos_since(opened) / self.time_frame.nanos());
-        Holding {
-            direction: position.direction(),
-            bars: u32::try_from(bars).unwrap_or(u32::MAX),
-        }
-    }
-
-    fn emergency(&self, symbol: usize) -> Option<Intent> {
-        let breaker = &self.desk.breaker;
-        if self.holding == 0 || !(breaker.is_ruined() || breaker.is_tripped()) {
-            return None;
-        }
-        let held = self.portfolio.positions().get(symbol)?.direction();
-        let reason = if breaker.is_ruined() {
-            OrderReason::Ruin
-        } else {
-            OrderReason::Breaker
-        };
-        (held != Direction::Flat).then_some(Intent {
-            symbol,
-            target: Direction::Flat,
-            reason,
-            fused: None,
-        })
-    }
-
-    fn place(&mut self, intent: Intent, at: Timestamp) {
-        let symbol = intent.symbol;
-        let id = SymbolId(u32::try_from(symbol).unwrap_or(u32::MAX));
-        let proposal = Proposal {
-            id: OrderId(self.next_order),
-            symbol: id,
-            target: intent.target,
-            decided_at: at,
-            reason: intent.reason,
-            model: intent.fused.map(|fused| fused.model),
-            probabilities: intent.fused.map(|fused| fused.probabilities),
-        };
-        let position = self.portfolio.position(id).copied().unwrap_or_default();
-        let account = Account {
-            equity: self.equity,
-            held: position.quantity(),
-            mark: self.closes[symbol],
-            others: self.others(symbol, Cash::abs),
-            others_net: self.others(symbol, |value| value),
-            traded_today: Cash::ZERO,
-            volatility: None,
-            typical_volatility: None,
-        };
-        if let Some(approved) = self.desk.review(&proposal, &account).approved {
-            self.next_order += 1;
-            self.pending[symbol] = Some(approved.order().quantity);
-            self.order_ids[symbol] = Some(approved.order().id);
-            self.waiting += 1;
-            self.exchange.submit(approved);
-        }
-    }
-
-    fn others(&self, symbol: usize, count: fn(Cash) -> Cash) -> Cash {
-        if self.holding == 0 && self.waiting == 0 {
-            return Cash::ZERO;
-        }
-        let positions = self.portfolio.positions().iter().enumerate();
-        positions
-            .filter(|(other, _)| *other != symbol)
-            .map(
-                |(other, position)| match (self.pending[other], self.closes[other]) {
-                    (Some(waiting), Some(close)) => {
-                        count(close.times(position.quantity() + waiting))
-                    }
-                    _ => count(position.value()),
-                },
-            )
-            .sum()
-    }
-
-    pub(super) fn finish(self) -> SweepResult {
         let totals = self.totals;
         let count = totals.steps.max(1) as f64;
         let mean = totals.sum / count;
@@ -377,11 +168,302 @@ impl<'a> Run<'a> {
             steps: totals.steps,
         }
     }
+
+    /// The rows of a step.
+    pub(super) fn row(&self, step: usize) -> (&'a [Glance], &'a [Cell]) {
+        let (table, count) = (self.table, self.table.symbols);
+        let places = step * count..(step + 1) * count;
+        let glances = table.glances.get(places.clone()).unwrap_or(&[]);
+        (glances, table.cells.get(places).unwrap_or(&[]))
+    }
+
+    fn step(&mut self, step: usize, at: Timestamp) {
+        let (glances, cells) = self.row(step);
+        self.enter(at);
+        if self.waiting > 0 {
+            self.settle(at, cells);
+        }
+        self.mark(glances);
+        self.judge(at);
+        self.decide(at, glances, cells);
+    }
+
+    /// Tells the breaker what it has not seen, and which day it is.
+    pub(super) fn enter(&mut self, at: Timestamp) {
+        if let Some(highest) = self.watch.unseen.take() {
+            for equity in [highest, self.equity] {
+                let reading = Reading {
+                    at,
+                    equity,
+                    silent_nanos: 0,
+                };
+                self.desk.breaker.observe(&reading, None);
+            }
+        }
+        if at.as_nanos() > self.watch.day_ends {
+            let day = (at.as_nanos() - 1).div_euclid(DAY);
+            self.watch.day_ends = day.saturating_add(1).saturating_mul(DAY);
+            self.watch.day_equity = self.equity;
+            self.desk.breaker.begin_day(at);
+        }
+    }
+
+    /// Lets waiting orders meet the bars, those that buy after the others.
+    fn settle(&mut self, at: Timestamp, cells: &[Cell]) {
+        let is_purchase = |seat: &Seat| seat.order.map(|order| order.quantity.signum() > 0);
+        // Said before the first fills, as the exchange does.
+        for buys in [false, true] {
+            for (symbol, cell) in cells.iter().enumerate() {
+                let Some(seat) = self.seats.get(symbol) else {
+                    continue;
+                };
+                if is_purchase(seat) == Some(buys) {
+                    self.settle_one(symbol, cell, at);
+                }
+            }
+        }
+        self.holding = self.seats.iter().filter(|one| !one.held.is_zero()).count();
+    }
+
+    fn settle_one(&mut self, symbol: usize, cell: &Cell, at: Timestamp) {
+        let cash = self.cash;
+        let series = self.table.market.series().get(symbol);
+        let Some(seat) = self.seats.get_mut(symbol) else {
+            return;
+        };
+        let Some(order) = &mut seat.order else {
+            return;
+        };
+        let met = if cell.bar_closed_at != at {
+            // Without a bar nothing is met, and patience may end.
+            match self.venue.gives_up(order, at) {
+                true => Met::Nothing,
+                false => return,
+            }
+        } else if cell.open == 0 {
+            return;
+        } else {
+            let opening = Opening {
+                open: Price::from_units(i128::from(cell.open)),
+                opened_at: cell.opened_at,
+                closed_at: cell.bar_closed_at,
+                bar: series.and_then(|series| series.bars.get(cell.bar as usize)),
+            };
+            self.venue.meet(order, &opening, (seat.held, cash))
+        };
+        match met {
+            Met::Waits(from) => order.arrives_at = from,
+            Met::Nothing => self.answered(symbol),
+            Met::Deal(deal) => {
+                self.answered(symbol);
+                self.book(symbol, &deal, cell.opened_at);
+            }
+        }
+    }
+
+    fn answered(&mut self, symbol: usize) {
+        if let Some(seat) = self.seats.get_mut(symbol)
+            && seat.order.take().is_some()
+        {
+            self.waiting -= 1;
+        }
+    }
+
+    fn book(&mut self, symbol: usize, deal: &Deal, filled_at: Timestamp) {
+        let Some(seat) = self.seats.get_mut(symbol) else {
+            return;
+        };
+        let before = seat.direction();
+        seat.held += deal.quantity;
+        if seat.direction() != before {
+            seat.opened_at = filled_at;
+        }
+        seat.value = Cash::ZERO;
+        self.cash -= deal.value + deal.fee;
+        self.totals.fees += deal.fee;
+        self.totals.slippage += deal.slippage;
+        self.totals.turnover += deal.value.abs();
+        self.totals.fills += 1;
+    }
+
+    /// Values what is held.
+    fn mark(&mut self, glances: &[Glance]) {
+        self.equity = self.cash;
+        if self.holding > 0 {
+            for (seat, glance) in self.seats.iter_mut().zip(glances) {
+                if !seat.held.is_zero() {
+                    seat.value = close_of(glance).times(seat.held);
+                    self.equity += seat.value;
+                }
+            }
+        }
+        self.totals.take(units(self.equity));
+    }
+
+    fn judge(&mut self, at: Timestamp) {
+        let breaker = &mut self.desk.breaker;
+        if breaker.resets_at(at) {
+            breaker.reset(self.equity, at);
+            self.watch.peak = self.equity;
+            self.watch.day_equity = self.equity;
+        }
+        let reading = Reading {
+            at,
+            equity: self.equity,
+            silent_nanos: 0,
+        };
+        loop {
+            let trip = breaker.judge(&reading);
+            breaker.observe(&reading, trip);
+            if trip.is_none() {
+                break;
+            }
+        }
+        self.watch.peak = self.watch.peak.max(self.equity);
+    }
+
+    fn decide(&mut self, at: Timestamp, glances: &[Glance], cells: &[Cell]) {
+        self.intents.clear();
+        for (symbol, (seat, cell)) in self.seats.iter().zip(cells).enumerate() {
+            if seat.order.is_some() {
+                continue;
+            }
+            let wish = cell
+                .fused()
+                .and_then(|fused| self.wish(symbol, seat, (fused, cell), at));
+            let intent = self.emergency(symbol, seat).or(wish);
+            self.intents.extend(intent);
+        }
+        for closings in [true, false] {
+            for index in 0..self.intents.len() {
+                if let Some(&intent) = self.intents.get(index)
+                    && (intent.target == Direction::Flat) == closings
+                {
+                    self.place(intent, at, glances);
+                }
+            }
+        }
+    }
+
+    fn wish(
+        &self,
+        symbol: usize,
+        seat: &Seat,
+        (fused, cell): (Fused, &Cell),
+        at: Timestamp,
+    ) -> Option<Intent> {
+        let prediction = Prediction {
+            symbol: SymbolId(0),
+            closed_at: at,
+            probabilities: fused.probabilities,
+            model: fused.model,
+        };
+        let bar_closed_at = (cell.bar_closed_at != super::NEVER).then_some(cell.bar_closed_at);
+        let refused = self.desk.refuse_prediction(&prediction, at, bar_closed_at);
+        if refused.is_some() {
+            return None;
+        }
+        let holding = self.holding_of(seat, at);
+        let target = self.strategy.decide(&fused, holding).target;
+        let reason = match (holding.direction, target) {
+            (held, target) if held == target => return None,
+            (Direction::Flat, _) => OrderReason::Entry,
+            (_, Direction::Flat) => OrderReason::Exit,
+            _ => OrderReason::Flip,
+        };
+        Some(Intent {
+            symbol,
+            target,
+            reason,
+            fused: Some(fused),
+        })
+    }
+
+    fn holding_of(&self, seat: &Seat, at: Timestamp) -> Holding {
+        let direction = seat.direction();
+        let bars = match direction {
+            Direction::Flat => 0,
+            _ => at.nanos_since(seat.opened_at) / self.table.time_frame.nanos(),
+        };
+        Holding {
+            direction,
+            bars: u32::try_from(bars).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn emergency(&self, symbol: usize, seat: &Seat) -> Option<Intent> {
+        let breaker = &self.desk.breaker;
+        let reason = match (breaker.is_ruined(), breaker.is_tripped()) {
+            (true, _) => OrderReason::Ruin,
+            (false, true) => OrderReason::Breaker,
+            (false, false) => return None,
+        };
+        (seat.direction() != Direction::Flat).then_some(Intent {
+            symbol,
+            target: Direction::Flat,
+            reason,
+            fused: None,
+        })
+    }
+
+    fn place(&mut self, intent: Intent, at: Timestamp, glances: &[Glance]) {
+        let symbol = intent.symbol;
+        let Some((seat, glance)) = self.seats.get(symbol).zip(glances.get(symbol)) else {
+            return;
+        };
+        let proposal = Proposal {
+            // Nobody asks for an order's number.
+            id: OrderId(0),
+            symbol: SymbolId(u32::try_from(symbol).unwrap_or(u32::MAX)),
+            target: intent.target,
+            decided_at: at,
+            reason: intent.reason,
+            model: intent.fused.map(|fused| fused.model),
+            probabilities: intent.fused.map(|fused| fused.probabilities),
+        };
+        let account = Account {
+            equity: self.equity,
+            held: seat.held,
+            mark: (glance.close != 0).then(|| close_of(glance)),
+            others: self.others(symbol, glances, Cash::abs),
+            others_net: self.others(symbol, glances, |value| value),
+            traded_today: Cash::ZERO,
+            volatility: None,
+            typical_volatility: None,
+        };
+        let verdict = self.desk.review(&proposal, &account);
+        if let Some(approved) = verdict.approved
+            && let Some(seat) = self.seats.get_mut(symbol)
+        {
+            seat.order = Some(Waiting {
+                quantity: approved.order().quantity,
+                arrives_at: at,
+            });
+            self.waiting += 1;
+        }
+    }
+
+    /// The values of all other symbols, with what waits for them.
+    fn others(&self, symbol: usize, glances: &[Glance], count: fn(Cash) -> Cash) -> Cash {
+        if self.holding == 0 && self.waiting == 0 {
+            return Cash::ZERO;
+        }
+        let seats = self.seats.iter().zip(glances).enumerate();
+        seats
+            .filter(|(other, _)| *other != symbol)
+            .map(|(_, (seat, glance))| match seat.order {
+                Some(order) if glance.close != 0 => {
+                    count(close_of(glance).times(seat.held + order.quantity))
+                }
+                _ => count(seat.value),
+            })
+            .sum()
+    }
 }
 
 impl Totals {
-    /// Takes in equity that has changed.
-    fn take(&mut self, equity: f64) {
+    /// Takes in equity, in units.
+    pub(super) fn take(&mut self, equity: f64) {
         let simple = equity / self.last - 1.0;
         self.last = equity;
         self.steps += 1;
@@ -394,5 +476,17 @@ impl Totals {
             self.max_drawdown = 1.0 - equity / self.peak;
             self.trough = equity;
         }
+    }
+}
+
+pub(super) fn close_of(glance: &Glance) -> Price {
+    Price::from_units(i128::from(glance.close))
+}
+
+/// The nearest float; 64 bits are converted by one instruction.
+pub(super) fn units(amount: Cash) -> f64 {
+    match i64::try_from(amount.units()) {
+        Ok(units) => units as f64,
+        Err(_) => amount.units() as f64,
     }
 }

@@ -5,10 +5,12 @@
 //! `taker_buy_volume` are optional. Narrower floats and integers are widened where that loses
 //! nothing. Other columns are ignored. Nothing here judges values: that is the validator's part.
 
+mod batches;
 mod cells;
 mod read;
 mod write;
 
+pub use batches::Batches;
 pub use read::{Content, Footer, ReadOptions, read, read_footer};
 pub(super) use write::value;
 pub use write::write;

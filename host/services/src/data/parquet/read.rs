@@ -157,13 +157,19 @@ fn scan_times(path: &Path) -> Result<(Option<Timestamp>, Option<Timestamp>), Dat
 
 /// Runs a decoding. The decoder panics on some damaged files instead of refusing them; nothing of
 /// what it then leaves behind is used again.
-fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+pub(super) fn guarded<T>(
+    path: &Path,
+    decode: impl FnOnce() -> Result<T, DataError>,
+) -> Result<T, DataError> {
     let decoded = panic::catch_unwind(AssertUnwindSafe(decode));
     decoded.unwrap_or_else(|_| Err(corrupt(path, &"the decoder gave up on damaged data")))
 }
 
 /// Opens the file as Parquet, or says in what way it is not.
-fn open(path: &Path, file: &File) -> Result<ParquetRecordBatchReaderBuilder<File>, DataError> {
+pub(super) fn open(
+    path: &Path,
+    file: &File,
+) -> Result<ParquetRecordBatchReaderBuilder<File>, DataError> {
     let handle = file.try_clone().map_err(DataError::io("read", path))?;
     let opened = ParquetRecordBatchReaderBuilder::try_new(handle);
     opened.map_err(|error| match unlike_parquet(path, file) {
@@ -173,7 +179,7 @@ fn open(path: &Path, file: &File) -> Result<ParquetRecordBatchReaderBuilder<File
     })
 }
 
-fn corrupt(path: &Path, error: &dyn std::fmt::Display) -> DataError {
+pub(super) fn corrupt(path: &Path, error: &dyn std::fmt::Display) -> DataError {
     DataError::Corrupt {
         path: path.to_path_buf(),
         reason: error.to_string(),
@@ -213,7 +219,11 @@ fn unlike_parquet(path: &Path, mut file: &File) -> std::io::Result<Option<DataEr
 }
 
 /// Where the columns are, with names and types checked.
-fn positions(schema: &Schema, options: &ReadOptions, candles: &mut RawCandles) -> Positions {
+pub(super) fn positions(
+    schema: &Schema,
+    options: &ReadOptions,
+    candles: &mut RawCandles,
+) -> Positions {
     let names: Vec<String> = schema
         .fields()
         .iter()
@@ -260,7 +270,7 @@ fn positions(schema: &Schema, options: &ReadOptions, candles: &mut RawCandles) -
 
 /// The row groups from the first to the last that may hold candles of the range, and the number
 /// of the first row in them.
-fn groups_within(
+pub(super) fn groups_within(
     metadata: &ParquetMetaData,
     positions: &Positions,
     options: &ReadOptions,
@@ -314,7 +324,7 @@ fn time_range(
 }
 
 /// The columns to read, ascending, and where each of ours lies among them.
-fn projected(positions: &Positions) -> (Vec<usize>, Positions) {
+pub(super) fn projected(positions: &Positions) -> (Vec<usize>, Positions) {
     let all = positions.numbers.iter().chain([&positions.time]);
     let mut wanted: Vec<usize> = all.flatten().copied().collect();
     wanted.sort_unstable();
@@ -328,7 +338,7 @@ fn projected(positions: &Positions) -> (Vec<usize>, Positions) {
 }
 
 /// Columns under collection.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     positions: &'a Positions,
     time_unit: TimeUnit,
     rows: usize,
@@ -339,7 +349,7 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(positions: &'a Positions, time_unit: TimeUnit) -> Self {
+    pub(super) fn new(positions: &'a Positions, time_unit: TimeUnit) -> Self {
         Self {
             positions,
             time_unit,
@@ -351,7 +361,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn append(&mut self, batch: &RecordBatch) {
+    pub(super) fn append(&mut self, batch: &RecordBatch) {
         self.rows += batch.num_rows();
         if let Some(at) = self.positions.time {
             let array = batch.column(at);
@@ -366,7 +376,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn finish(self, candles: &mut RawCandles) {
+    pub(super) fn finish(self, candles: &mut RawCandles) {
         candles.rows = self.rows;
         let at = |row: usize| candles.row_numbers.number(row);
         let cell = |name: &str, code, what: &str, rows: &[usize]| {

@@ -1,0 +1,321 @@
+//! A backtest over bars that come in blocks and are forgotten: memory does not grow with the length
+//! of the history.
+//!
+//! A block is a market of some time, of every symbol; the next block begins where it ends. What is
+//! kept from step to step is the session's state; what is told of each step is the caller's to keep
+//! or to sum up. The journal is written as it is made, as ever.
+
+use std::collections::BTreeMap;
+
+use super::{BacktestError, Costs, Driver};
+use crate::ports::{JournalSink, SignalSource};
+use crate::risk::Refusal;
+use crate::session::{Session, SessionConfig, SessionSetup, StepReport};
+use crate::types::{Cash, Market, TimeFrame, Timestamp};
+
+/// What is tested.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamSpec<'a> {
+    /// Names in the order of symbol ids, those of every block.
+    pub symbols: &'a [String],
+    /// Length of every bar.
+    pub time_frame: TimeFrame,
+    /// The session's settings.
+    pub config: &'a SessionConfig,
+    /// What the journal calls the configuration.
+    pub config_digest: &'a str,
+}
+
+/// What a backtest found, in sums.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Streamed {
+    /// Cash at the start.
+    pub initial_cash: Cash,
+    /// Equity at the end.
+    pub final_equity: Cash,
+    /// Profit of what was closed, after slippage and before fees.
+    pub realised: Cash,
+    /// Profit of what is held, after slippage and before fees.
+    pub unrealised: Cash,
+    /// Costs of all symbols.
+    pub costs: Costs,
+    /// Steps taken.
+    pub steps: u64,
+    /// Round trips that ended.
+    pub trades: u64,
+    /// Largest loss from a peak of equity, as a fraction of the peak.
+    pub max_drawdown: f64,
+    /// How often each refusal was given.
+    pub refusals: BTreeMap<Refusal, u64>,
+    /// Whether a loss breaker is tripped at the end.
+    pub breaker_tripped: bool,
+    /// Whether equity was ever gone.
+    pub ruined: bool,
+    /// SHA-256 of the journal; `None` where none is kept.
+    pub journal_digest: Option<String>,
+}
+
+/// Trades the predictions of `signals` over the blocks of `next_block`, as
+/// [`run_backtest`](super::run_backtest) does over a market that holds them all; `each` is told of
+/// every step.
+///
+/// `next_block` gives `None` after the last block, and an error in words where the bars cannot be
+/// read.
+///
+/// # Errors
+/// [`BacktestError`]; the journal then holds everything up to the failure.
+pub fn run_stream(
+    spec: &StreamSpec<'_>,
+    mut next_block: impl FnMut() -> Result<Option<Market>, String>,
+    signals: &mut dyn SignalSource,
+    journal: &mut dyn JournalSink,
+    mut each: impl FnMut(&StepReport<'_>),
+) -> Result<Streamed, BacktestError> {
+    let session = Session::new(SessionSetup {
+        config: spec.config,
+        config_digest: spec.config_digest.to_owned(),
+        symbols: spec.symbols.to_vec(),
+        time_frame: spec.time_frame,
+        models: signals.models().to_vec(),
+    })?;
+    let mut sums = Sums::new(session.portfolio().initial_cash());
+    let mut driver = Driver::new(session, signals);
+    let mut ends_at = None;
+    while let Some(block) = next_block().map_err(BacktestError::Bars)? {
+        check_next(spec, &block, &mut ends_at)?;
+        let goes_on = driver.walk(&block, (&mut *signals, &mut *journal), |report| {
+            sums.take(report);
+            each(report);
+        })?;
+        if !goes_on {
+            break;
+        }
+    }
+    let session = driver.finish(journal)?;
+    let portfolio = session.portfolio();
+    Ok(Streamed {
+        initial_cash: portfolio.initial_cash(),
+        final_equity: sums.equity,
+        realised: portfolio.realised(),
+        unrealised: portfolio.unrealised(),
+        costs: sums.costs,
+        steps: sums.steps,
+        trades: sums.trades,
+        max_drawdown: sums.deepest,
+        refusals: session.refusals().clone(),
+        breaker_tripped: session.breaker().is_tripped(),
+        ruined: session.breaker().is_ruined(),
+        journal_digest: journal.digest(),
+    })
+}
+
+/// Whether `block` is of the same symbols and begins after what was before.
+fn check_next(
+    spec: &StreamSpec<'_>,
+    block: &Market,
+    ends_at: &mut Option<Timestamp>,
+) -> Result<(), BacktestError> {
+    let names: Vec<&str> = block.names().collect();
+    if names != spec.symbols || block.time_frame() != spec.time_frame {
+        let told = |names: String, frame: TimeFrame| format!("are of {names} ({frame})");
+        return Err(BacktestError::NotNext {
+            found: told(names.join(", "), block.time_frame()),
+            expected: told(spec.symbols.join(", "), spec.time_frame),
+        });
+    }
+    let bars = || block.series().iter().map(|series| &series.bars);
+    let first = bars()
+        .filter_map(|bars| bars.first())
+        .map(|bar| bar.closed_at);
+    let last = bars()
+        .filter_map(|bars| bars.last())
+        .map(|bar| bar.closed_at);
+    let (Some(first), Some(last)) = (first.min(), last.max()) else {
+        return Ok(());
+    };
+    if let Some(end) = ends_at.filter(|end| first <= *end) {
+        return Err(BacktestError::NotNext {
+            found: format!("close from {first} on"),
+            expected: format!("later ones than {end}"),
+        });
+    }
+    *ends_at = Some(last);
+    Ok(())
+}
+
+/// Sums over the steps.
+struct Sums {
+    equity: Cash,
+    costs: Costs,
+    steps: u64,
+    trades: u64,
+    peak: f64,
+    deepest: f64,
+}
+
+impl Sums {
+    fn new(cash: Cash) -> Self {
+        Self {
+            equity: cash,
+            costs: Costs::default(),
+            steps: 0,
+            trades: 0,
+            peak: cash.to_f64(),
+            deepest: 0.0,
+        }
+    }
+
+    fn take(&mut self, report: &StepReport<'_>) {
+        self.steps += 1;
+        self.trades += report.trades.len() as u64;
+        report.fills.iter().for_each(|fill| self.costs.add(fill));
+        self.equity = report.point.equity;
+        let equity = self.equity.to_f64();
+        self.peak = self.peak.max(equity);
+        self.deepest = self.deepest.max(1.0 - equity / self.peak);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backtest::{BacktestSpec, Rule, RuleSignals, run_backtest};
+    use crate::execution::ExecutionConfig;
+    use crate::fusion::FusionConfig;
+    use crate::journal::JsonLines;
+    use crate::portfolio::PortfolioConfig;
+    use crate::risk::RiskConfig;
+    use crate::strategy::{EntryOrder, FailSafe, Protection, StrategyConfig};
+    use crate::types::{Bar, BarSeries};
+
+    fn series(name: &str, shift: f64, hours: std::ops::Range<i64>) -> BarSeries {
+        let time_frame: TimeFrame = "1h".parse().unwrap();
+        let price = |hour: i64| 100.0 + 10.0 * (hour as f64 * 0.11 + shift).sin();
+        let bars = hours.filter(|hour| hour % 23 != 5).map(|hour| {
+            let opened_at = Timestamp::from_nanos(hour * time_frame.nanos());
+            Bar {
+                opened_at,
+                closed_at: opened_at.saturating_add_nanos(time_frame.nanos()),
+                open: price(hour),
+                high: price(hour) + 2.0,
+                low: price(hour) - 2.0,
+                close: price(hour + 1),
+                volume: 5.0,
+                quote_volume: None,
+                trades: None,
+                taker_buy_volume: None,
+            }
+        });
+        BarSeries {
+            name: name.to_owned(),
+            time_frame,
+            bars: bars.collect(),
+        }
+    }
+
+    fn market(hours: std::ops::Range<i64>) -> Market {
+        let other = series("B", 1.0, hours.clone());
+        Market::new(vec![series("A", 0.0, hours), other]).unwrap()
+    }
+
+    fn config() -> SessionConfig {
+        SessionConfig {
+            strategy: StrategyConfig {
+                entry_threshold: 0.5,
+                exit_threshold: 0.5,
+                minimum_holding_bars: 0,
+                minimum_confidence: None,
+                allow_short: true,
+                fail_safe: FailSafe::Flatten,
+                entry: EntryOrder::Market,
+                protection: Protection::default(),
+            },
+            fusion: FusionConfig::default(),
+            risk: RiskConfig {
+                position_fraction: Some(0.4),
+                max_symbol_weight: Some(1.0),
+                max_gross_exposure: Some(1.0),
+                max_order_notional: Some(1e6),
+                max_drawdown: Some(0.9),
+                max_data_age_bars: Some(0),
+                ..RiskConfig::default()
+            },
+            execution: ExecutionConfig {
+                participation: Some(0.5),
+                order_expiry_bars: 2,
+                ..ExecutionConfig::costing(5.0, 2.0)
+            },
+            portfolio: PortfolioConfig {
+                initial_cash: 10_000.0,
+                allow_short: true,
+                margin: None,
+            },
+        }
+    }
+
+    fn rule() -> RuleSignals {
+        let rule = Rule::MomentumCrossover {
+            fast_bars: 3,
+            slow_bars: 9,
+        };
+        RuleSignals::new(rule, 2, None)
+    }
+
+    fn streamed(blocks: Vec<Market>) -> (Result<Streamed, BacktestError>, u64) {
+        let (config, mut told) = (config(), 0);
+        let symbols = ["A".to_owned(), "B".to_owned()];
+        let spec = StreamSpec {
+            symbols: &symbols,
+            time_frame: "1h".parse().unwrap(),
+            config: &config,
+            config_digest: "d",
+        };
+        let mut blocks = blocks.into_iter();
+        let mut journal = JsonLines::new(Vec::new());
+        let next = || Ok(blocks.next());
+        let found = run_stream(&spec, next, &mut rule(), &mut journal, |_| told += 1);
+        (found, told)
+    }
+
+    #[test]
+    fn blocks_come_to_what_the_whole_comes_to() {
+        let (whole, config) = (market(0..900), config());
+        let spec = BacktestSpec {
+            market: &whole,
+            config: &config,
+            config_digest: "d",
+        };
+        let mut journal = JsonLines::new(Vec::new());
+        let expected = run_backtest(&spec, &mut rule(), &mut journal).unwrap();
+        assert!(expected.fills.len() > 50);
+        for length in [1, 7, 250, 900] {
+            let blocks = (0..900).step_by(length).map(|from| {
+                let to = (from + length as i64).min(900);
+                market(from..to)
+            });
+            let (found, told) = streamed(blocks.collect());
+            let found = found.unwrap();
+            assert_eq!(found.journal_digest, expected.journal_digest, "{length}");
+            assert_eq!(found.final_equity, expected.final_equity());
+            assert_eq!(found.costs, expected.costs);
+            assert_eq!(found.trades, expected.trades.len() as u64);
+            assert_eq!(
+                (found.steps, told),
+                (expected.equity.len() as u64, found.steps)
+            );
+        }
+    }
+
+    #[test]
+    fn blocks_out_of_order_or_of_others_are_refused() {
+        let (found, _) = streamed(vec![market(0..50), market(40..60)]);
+        let words = found.unwrap_err().to_string();
+        assert!(words.contains("later ones than"), "{words}");
+        let one = Market::new(vec![series("A", 0.0, 0..9)]).unwrap();
+        let words = streamed(vec![one]).0.unwrap_err().to_string();
+        assert!(
+            words.contains("are of A (1h)") && words.contains("A, B (1h)"),
+            "{words}"
+        );
+    }
+}
