@@ -28,7 +28,7 @@ const GROUP: i64 = 20_000;
 /// 200 MB more, its journal 900 MB.
 const GROWTH_KIB: i64 = 8 * 1024;
 /// What a streamed backtest may take of one symbol, whatever the length.
-const PEAK_KIB: i64 = 64 * 1024;
+const PEAK_KIB: i64 = 32 * 1024;
 
 /// A candle file of so many minutes, in row groups, never whole in memory.
 fn write_minutes(path: &Path, bars: i64) {
@@ -83,7 +83,7 @@ fn config() -> SessionConfig {
         },
         fusion: FusionConfig::default(),
         risk: RiskConfig {
-            position_fraction: Some(0.5),
+            position_fraction: Some(0.01),
             max_symbol_weight: Some(1.0),
             max_gross_exposure: Some(1.0),
             max_order_notional: Some(1e9),

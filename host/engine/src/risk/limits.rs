@@ -251,7 +251,8 @@ impl RiskDesk {
             .map(|(kind, number)| ApprovedOrder {
                 order: Order {
                     id: OrderId(order.id.0 + number),
-                    quantity: -opening,
+                    // A turn feeds its children with all that it fills, the closing half too.
+                    quantity: -order.quantity,
                     reason: OrderReason::Protection,
                     terms: OrderTerms {
                         kind,

@@ -249,6 +249,20 @@ impl<U: Unit> FromStr for Fixed<U> {
     type Err = MoneyError;
 
     fn from_str(text: &str) -> Result<Self, MoneyError> {
+        let amount = Self::from_text(text)?;
+        if amount.units.saturating_abs() >= LIMIT * UNITS_PER_ONE {
+            return Err(MoneyError::OutOfRange {
+                value: text.to_owned(),
+                kind: U::NAME,
+            });
+        }
+        Ok(amount)
+    }
+}
+
+impl<U: Unit> Fixed<U> {
+    /// A decimal number of any size that the integer holds.
+    fn from_text(text: &str) -> Result<Self, MoneyError> {
         let wrong = || MoneyError::NotANumber(text.to_owned());
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
@@ -258,12 +272,6 @@ impl<U: Unit> FromStr for Fixed<U> {
         }
         let joined = format!("{whole}{decimals:0<DECIMALS$}");
         let units: i128 = joined.parse().map_err(|_| wrong())?;
-        if units >= LIMIT * UNITS_PER_ONE {
-            return Err(MoneyError::OutOfRange {
-                value: text.to_owned(),
-                kind: U::NAME,
-            });
-        }
         Ok(Self::from_units(if text.starts_with('-') {
             -units
         } else {
@@ -280,9 +288,9 @@ impl<U: Unit> Serialize for Fixed<U> {
 
 impl<'de, U: Unit> Deserialize<'de> for Fixed<U> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        // Amounts grow beyond what is taken from outside, and a journal of them must be readable.
+        let text = String::deserialize(deserializer)?;
+        Self::from_text(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -491,6 +499,17 @@ mod tests {
             prop_assert_eq!(remainder(a, by), a % by);
             prop_assert_eq!(euclidean_remainder(a, by), a.rem_euclid(by));
         }
+    }
+
+    #[test]
+    fn what_was_written_can_be_read_whatever_its_size() {
+        for units in [1, -1, 25_000_000_000_000_000_000, i128::MAX, -i128::MAX] {
+            let text = serde_json::to_string(&Cash::from_units(units)).unwrap();
+            let read: Cash = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.units(), units);
+        }
+        let beyond = format!("\"{}0\"", Cash::from_units(i128::MAX));
+        assert!(serde_json::from_str::<Cash>(&beyond).is_err());
     }
 
     #[test]

@@ -100,10 +100,11 @@ impl Rules {
         notional.scaled_by_micro_bps(rate)
     }
 
-    /// A part of a volume, in whole lots.
+    /// A part of a volume, in whole lots; of what is no volume, nothing.
     pub(super) fn part_of(&self, volume: f64, part: f64) -> Quantity {
         Quantity::from_f64(volume * part)
             .unwrap_or_default()
+            .max(Quantity::ZERO)
             .toward_zero(self.lot)
     }
 }
