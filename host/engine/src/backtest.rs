@@ -4,6 +4,7 @@
 //! predictions are. The baselines pay the same costs over the same closing times.
 
 mod baseline;
+mod lots;
 mod reexecute;
 mod rules;
 mod signals;
@@ -13,6 +14,7 @@ mod sweep;
 use std::collections::BTreeMap;
 
 use crate::execution::Fill;
+use crate::fusion::ModelInfo;
 use crate::journal::JournalError;
 use crate::portfolio::{Portfolio, Trade};
 use crate::ports::{Answers, JournalSink, SignalError, SignalSource};
@@ -198,13 +200,7 @@ pub fn run_backtest(
     journal: &mut dyn JournalSink,
 ) -> Result<BacktestResult, BacktestError> {
     let market = spec.market;
-    let session = Session::new(SessionSetup {
-        config: spec.config,
-        config_digest: spec.config_digest.to_owned(),
-        symbols: market.names().map(str::to_owned).collect(),
-        time_frame: market.time_frame(),
-        models: signals.models().to_vec(),
-    })?;
+    let session = session(spec, signals.models())?;
     let initial_cash = session.portfolio().initial_cash();
     let mut result = BacktestResult::empty(initial_cash, market.series().len());
     let mut driver = Driver::new(session, signals);
@@ -248,6 +244,7 @@ impl Driver {
         mut each: impl FnMut(&StepReport<'_>),
     ) -> Result<bool, BacktestError> {
         let (mut steps, mut bars) = (market.steps(), Vec::new());
+        let (mut fine_steps, mut fine) = (market.fine_steps(), Vec::new());
         if let Some((first, _)) = self.range {
             steps.skip_to(first);
         }
@@ -261,10 +258,11 @@ impl Driver {
             while let Some(added) = signals.models().get(self.session.models().len()) {
                 self.session.add_model(added.clone(), journal)?;
             }
+            fine_steps.within(&bars, &mut fine);
             let input = StepInput {
                 closed_at,
                 bars: &bars,
-                fine: &[],
+                fine: &fine,
                 predictions: &answers.predictions,
                 failures: &answers.failures,
             };
@@ -278,6 +276,23 @@ impl Driver {
         self.session.finish(journal)?;
         Ok(self.session)
     }
+}
+
+/// A session of `spec` that has taken no step.
+fn session(spec: &BacktestSpec<'_>, models: &[ModelInfo]) -> Result<Session, SetupError> {
+    let market = spec.market;
+    let problems = lots::impossible(market, spec.config);
+    if !problems.is_empty() {
+        return Err(SetupError::Config(problems));
+    }
+    let setup = SessionSetup {
+        config: spec.config,
+        config_digest: spec.config_digest.to_owned(),
+        symbols: market.names().map(str::to_owned).collect(),
+        time_frame: market.time_frame(),
+        models: models.to_vec(),
+    };
+    Session::at_venue(setup, market.records())
 }
 
 /// The steps of `market` from the first to the last moment of `range`, both included; all of them

@@ -24,7 +24,9 @@ use crate::ports::{Broker, JournalSink};
 use crate::problem::{Problem, lines};
 use crate::risk::{Breaker, Climate, Refusal, RiskDesk, RiskSetup};
 use crate::strategy::{FailSafe, Strategy};
-use crate::types::{Bar, Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
+use crate::types::{
+    Bar, Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp, VenueRecords,
+};
 
 pub use config::SessionConfig;
 
@@ -99,8 +101,8 @@ pub struct StepInput<'a> {
     pub closed_at: Timestamp,
     /// The bars that close now, one slot per symbol id.
     pub bars: &'a [Option<&'a Bar>],
-    /// The finer bars that lie in them, one slot per symbol; empty where there are none. Orders
-    /// fill in them, and nobody else sees them.
+    /// The finer bars that lie in them, one slot per symbol (empty where a bar has none), or no
+    /// slots at all. Orders fill in them, and nobody else sees them.
     pub fine: &'a [&'a [Bar]],
     /// The predictions made now, in any order; several of one symbol where several models answer.
     pub predictions: &'a [Option<Prediction>],
@@ -205,7 +207,19 @@ impl Session {
     /// # Errors
     /// [`SetupError`] with every problem of the settings.
     pub fn new(setup: SessionSetup<'_>) -> Result<Self, SetupError> {
-        let problems = setup.config.validate();
+        Self::at_venue(setup, &VenueRecords::default())
+    }
+
+    /// A session with the simulated broker, at a venue with these records; the finer bars among
+    /// them come with the steps.
+    ///
+    /// # Errors
+    /// [`SetupError`] with every problem of the settings, and where they and the records do not
+    /// belong together.
+    pub fn at_venue(setup: SessionSetup<'_>, records: &VenueRecords) -> Result<Self, SetupError> {
+        let names: Vec<&str> = setup.symbols.iter().map(String::as_str).collect();
+        let mut problems = setup.config.validate_for(&names);
+        problems.extend(setup.config.validate_records(records));
         if !problems.is_empty() {
             return Err(SetupError::Config(problems));
         }
@@ -213,8 +227,9 @@ impl Session {
             execution: &setup.config.execution,
             portfolio: &setup.config.portfolio,
             cash: Cash::from_f64(setup.config.portfolio.initial_cash)?,
-            symbols: setup.symbols.len(),
+            names: &names,
             time_frame: setup.time_frame,
+            records,
         })?;
         Self::with_broker(setup, Box::new(exchange))
     }
@@ -228,7 +243,8 @@ impl Session {
         broker: Box<dyn Broker>,
     ) -> Result<Self, SetupError> {
         let config = setup.config;
-        let problems = config.validate();
+        let names: Vec<&str> = setup.symbols.iter().map(String::as_str).collect();
+        let problems = config.validate_for(&names);
         if !problems.is_empty() {
             return Err(SetupError::Config(problems));
         }
@@ -241,6 +257,7 @@ impl Session {
             risk: &config.risk,
             execution: &config.execution,
             portfolio: &config.portfolio,
+            names: &names,
             time_frame: setup.time_frame,
         })?;
         let count = setup.symbols.len();
@@ -416,6 +433,7 @@ impl Session {
             });
             self.buffers.closes.push(close);
         }
+        self.check_fine(input, &mut problems);
         self.check_answers(input, &mut problems);
         if problems.is_empty() {
             return Ok(());
@@ -424,6 +442,35 @@ impl Session {
             closed_at: input.closed_at,
             problems,
         })
+    }
+
+    /// Finds what is wrong with the finer bars of `input`.
+    fn check_fine(&self, input: &StepInput<'_>, problems: &mut Vec<String>) {
+        if input.fine.is_empty() {
+            return;
+        }
+        if input.fine.len() != self.symbols.len() {
+            problems.push(format!(
+                "it has finer bars of {} symbols for {} symbols",
+                input.fine.len(),
+                self.symbols.len()
+            ));
+        }
+        let slots = input.bars.iter().zip(input.fine).zip(&self.symbols);
+        for ((bar, fine), name) in slots {
+            let mut from = bar.map_or(input.closed_at, |bar| bar.opened_at);
+            for one in *fine {
+                if one.opened_at < from || one.closed_at > input.closed_at {
+                    problems.push(format!(
+                        "the finer bar of {name} at {} lies in no bar of the signal, or is out of \
+                         order",
+                        one.opened_at
+                    ));
+                    break;
+                }
+                from = one.closed_at;
+            }
+        }
     }
 
     /// Journals the start with the first step.

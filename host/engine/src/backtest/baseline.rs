@@ -10,7 +10,9 @@ use crate::execution::{
 use crate::portfolio::{LedgerError, Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
 use crate::session::{EquityPoint, SessionConfig, SetupError};
-use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{
+    Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Timestamp, VenueRecords,
+};
 
 /// Puts an equal part of the initial cash into every symbol at its first open after the first
 /// moment of `range`, and holds. A symbol that appears later is bought then; until then its part is
@@ -24,11 +26,14 @@ pub fn buy_and_hold(
     range: Option<(Timestamp, Timestamp)>,
 ) -> Result<BacktestResult, SetupError> {
     let mut holder = Holder::new(market, config)?;
+    let (mut fine_steps, mut fine) = (market.fine_steps(), Vec::new());
     for (closed_at, bars) in steps_within(market, range) {
         let decided_at = *holder.decided_at.get_or_insert(closed_at);
+        fine_steps.within(&bars, &mut fine);
         for (symbol, bar) in (0..).map(SymbolId).zip(&bars) {
             if let Some(bar) = bar {
-                holder.meet(symbol, bar, decided_at);
+                let fine = fine.get(symbol.index()).copied().unwrap_or(&[]);
+                holder.meet(symbol, (bar, fine), decided_at);
             }
         }
         holder
@@ -65,18 +70,21 @@ struct Holder {
     result: BacktestResult,
     /// The cash set aside for each symbol.
     part: Cash,
-    lot: Quantity,
+    /// The lot of each symbol.
+    lots: Vec<Quantity>,
     bought: Vec<bool>,
     decided_at: Option<Timestamp>,
 }
 
 impl Holder {
     fn new(market: &Market, config: &SessionConfig) -> Result<Self, SetupError> {
-        let problems = config.validate();
+        let names: Vec<&str> = market.names().collect();
+        let mut problems = config.validate_for(&names);
+        problems.extend(config.validate_records(market.records()));
         if !problems.is_empty() {
             return Err(SetupError::Config(problems));
         }
-        let count = market.series().len();
+        let count = names.len();
         let initial_cash = Cash::from_f64(config.portfolio.initial_cash)?;
         let parts = i128::try_from(count).unwrap_or(i128::MAX).max(1);
         let part = Cash::from_units(initial_cash.units() / parts);
@@ -86,38 +94,46 @@ impl Holder {
             margin: None,
             ..config.portfolio.clone()
         };
-        let exchange = || {
+        let exchange = |(at, name): (usize, &&str)| {
+            // Of what the venue recorded, a holder of spot owes no funding.
+            let books = market.records().books.get(at).cloned();
             Exchange::new(&ExchangeSetup {
                 execution: &config.execution,
                 portfolio: &spot,
                 cash: part,
-                symbols: 1,
+                names: &[*name],
                 time_frame: market.time_frame(),
+                records: &VenueRecords {
+                    books: books.into_iter().collect(),
+                    ..VenueRecords::default()
+                },
             })
         };
-        let exchanges = (0..count).map(|_| exchange()).collect::<Result<_, _>>()?;
+        let exchanges = names.iter().enumerate().map(exchange);
+        let exchanges = exchanges.collect::<Result<_, _>>()?;
+        let lot = |name: &&str| Quantity::from_f64(config.execution.of_symbol(name).lot_size);
         Ok(Self {
             exchanges,
             portfolio: Portfolio::new(initial_cash, count),
             result: BacktestResult::empty(initial_cash, count),
             part,
-            lot: Quantity::from_f64(config.execution.lot_size)?,
+            lots: names.iter().map(lot).collect::<Result<_, _>>()?,
             bought: vec![false; count],
             decided_at: None,
         })
     }
 
     /// Buys from the bar's open on where that is due, and marks at its close.
-    fn meet(&mut self, symbol: SymbolId, bar: &Bar, decided_at: Timestamp) {
+    fn meet(&mut self, symbol: SymbolId, (bar, fine): (&Bar, &[Bar]), decided_at: Timestamp) {
         let at = symbol.index();
         if self.bought.get(at) == Some(&false) && bar.opened_at >= decided_at {
-            let order = self.purchase(bar);
+            let order = self.purchase(at, bar);
             if let (Some(order), Some(exchange)) = (order, self.exchanges.get_mut(at)) {
                 exchange.take_order(order);
                 self.bought[at] = true;
             }
         }
-        for fill in self.fills(at, bar) {
+        for fill in self.fills(at, (bar, fine)) {
             // The exchange counts its one symbol from zero.
             let fill = Fill { symbol, ..fill };
             if self.book(&fill).is_err() {
@@ -130,14 +146,14 @@ impl Holder {
     }
 
     /// What the exchange of the symbol at `at` does with `bar`.
-    fn fills(&mut self, at: usize, bar: &Bar) -> Vec<Fill> {
+    fn fills(&mut self, at: usize, (bar, fine): (&Bar, &[Bar])) -> Vec<Fill> {
         let Some(exchange) = self.exchanges.get_mut(at) else {
             return Vec::new();
         };
         let tick = BrokerTick {
             closed_at: bar.closed_at,
             bars: &[Some(bar)],
-            fine: &[],
+            fine: &[fine],
             funds: None,
         };
         let outcomes = std::iter::from_fn(|| exchange.poll(&tick));
@@ -148,11 +164,11 @@ impl Holder {
         fills.collect()
     }
 
-    /// The order for what the symbol's part pays for at the open, without costs; the exchange cuts
+    /// The order for what the part of the symbol at `at` pays for at the open, without costs; the exchange cuts
     /// it to what it pays for with them.
-    fn purchase(&self, bar: &Bar) -> Option<Order> {
+    fn purchase(&self, at: usize, bar: &Bar) -> Option<Order> {
         let open = Price::from_f64(bar.open).ok()?;
-        let quantity = self.part.divided_by(open)?.toward_zero(self.lot);
+        let quantity = self.part.divided_by(open)?.toward_zero(*self.lots.get(at)?);
         (!quantity.is_zero()).then_some(Order {
             id: OrderId(0),
             symbol: SymbolId(0),

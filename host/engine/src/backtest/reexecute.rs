@@ -10,7 +10,7 @@ use crate::execution::{Exchange, ExchangeSetup, Expiry, Order, Outcome};
 use crate::journal::{Event, JournalEntry, JournalError, read_entries};
 use crate::ports::{Broker, BrokerTick};
 use crate::session::SessionConfig;
-use crate::types::{Bar, Cash, Market, MoneyError, Timestamp};
+use crate::types::{Bar, Cash, FineSteps, Market, MoneyError, Timestamp};
 
 /// Differences that are listed at most.
 const MAX_DIFFERENCES: usize = 100;
@@ -97,11 +97,13 @@ pub fn reexecute(
         execution: &config.execution,
         portfolio: &config.portfolio,
         cash: initial_cash,
-        symbols: symbols.len(),
+        names: &names,
         time_frame,
+        records: market.records(),
     })?;
     let mut again = Again {
         exchange,
+        fine_steps: market.fine_steps(),
         limits_funds: !config.portfolio.allow_short,
         found: Reexecuted {
             config_digest,
@@ -162,15 +164,16 @@ impl Recorded {
     }
 }
 
-struct Again {
+struct Again<'a> {
     exchange: Exchange,
+    fine_steps: FineSteps<'a>,
     limits_funds: bool,
     found: Reexecuted,
 }
 
-impl Again {
+impl<'a> Again<'a> {
     /// Lets the exchange see the market's step at `at`, compares, and gives it the step's orders.
-    fn step<'a>(
+    fn step(
         &mut self,
         steps: &mut std::iter::Peekable<impl Iterator<Item = (Timestamp, Vec<Option<&'a Bar>>)>>,
         at: Timestamp,
@@ -179,10 +182,12 @@ impl Again {
         // Steps before the session, which it has not seen.
         while steps.next_if(|(closed_at, _)| *closed_at < at).is_some() {}
         if let Some((closed_at, bars)) = steps.next_if(|(closed_at, _)| *closed_at == at) {
+            let mut fine = Vec::new();
+            self.fine_steps.within(&bars, &mut fine);
             let tick = BrokerTick {
                 closed_at,
                 bars: &bars,
-                fine: &[],
+                fine: &fine,
                 funds: self.limits_funds.then(|| self.exchange.cash()),
             };
             while let Some(outcome) = self.exchange.poll(&tick) {

@@ -123,6 +123,14 @@ fn check_next(
             expected: told(spec.symbols.join(", "), spec.time_frame),
         });
     }
+    let records = block.records();
+    if !records.funding.is_empty() || !records.books.is_empty() {
+        // They would have to be known when the session begins.
+        return Err(BacktestError::NotNext {
+            found: "come with recorded fundings or order books".to_owned(),
+            expected: "bars, and finer bars maybe".to_owned(),
+        });
+    }
     let bars = || block.series().iter().map(|series| &series.bars);
     let first = bars()
         .filter_map(|bars| bars.first())

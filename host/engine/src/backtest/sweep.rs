@@ -23,7 +23,9 @@ use crate::problem::{Problem, Problems};
 use crate::risk::{RiskConfig, Sizing};
 use crate::session::{SessionConfig, SetupError};
 use crate::strategy::StrategyConfig;
-use crate::types::{Bar, Cash, Market, MoneyError, Price, SymbolId, TimeFrame, Timestamp};
+use crate::types::{
+    Bar, Cash, Market, MoneyError, Price, SymbolId, TimeFrame, Timestamp, VenueRecords,
+};
 use run::Run;
 
 /// One symbol at one step, as much as a step needs in which nothing happens.
@@ -314,7 +316,7 @@ impl<'a> SweepTable<'a> {
         let left_out = "is set, but a sweep leaves it out; run a backtest for this";
         let parts = strategy_parts(strategy)
             .into_iter()
-            .chain(execution_parts(execution))
+            .chain(execution_parts(execution, self.market.records()))
             .chain(risk_parts(risk))
             .chain(portfolio_parts(portfolio));
         for (key, is_plain) in parts {
@@ -351,7 +353,7 @@ fn strategy_parts(config: &StrategyConfig) -> Parts {
     ]
 }
 
-fn execution_parts(config: &ExecutionConfig) -> Parts {
+fn execution_parts(config: &ExecutionConfig, records: &VenueRecords) -> Parts {
     let ExecutionConfig {
         fee_bps: _,
         slippage_bps: _,
@@ -370,13 +372,19 @@ fn execution_parts(config: &ExecutionConfig) -> Parts {
         participation,
         funding,
         borrow_annual_bps,
+        symbols,
     } = config;
     vec![
         ("execution.slippage", *slippage == SlippageConfig::None),
         ("execution.latency_ms", *latency_ms == 0),
         ("execution.participation", participation.is_none()),
         ("execution.fee_tiers", fee_tiers.is_empty()),
-        ("execution.funding", funding.is_none()),
+        (
+            "execution.funding",
+            funding.is_none() && records.funding.is_empty(),
+        ),
+        ("execution.fine_time_frame", records.fine.is_empty()),
+        ("execution.symbols", symbols.is_empty()),
         (
             "execution.borrow_annual_bps",
             borrow_annual_bps.abs() == 0.0,

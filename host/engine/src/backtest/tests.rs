@@ -38,8 +38,9 @@ fn exchange(latency_ms: u64, through_ticks: u32) -> Exchange {
         execution: &execution,
         portfolio: &portfolio,
         cash: Cash::from_f64(1e6).unwrap(),
-        symbols: 1,
+        names: &["A"],
         time_frame: "1h".parse().unwrap(),
+        records: &crate::types::VenueRecords::default(),
     })
     .unwrap()
 }

@@ -1,11 +1,16 @@
 //! Settings of the simulated venue.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::SymbolConfig;
 use crate::problem::{Problem, Problems};
 
 /// The finest step that money has.
-const FINEST: f64 = 1e-8;
+pub(super) const FINEST: f64 = 1e-8;
+/// Milliseconds of a week.
+const WEEK_MS: u64 = 7 * 86_400_000;
 
 /// Settings of execution. Fee and slippage have no default: a backtest without costs must be asked
 /// for in writing.
@@ -63,6 +68,9 @@ pub struct ExecutionConfig {
     /// Interest of a year on what is borrowed, in basis points, from 0 to 100,000.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub borrow_annual_bps: f64,
+    /// What symbols have differently, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub symbols: BTreeMap<String, SymbolConfig>,
 }
 
 /// Fees from a traded notional of 30 days on.
@@ -99,6 +107,14 @@ pub enum SlippageConfig {
         /// Span of the exponential averages of volatility and volume, in bars.
         span_bars: u32,
     },
+    /// By the levels of recorded order books, which hold the spread too.
+    Book {
+        /// Milliseconds after which a snapshot says nothing any more, from 1 to 7 days.
+        max_age_ms: u64,
+        /// Basis points for what the books do not say, from 0 to 10,000: of the price where there
+        /// is no snapshot, and beyond the last level where an order takes more than there is.
+        otherwise_bps: f64,
+    },
 }
 
 impl SlippageConfig {
@@ -110,12 +126,24 @@ impl SlippageConfig {
     #[must_use]
     pub fn span_bars(&self) -> Option<u32> {
         match *self {
-            Self::None => None,
+            Self::None | Self::Book { .. } => None,
             Self::Volatility { span_bars, .. } | Self::Impact { span_bars, .. } => Some(span_bars),
         }
     }
 
     fn validate(&self, problems: &mut Problems) {
+        if let Self::Book {
+            max_age_ms,
+            otherwise_bps,
+        } = *self
+        {
+            problems.within("slippage.otherwise_bps", otherwise_bps, (0.0, 10_000.0));
+            problems.require(
+                (1..=WEEK_MS).contains(&max_age_ms),
+                "slippage.max_age_ms",
+                format!("is {max_age_ms}; it must lie between 1 and {WEEK_MS} (7 days)"),
+            );
+        }
         let (Self::Volatility { factor, .. } | Self::Impact { factor, .. }) = *self else {
             return;
         };
@@ -188,6 +216,7 @@ impl ExecutionConfig {
             limit_queue_ahead: 0.0,
             funding: None,
             borrow_annual_bps: 0.0,
+            symbols: BTreeMap::new(),
         }
     }
 
@@ -227,6 +256,39 @@ impl ExecutionConfig {
                 (1..=24).contains(&hours),
                 "funding.interval_hours",
                 format!("is {hours}; it must lie between 1 and 24"),
+            );
+        }
+        let has_tiers = !self.fee_tiers.is_empty();
+        for (name, own) in &self.symbols {
+            own.validate(name, has_tiers, &mut problems);
+        }
+        self.validate_book(&mut problems);
+        problems.into_vec()
+    }
+
+    /// Order books hold the spread; another one would be counted twice.
+    fn validate_book(&self, problems: &mut Problems) {
+        if !matches!(self.slippage, SlippageConfig::Book { .. }) {
+            return;
+        }
+        let message = "is set beside `slippage.kind = \"book\"`, whose levels hold the spread; \
+                       leave it out";
+        problems.require(is_zero(&self.spread_bps), "spread_bps", message);
+        for (name, own) in &self.symbols {
+            let is_plain = own.spread_bps.is_none_or(|spread| is_zero(&spread));
+            problems.require(is_plain, &format!("symbols.{name}.spread_bps"), message);
+        }
+    }
+
+    /// What is wrong with these settings for a run of the symbols called `names`.
+    #[must_use]
+    pub fn unknown_symbols(&self, names: &[&str]) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        for name in self.symbols.keys() {
+            problems.require(
+                names.contains(&name.as_str()),
+                &format!("symbols.{name}"),
+                format!("is no symbol of the run; it has {}", names.join(", ")),
             );
         }
         problems.into_vec()

@@ -7,10 +7,11 @@
 //! | file | part |
 //! |---|---|
 //! | `order` | orders, their terms, and what becomes of them |
-//! | `config` | settings |
+//! | `config`, `symbol` | settings, and what a symbol has differently |
 //! | `exchange/rules` | lot, tick, spread, slippage, fees |
 //! | `exchange/arrival` | what is asked of an order when it arrives |
 //! | `exchange/walk`, `legs` | the way of the price through a bar, and what it hits |
+//! | `exchange/depth` | what a taker pays by recorded order books |
 //! | `exchange/stand` | cash, margin, liquidation price |
 //! | `exchange/payments` | funding and interest |
 //!
@@ -19,6 +20,7 @@
 mod config;
 mod exchange;
 mod order;
+mod symbol;
 
 pub use config::{ExecutionConfig, FeeTierConfig, FundingConfig, SlippageConfig};
 pub use exchange::{Exchange, ExchangeSetup};
@@ -26,3 +28,4 @@ pub use order::{
     Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
     PaymentKind, TimeInForce,
 };
+pub use symbol::SymbolConfig;

@@ -84,9 +84,9 @@ pub struct RiskDesk {
     limits: Option<Limits>,
     max_age_nanos: Option<i64>,
     allow_short: bool,
-    lot_size: Quantity,
-    tick_size: Price,
-    min_notional: Cash,
+    steps: Steps,
+    /// Those of symbols, where any has its own.
+    steps_of: Vec<Steps>,
     sizing: Sizing,
     position_fraction: f64,
     bars_per_year: f64,
@@ -96,6 +96,24 @@ pub struct RiskDesk {
     pub(crate) breaker: Breaker,
 }
 
+/// What orders come in.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    lot_size: Quantity,
+    tick_size: Price,
+    min_notional: Cash,
+}
+
+impl Steps {
+    fn new(execution: &ExecutionConfig) -> Result<Self, MoneyError> {
+        Ok(Self {
+            lot_size: Quantity::from_f64(execution.lot_size)?,
+            tick_size: Price::from_f64(execution.tick_size)?,
+            min_notional: Cash::from_f64(execution.min_notional)?,
+        })
+    }
+}
+
 /// The settings that risk reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RiskSetup<'a> {
@@ -103,6 +121,8 @@ pub(crate) struct RiskSetup<'a> {
     pub risk: &'a RiskConfig,
     pub execution: &'a ExecutionConfig,
     pub portfolio: &'a PortfolioConfig,
+    /// Names of the symbols, in the order of their ids.
+    pub names: &'a [&'a str],
     pub time_frame: TimeFrame,
 }
 
@@ -122,13 +142,15 @@ impl RiskDesk {
             resets_itself: risk.reset_after_cool_down,
         };
         let initial = Cash::from_f64(setup.portfolio.initial_cash)?;
+        let own = |name: &&str| Steps::new(&setup.execution.of_symbol(name));
+        let has_own = !setup.execution.symbols.is_empty();
+        let named = setup.names.iter().filter(|_| has_own);
         Ok(Self {
             limits: limits(risk)?,
             max_age_nanos: risk.max_data_age_bars.map(bars),
             allow_short: setup.portfolio.allow_short,
-            lot_size: Quantity::from_f64(setup.execution.lot_size)?,
-            tick_size: Price::from_f64(setup.execution.tick_size)?,
-            min_notional: Cash::from_f64(setup.execution.min_notional)?,
+            steps: Steps::new(setup.execution)?,
+            steps_of: named.map(own).collect::<Result<_, _>>()?,
             sizing: risk.sizing,
             position_fraction: risk.position_fraction.unwrap_or(0.0),
             bars_per_year: setup.time_frame.bars_per_year(),
@@ -137,6 +159,11 @@ impl RiskDesk {
             protection: setup.strategy.protection,
             breaker: Breaker::new(initial, breakers),
         })
+    }
+
+    fn steps(&self, symbol: SymbolId) -> Steps {
+        let own = self.steps_of.get(symbol.index());
+        own.copied().unwrap_or(self.steps)
     }
 
     /// Why `prediction` must not be acted on at `closed_at`, where the symbol's newest bar closed
@@ -197,7 +224,7 @@ impl RiskDesk {
             reason,
             model: proposal.model,
             terms: if closing.is_zero() {
-                self.terms(opening, proposal.decided_at, account)
+                self.terms(opening, proposal, account)
             } else {
                 OrderTerms::default()
             },
@@ -220,15 +247,16 @@ impl RiskDesk {
             return Vec::new();
         };
         let is_long = opening > Quantity::ZERO;
+        let tick = self.steps(order.symbol).tick_size;
         // Rounded away from the mark for a profit, toward it for a stop: worse for the account.
         let at = |distance: f64, is_profit: bool| {
             let moved = mark.scaled_by_micro_bps(micro_bps_of_fraction(distance));
             let is_above = is_long == is_profit;
             let exact = if is_above { mark + moved } else { mark - moved };
             if is_above == is_profit {
-                exact.up_to(self.tick_size)
+                exact.up_to(tick)
             } else {
-                exact.down_to(self.tick_size)
+                exact.down_to(tick)
             }
         };
         let Protection {
@@ -268,7 +296,8 @@ impl RiskDesk {
     }
 
     /// The terms of an order that opens `opening`: those of the strategy's entry, or of a collar.
-    fn terms(&self, opening: Quantity, decided_at: Timestamp, account: &Account) -> OrderTerms {
+    fn terms(&self, opening: Quantity, proposal: &Proposal, account: &Account) -> OrderTerms {
+        let (decided_at, tick) = (proposal.decided_at, self.steps(proposal.symbol).tick_size);
         if let (
             EntryOrder::Limit {
                 offset_bps,
@@ -280,11 +309,9 @@ impl RiskDesk {
         {
             let distance = mark.scaled_by_micro_bps(micro_bps_of_bps(offset_bps));
             let price = if opening > Quantity::ZERO {
-                (mark - distance)
-                    .down_to(self.tick_size)
-                    .max(self.tick_size)
+                (mark - distance).down_to(tick).max(tick)
             } else {
-                (mark + distance).up_to(self.tick_size)
+                (mark + distance).up_to(tick)
             };
             let wait = self.bar_nanos.saturating_mul(i64::from(valid_bars));
             return OrderTerms {
@@ -300,9 +327,9 @@ impl RiskDesk {
         };
         let distance = mark.scaled_by_micro_bps(collar);
         let price = if opening > Quantity::ZERO {
-            (mark + distance).down_to(self.tick_size)
+            (mark + distance).down_to(tick)
         } else {
-            (mark - distance).up_to(self.tick_size)
+            (mark - distance).up_to(tick)
         };
         OrderTerms {
             kind: OrderKind::Limit { price },
@@ -384,8 +411,9 @@ impl RiskDesk {
             return Err(Refusal::Turnover);
         }
         let quantity = notional.divided_by(mark).unwrap_or_default();
-        let quantity = quantity.toward_zero(self.lot_size);
-        if quantity.is_zero() || mark.times(quantity) < self.min_notional {
+        let steps = self.steps(proposal.symbol);
+        let quantity = quantity.toward_zero(steps.lot_size);
+        if quantity.is_zero() || mark.times(quantity) < steps.min_notional {
             return Err(too_small);
         }
         Ok(match side {
@@ -460,6 +488,7 @@ mod tests {
             risk,
             execution: &execution,
             portfolio: &portfolio,
+            names: &["A"],
             time_frame: "1h".parse().unwrap(),
         })
         .unwrap()

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::execution::ExecutionConfig;
+use crate::execution::{ExecutionConfig, SlippageConfig};
 use crate::fusion::FusionConfig;
 use crate::portfolio::PortfolioConfig;
 use crate::problem::{Problem, Problems};
 use crate::risk::RiskConfig;
 use crate::strategy::StrategyConfig;
+use crate::types::VenueRecords;
 
 /// Settings of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +48,74 @@ impl SessionConfig {
         strategy
             .fail_safe
             .validate(risk.max_data_age_bars, &mut problems);
+        self.validate_sizes(&mut problems);
         problems.into_vec()
+    }
+
+    /// Every problem of these settings for a run of the symbols called `names`.
+    #[must_use]
+    pub fn validate_for(&self, names: &[&str]) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        problems.extend("execution", self.execution.unknown_symbols(names));
+        let mut all = self.validate();
+        all.extend(problems.into_vec());
+        all
+    }
+
+    /// What of the venue's records and these settings does not belong together.
+    #[must_use]
+    pub fn validate_records(&self, records: &VenueRecords) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let needs_books = matches!(self.execution.slippage, SlippageConfig::Book { .. });
+        problems.require(
+            !needs_books || !records.books.is_empty(),
+            "execution.slippage",
+            "is by order books, but there are none; name the file with the snapshots",
+        );
+        problems.require(
+            self.execution.funding.is_none() || records.funding.is_empty(),
+            "execution.funding",
+            "is a constant rate beside recorded ones; leave one of them out",
+        );
+        problems.into_vec()
+    }
+
+    /// Value of what may be held per cash of the account.
+    pub(crate) fn leverage(&self) -> f64 {
+        match self.portfolio.margin {
+            Some(margin) => margin.leverage,
+            None if self.portfolio.allow_short => self
+                .risk
+                .position_fraction
+                .map_or(1.0, |most| most.max(1.0)),
+            None => 1.0,
+        }
+    }
+
+    /// Sizes with which no order could ever be placed, and leverage without margin.
+    fn validate_sizes(&self, problems: &mut Problems) {
+        let most = self.portfolio.initial_cash * self.leverage();
+        let mut least = |key: &str, value: f64| {
+            problems.require(
+                // What is out of range by itself is told where it is set.
+                !(most > 0.0 && value > most),
+                key,
+                format!("is {value}, more than the account can pay for ({most}): nothing trades"),
+            );
+        };
+        least("execution.min_notional", self.execution.min_notional);
+        for (name, own) in &self.execution.symbols {
+            if let Some(value) = own.min_notional {
+                least(&format!("execution.symbols.{name}.min_notional"), value);
+            }
+        }
+        for (name, own) in &self.execution.symbols {
+            problems.require(
+                own.max_leverage.is_none() || self.portfolio.margin.is_some(),
+                &format!("execution.symbols.{name}.max_leverage"),
+                "is for accounts with `portfolio.margin` only",
+            );
+        }
     }
 
     /// SHA-256 of the settings as JSON, lower-case hexadecimal; the same settings always have the

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SymbolId, TimeFrame, Timestamp};
+use super::{SymbolId, TimeFrame, Timestamp, VenueRecords};
 
 /// One candle. It is known only at [`closed_at`](Bar::closed_at), never before.
 ///
@@ -48,6 +48,7 @@ pub struct BarSeries {
 pub struct Market {
     series: Vec<BarSeries>,
     time_frame: TimeFrame,
+    pub(super) records: VenueRecords,
 }
 
 /// Why series do not make a market.
@@ -94,7 +95,17 @@ impl Market {
                 });
             }
         }
-        Ok(Self { series, time_frame })
+        Ok(Self {
+            series,
+            time_frame,
+            records: VenueRecords::default(),
+        })
+    }
+
+    /// What the venue recorded beside the bars, for the exchange.
+    #[must_use]
+    pub fn records(&self) -> &VenueRecords {
+        &self.records
     }
 
     /// All series, in id order.

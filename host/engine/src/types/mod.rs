@@ -7,8 +7,10 @@ mod bar;
 mod ids;
 mod money;
 mod time;
+mod venue;
 
 pub use bar::{Bar, BarSeries, Market, MarketError, MarketSteps};
 pub use ids::SymbolId;
 pub use money::{Cash, Fixed, MoneyError, Price, Quantity, UNITS_PER_ONE, Unit};
 pub use time::{TimeError, TimeFrame, Timestamp};
+pub use venue::{BookLevel, BookSnapshot, FineSteps, FundingRate, RecordsError, VenueRecords};

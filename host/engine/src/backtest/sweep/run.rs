@@ -107,6 +107,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, SweepError> {
         let cash = Cash::from_f64(config.portfolio.initial_cash)?;
         let units = cash.units() as f64;
+        let names: Vec<&str> = table.market.names().collect();
         Ok(Self {
             table,
             rules: &config.strategy,
@@ -117,6 +118,7 @@ impl<'a> Run<'a> {
                 risk: &config.risk,
                 execution: &config.execution,
                 portfolio: &config.portfolio,
+                names: &names,
                 time_frame: table.time_frame,
             })?,
             seats: vec![Seat::EMPTY; table.symbols],

@@ -5,6 +5,7 @@
 //! time.
 
 mod arrival;
+mod depth;
 mod legs;
 mod payments;
 mod rules;
@@ -14,16 +15,17 @@ mod walk;
 mod working;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{Expiry, Order, OrderId, Outcome};
 use crate::ports::{Broker, BrokerTick};
 use crate::risk::ApprovedOrder;
-use crate::types::{Bar, Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Bar, BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp};
 use legs::Way;
 use payments::Payments;
 use rules::{Climate, Rules};
 pub use setup::ExchangeSetup;
-use stand::{AccountKind, Stand};
+use stand::{AccountKind, Stand, initial_of};
 use walk::{Setting, Slice, Walk};
 use working::{Stage, Working};
 
@@ -34,6 +36,8 @@ const FEE_WINDOW: i64 = 30 * 86_400_000_000_000;
 #[derive(Debug, Clone)]
 struct Book {
     rules: Rules,
+    /// The account with the symbol's own leverage.
+    kind: AccountKind,
     orders: Vec<Working>,
     held: Quantity,
     cost: Cash,
@@ -43,6 +47,8 @@ struct Book {
     /// Exponentially weighted mean of squared log returns, and slices seen.
     variance: f64,
     slices: u64,
+    /// Recorded order books, ascending.
+    depth: Arc<[BookSnapshot]>,
 }
 
 /// See the head of the file.
@@ -139,17 +145,32 @@ impl Exchange {
 
     fn advance_symbol(&mut self, at: usize, tick: &BrokerTick<'_>) {
         let fine = tick.fine.get(at).copied().unwrap_or(&[]);
-        let bar = tick.bars.get(at).copied().flatten();
+        let Some(bar) = tick.bars.get(at).copied().flatten() else {
+            return;
+        };
         let bars = if fine.is_empty() {
-            bar.map_or(&[][..], std::slice::from_ref)
+            std::slice::from_ref(bar)
         } else {
             fine
         };
-        for bar in bars {
-            if bar.closed_at <= tick.closed_at
-                && let Some(slice) = slice_of(bar)
+        for one in bars {
+            if one.closed_at <= tick.closed_at
+                && let Some(slice) = slice_of(one, bar.opened_at)
             {
                 self.advance_slice(at, &slice);
+            }
+        }
+        if !fine.is_empty() {
+            self.keep_for_next_bar(at, bar);
+        }
+    }
+
+    /// What arrived in a bar after its last slice is there from the bar's end on.
+    fn keep_for_next_bar(&mut self, at: usize, bar: &Bar) {
+        let orders = self.books.get_mut(at).map(|book| &mut book.orders);
+        for one in orders.into_iter().flatten() {
+            if one.arrives_at > bar.opened_at && one.arrives_at < bar.closed_at {
+                one.arrives_at = bar.closed_at;
             }
         }
     }
@@ -182,6 +203,7 @@ impl Exchange {
             traded: self.traded_sum,
             patience: self.patience,
             next_own: self.next_own,
+            books: &book.depth,
         };
         let mut walk = Walk::new(setting, stand, orders);
         walk.open();
@@ -214,13 +236,14 @@ impl Exchange {
 
     fn stand(&self, at: usize) -> Stand {
         let mut stand = Stand {
-            kind: self.kind,
+            kind: self.books.get(at).map_or(self.kind, |book| book.kind),
             cash: self.cash,
             held: Quantity::ZERO,
             cost: Cash::ZERO,
             margin: Cash::ZERO,
             others: Cash::ZERO,
             others_gross: Cash::ZERO,
+            others_initial: 0,
             others_margin: Cash::ZERO,
             others_cost: Cash::ZERO,
         };
@@ -231,6 +254,9 @@ impl Exchange {
                 let value = book.last.unwrap_or_default().times(book.held);
                 stand.others += value;
                 stand.others_gross += value.abs();
+                if let AccountKind::Cross(margin) = book.kind {
+                    stand.others_initial += initial_of(value, margin);
+                }
                 stand.others_margin += book.margin;
                 stand.others_cost += book.cost;
             }
@@ -284,7 +310,7 @@ impl Exchange {
             }
             let mut gone = Vec::new();
             for one in &book.orders {
-                if let Some(expiry) = one.overdue(tick.closed_at, self.patience) {
+                if let Some(expiry) = one.overdue((tick.closed_at, tick.closed_at), self.patience) {
                     gone.push((one.order.id, expiry));
                 }
             }
@@ -351,13 +377,15 @@ fn tells_the_same(one: &[Outcome], other: &[Outcome]) -> bool {
     one.len() == other.len() && sorted(one) == sorted(other)
 }
 
-fn slice_of(bar: &Bar) -> Option<Slice> {
+/// A bar as prices; it lies in a bar of the signal that opened at `bar_opened_at`.
+fn slice_of(bar: &Bar, bar_opened_at: Timestamp) -> Option<Slice> {
     let price = |value: f64| {
         Price::from_f64(value)
             .ok()
             .filter(|price| *price > Price::ZERO)
     };
     Some(Slice {
+        bar_opened_at,
         opened_at: bar.opened_at,
         closed_at: bar.closed_at,
         open: price(bar.open)?,

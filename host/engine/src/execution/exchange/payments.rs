@@ -1,46 +1,35 @@
 //! Funding of perpetual futures and interest on what is borrowed: section 9 of `docs/execution.md`.
 
+use std::sync::Arc;
+
 use super::walk::Slice;
 use super::{AccountKind, Exchange};
 use crate::execution::{Outcome, Payment, PaymentKind};
-use crate::types::{Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Cash, FundingRate, Price, Quantity, SymbolId, Timestamp};
 
 /// Nanoseconds of a year of 365 days.
 const YEAR: f64 = 365.0 * 86_400.0 * 1e9;
 
-/// A funding rate from a moment on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rate {
-    pub(super) from: Timestamp,
-    pub(super) micro_bps: i64,
-}
-
 /// What is paid when.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Payments {
-    /// Nanoseconds between fundings; 0 is none.
+    /// Nanoseconds between fundings at a constant rate; 0 is none.
     pub(super) interval: i64,
-    /// Rates by symbol, ascending.
-    pub(super) rates: Vec<Vec<Rate>>,
+    /// The constant rate, `micro_bps`.
+    pub(super) rate: i64,
+    /// Recorded fundings by symbol, ascending; empty where there are none.
+    pub(super) series: Vec<Arc<[FundingRate]>>,
     /// Interest of a year, as a fraction.
     pub(super) borrowing: f64,
     pub(super) funded_to: Vec<Option<Timestamp>>,
     pub(super) charged_to: Option<Timestamp>,
 }
 
-impl Payments {
-    fn rate(&self, symbol: usize, at: Timestamp) -> i64 {
-        let rates = self.rates.get(symbol).map_or(&[][..], Vec::as_slice);
-        let after = rates.partition_point(|rate| rate.from <= at);
-        after.checked_sub(1).map_or(0, |at| rates[at].micro_bps)
-    }
-}
-
 impl Exchange {
     /// Pays every funding since the last slice and inside this one.
     pub(super) fn pay_funding(&mut self, at: usize, slice: &Slice) {
         let interval = self.payments.interval;
-        if interval == 0 {
+        if interval == 0 && self.payments.series.is_empty() {
             return;
         }
         let Some(until) = self.payments.funded_to.get_mut(at) else {
@@ -52,21 +41,35 @@ impl Exchange {
             return;
         };
         let value = book.last.unwrap_or(slice.open).times(book.held);
+        if let Some(series) = self.payments.series.get(at).map(Arc::clone) {
+            let first = series.partition_point(|one| one.at < from);
+            let due = series.get(first..).unwrap_or(&[]).iter();
+            for one in due.take_while(|one| one.at < slice.closed_at) {
+                self.fund(at, value.scaled_by_micro_bps(one.micro_bps), one.at);
+            }
+        }
+        if interval == 0 {
+            return;
+        }
         let first = from.as_nanos().div_euclid(interval)
             + i64::from(from.as_nanos().rem_euclid(interval) != 0);
         let mut moment = first.saturating_mul(interval);
+        let owed = value.scaled_by_micro_bps(self.payments.rate);
         while moment < slice.closed_at.as_nanos() {
-            let paid_at = Timestamp::from_nanos(moment);
-            let owed = value.scaled_by_micro_bps(self.payments.rate(at, paid_at));
-            if !owed.is_zero() {
-                self.pay(Payment {
-                    symbol: Some(SymbolId(u32::try_from(at).unwrap_or(u32::MAX))),
-                    kind: PaymentKind::Funding,
-                    amount: -owed,
-                    paid_at,
-                });
-            }
+            self.fund(at, owed, Timestamp::from_nanos(moment));
             moment = moment.saturating_add(interval);
+        }
+    }
+
+    /// Takes what is owed for the position of the symbol at `at`.
+    fn fund(&mut self, at: usize, owed: Cash, paid_at: Timestamp) {
+        if !owed.is_zero() {
+            self.pay(Payment {
+                symbol: Some(SymbolId(u32::try_from(at).unwrap_or(u32::MAX))),
+                kind: PaymentKind::Funding,
+                amount: -owed,
+                paid_at,
+            });
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the venue asks of orders and takes for them.
 
+use super::depth::BookRule;
 use crate::types::{Cash, Price, Quantity};
 
 /// How far the price moves against a taker beside the spread and the fixed part.
@@ -17,6 +18,8 @@ pub(super) enum Slippage {
         /// Its factor.
         factor: f64,
     },
+    /// By recorded order books.
+    Book(BookRule),
 }
 
 /// Fees from a traded notional on.
@@ -65,7 +68,8 @@ pub(super) struct TakerPrice {
 }
 
 impl Rules {
-    /// What `quantity` (signed) takes where the market stands at `reference`.
+    /// What `quantity` (signed) takes where the market stands at `reference`; by order books only
+    /// where no snapshot says more.
     pub(super) fn taker(
         &self,
         reference: Price,
@@ -80,17 +84,24 @@ impl Rules {
                 micro_bps(factor * climate.sigma * share.sqrt())
             }
             Slippage::Impact { .. } => 0,
+            Slippage::Book(rule) => rule.otherwise,
         };
         let against = self.half_spread + self.fixed + moved;
+        TakerPrice {
+            price: self.moved(reference, quantity > Quantity::ZERO, against),
+            spread: reference.scaled_by_micro_bps(self.half_spread),
+        }
+    }
+
+    /// `reference` moved by `against` (`micro_bps`) against one who buys, or sells, to the tick.
+    pub(super) fn moved(&self, reference: Price, buys: bool, against: i64) -> Price {
         let distance = reference.scaled_by_micro_bps(against);
-        let spread = reference.scaled_by_micro_bps(self.half_spread);
-        let price = if quantity > Quantity::ZERO {
+        if buys {
             (reference + distance).up_to(self.tick)
         } else {
             // A price below the tick still sells for the tick at least, never for nothing.
             (reference - distance).down_to(self.tick).max(self.tick)
-        };
-        TakerPrice { price, spread }
+        }
     }
 
     /// The fee on a notional (positive) where `traded` was traded in the last 30 days.

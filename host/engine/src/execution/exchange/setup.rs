@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::payments::{Payments, Rate};
+use super::depth::BookRule;
+use super::payments::Payments;
 use super::rules::{Climate, FeeTier, Rules, Slippage};
 use super::stand::{AccountKind, Margin};
 use super::{Book, Exchange};
 use crate::execution::{ExecutionConfig, SlippageConfig};
 use crate::portfolio::{MarginMode, PortfolioConfig};
 use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
-use crate::types::{Cash, MoneyError, Price, Quantity, TimeFrame, Timestamp};
+use crate::types::{Cash, MoneyError, Price, Quantity, TimeFrame, VenueRecords};
 
 const MILLISECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000_000_000;
@@ -24,10 +25,12 @@ pub struct ExchangeSetup<'a> {
     pub portfolio: &'a PortfolioConfig,
     /// Cash at the start.
     pub cash: Cash,
-    /// Number of symbols.
-    pub symbols: usize,
+    /// Names of the symbols, in the order of their ids.
+    pub names: &'a [&'a str],
     /// Length of a bar of the signal.
     pub time_frame: TimeFrame,
+    /// What the venue recorded; the finer bars among them come with the ticks.
+    pub records: &'a VenueRecords,
 }
 
 impl Exchange {
@@ -37,30 +40,20 @@ impl Exchange {
     /// [`MoneyError`] where a setting is not money.
     pub fn new(setup: &ExchangeSetup<'_>) -> Result<Self, MoneyError> {
         let config = setup.execution;
-        let rules = rules(config)?;
         let span = config.slippage.span_bars();
-        let book = Book {
-            rules,
-            orders: Vec::new(),
-            held: Quantity::ZERO,
-            cost: Cash::ZERO,
-            margin: Cash::ZERO,
-            last: None,
-            climate: Climate::default(),
-            variance: 0.0,
-            slices: 0,
-        };
+        let books = setup.names.iter().enumerate();
+        let books = books.map(|(at, name)| book(setup, at, name));
         let bars = i64::from(config.order_expiry_bars);
         let milliseconds = i64::try_from(config.latency_ms).unwrap_or(i64::MAX);
         Ok(Self {
-            kind: account(setup.portfolio),
+            kind: account(setup.portfolio, None),
             cash: setup.cash,
-            books: vec![book; setup.symbols],
+            books: books.collect::<Result<_, _>>()?,
             latency: milliseconds.saturating_mul(MILLISECOND),
             patience: setup.time_frame.nanos().saturating_mul(bars),
             weight: span.map_or(1.0, |span| 2.0 / (f64::from(span) + 1.0)),
             needs_climate: span.is_some(),
-            payments: payments(config, setup.symbols),
+            payments: payments(setup),
             traded: VecDeque::new(),
             traded_sum: Cash::ZERO,
             has_tiers: !config.fee_tiers.is_empty(),
@@ -71,6 +64,23 @@ impl Exchange {
             slices: 0,
         })
     }
+}
+
+/// What the exchange knows of the symbol at `at` before it begins.
+fn book(setup: &ExchangeSetup<'_>, at: usize, name: &str) -> Result<Book, MoneyError> {
+    Ok(Book {
+        rules: rules(&setup.execution.of_symbol(name))?,
+        kind: account(setup.portfolio, Some((setup.execution, name))),
+        orders: Vec::new(),
+        held: Quantity::ZERO,
+        cost: Cash::ZERO,
+        margin: Cash::ZERO,
+        last: None,
+        climate: Climate::default(),
+        variance: 0.0,
+        slices: 0,
+        depth: setup.records.books.get(at).cloned().unwrap_or_default(),
+    })
 }
 
 fn rules(config: &ExecutionConfig) -> Result<Rules, MoneyError> {
@@ -97,6 +107,15 @@ fn rules(config: &ExecutionConfig) -> Result<Rules, MoneyError> {
             SlippageConfig::None => Slippage::None,
             SlippageConfig::Volatility { factor, .. } => Slippage::Volatility { factor },
             SlippageConfig::Impact { factor, .. } => Slippage::Impact { factor },
+            SlippageConfig::Book {
+                max_age_ms,
+                otherwise_bps,
+            } => Slippage::Book(BookRule {
+                max_age: i64::try_from(max_age_ms)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(MILLISECOND),
+                otherwise: micro_bps_of_bps(otherwise_bps),
+            }),
         },
         tiers,
         participation: config.participation,
@@ -105,7 +124,8 @@ fn rules(config: &ExecutionConfig) -> Result<Rules, MoneyError> {
     })
 }
 
-fn account(config: &PortfolioConfig) -> AccountKind {
+/// The account as a symbol sees it, with its own leverage where one is named.
+fn account(config: &PortfolioConfig, symbol: Option<(&ExecutionConfig, &str)>) -> AccountKind {
     let Some(margin) = config.margin else {
         return if config.allow_short {
             AccountKind::Unlimited
@@ -113,8 +133,11 @@ fn account(config: &PortfolioConfig) -> AccountKind {
             AccountKind::Spot
         };
     };
+    let leverage = symbol.map_or(margin.leverage, |(execution, name)| {
+        execution.leverage_of(name, margin.leverage)
+    });
     let rules = Margin {
-        initial: micro_bps_of_fraction(1.0 / margin.leverage),
+        initial: micro_bps_of_fraction(1.0 / leverage),
         maintenance: micro_bps_of_fraction(margin.maintenance),
         liquidation_fee: micro_bps_of_bps(margin.liquidation_fee_bps),
     };
@@ -124,23 +147,15 @@ fn account(config: &PortfolioConfig) -> AccountKind {
     }
 }
 
-fn payments(config: &ExecutionConfig, symbols: usize) -> Payments {
-    let borrowing = config.borrow_annual_bps / 10_000.0;
-    let Some(funding) = &config.funding else {
-        return Payments {
-            borrowing,
-            ..Payments::default()
-        };
-    };
-    let rate = Rate {
-        from: Timestamp::from_nanos(i64::MIN),
-        micro_bps: micro_bps_of_bps(funding.rate_bps),
-    };
+fn payments(setup: &ExchangeSetup<'_>) -> Payments {
+    let config = setup.execution;
+    let constant = config.funding.as_ref();
     Payments {
-        interval: i64::from(funding.interval_hours) * HOUR,
-        rates: vec![vec![rate]; symbols],
-        borrowing,
-        funded_to: vec![None; symbols],
+        interval: constant.map_or(0, |one| i64::from(one.interval_hours) * HOUR),
+        rate: constant.map_or(0, |one| micro_bps_of_bps(one.rate_bps)),
+        series: setup.records.funding.clone(),
+        borrowing: config.borrow_annual_bps / 10_000.0,
+        funded_to: vec![None; setup.names.len()],
         charged_to: None,
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Stand {
     pub(super) others: Cash,
     /// The same without signs.
     pub(super) others_gross: Cash,
+    /// What the others need as initial margin of a cross account: units of value times `micro_bps`.
+    pub(super) others_initial: i128,
     /// Margins of the other isolated positions.
     pub(super) others_margin: Cash,
     /// Costs of the other positions.
@@ -99,8 +101,8 @@ impl Stand {
             AccountKind::Spot => Some(self.cash),
             AccountKind::Unlimited => None,
             AccountKind::Cross(margin) => {
-                let gross = price.times(self.held).abs() + self.others_gross;
-                Some(self.equity(price) - gross.scaled_by_micro_bps(margin.initial))
+                let own = initial_of(price.times(self.held), margin);
+                Some(self.equity(price) - in_whole_units(self.others_initial + own))
             }
             AccountKind::Isolated(_) => {
                 let balance = self.cash + self.cost + self.others_cost;
@@ -165,6 +167,20 @@ impl Stand {
     }
 }
 
+/// What a position of this value needs as initial margin, in units of value times `micro_bps`: the
+/// needs of several symbols are added before they are rounded.
+pub(super) fn initial_of(value: Cash, margin: Margin) -> i128 {
+    value
+        .abs()
+        .units()
+        .saturating_mul(i128::from(margin.initial))
+}
+
+/// To the nearest unit of cash, from units of value times `micro_bps` that are not negative.
+fn in_whole_units(scaled: i128) -> Cash {
+    Cash::from_units(scaled.saturating_add(WHOLE / 2) / WHOLE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +194,7 @@ mod tests {
             margin: Cash::ZERO,
             others: Cash::ZERO,
             others_gross: Cash::ZERO,
+            others_initial: 0,
             others_margin: Cash::ZERO,
             others_cost: Cash::ZERO,
         }

@@ -3,6 +3,7 @@
 //! The rules are sections 3 to 8 of `docs/execution.md`; the legs are in `legs.rs`, the
 //! checks on arrival in `arrival.rs`.
 
+use super::depth::Drained;
 use super::rules::{Climate, Rules};
 use super::stand::Stand;
 use super::working::{Stage, Working};
@@ -10,11 +11,13 @@ use crate::execution::{
     Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
     PaymentKind, TimeInForce,
 };
-use crate::types::{Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp};
 
 /// The finest bar that is there, as prices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Slice {
+    /// The opening of the signal's bar that it lies in.
+    pub(super) bar_opened_at: Timestamp,
     pub(super) opened_at: Timestamp,
     pub(super) closed_at: Timestamp,
     pub(super) open: Price,
@@ -37,6 +40,8 @@ pub(super) struct Setting<'a> {
     pub(super) patience: i64,
     /// Number of the next order that the exchange makes.
     pub(super) next_own: u64,
+    /// Recorded order books of the symbol, ascending.
+    pub(super) books: &'a [BookSnapshot],
 }
 
 /// See the head of the file.
@@ -52,6 +57,8 @@ pub(super) struct Walk<'a> {
     /// Where the way stands.
     pub(super) price: Price,
     budget: Option<Quantity>,
+    /// What takers have had of an order book.
+    pub(super) drained: Drained,
     dated: Timestamp,
 }
 
@@ -67,6 +74,7 @@ impl<'a> Walk<'a> {
             next_own: setting.next_own,
             price: slice.open,
             budget: part.map(|part| setting.rules.part_of(slice.volume, part)),
+            drained: Drained::default(),
             dated: slice.opened_at,
             setting,
         }
@@ -156,12 +164,15 @@ impl<'a> Walk<'a> {
     }
 
     fn expire_old(&mut self) {
-        let opened_at = self.setting.slice.opened_at;
-        let patience = self.setting.patience;
+        let slice = &self.setting.slice;
+        let (now, patience) = (slice.opened_at, self.setting.patience);
         let old: Vec<(OrderId, Expiry)> = self
             .orders
             .iter()
-            .filter_map(|one| Some((one.order.id, one.overdue(opened_at, patience)?)))
+            .filter_map(|one| {
+                let expiry = one.overdue((now, slice.bar_opened_at), patience)?;
+                Some((one.order.id, expiry))
+            })
             .collect();
         for (id, expiry) in old {
             self.end(id, expiry);
@@ -248,14 +259,13 @@ impl<'a> Walk<'a> {
         if wanted.is_zero() {
             return self.end(id, Expiry::NothingToReduce);
         }
-        let quantity = self.within_budget(wanted);
+        let depth = self.depth(one.buys(), one.arrives_at);
+        let quantity = self.within_book(self.within_budget(wanted), depth, (reference, limit));
         let is_fok = one.order.terms.time_in_force == TimeInForce::Fok;
         if is_fok && quantity != one.waiting {
             return self.end(id, Expiry::Unfilled);
         }
-        let taker = self
-            .rules()
-            .taker(reference, quantity, &self.setting.climate);
+        let taker = self.taker(reference, quantity, depth);
         let price = match limit {
             Some(limit) if one.buys() => taker.price.min(limit),
             Some(limit) => taker.price.max(limit),
@@ -270,6 +280,9 @@ impl<'a> Walk<'a> {
             return self.end(id, Expiry::InsufficientCash);
         }
         if !affordable.is_zero() {
+            if let Some(depth) = depth {
+                depth.take(affordable, &mut self.drained);
+            }
             self.fill(id, affordable, (reference, price), Some(taker.spread));
         }
         self.after_take(id, affordable != quantity, wanted != one.waiting);
@@ -508,9 +521,11 @@ impl<'a> Walk<'a> {
         working.stage = Stage::Active;
         self.orders.push(working);
         let (reference, quantity) = (self.price, order.quantity);
-        let taker = self
-            .rules()
-            .taker(reference, quantity, &self.setting.climate);
+        let depth = self.depth(quantity > Quantity::ZERO, order.decided_at);
+        let taker = self.taker(reference, quantity, depth);
+        if let Some(depth) = depth {
+            depth.take(quantity, &mut self.drained);
+        }
         // A position that is closed by force takes what there is, whatever the budget.
         self.budget = None;
         self.fill(

@@ -77,15 +77,20 @@ impl Working {
         self.stage == Stage::Active && !self.is_spent
     }
 
-    /// Why its time is up at `now`, where it is and it has not met a slice yet.
-    pub(super) fn overdue(&self, now: Timestamp, patience: i64) -> Option<Expiry> {
+    /// Why its time is up at `now`, in a bar of the signal that opened at `bar_opened_at`, where it
+    /// is and it has not met a slice yet.
+    pub(super) fn overdue(
+        &self,
+        (now, bar_opened_at): (Timestamp, Timestamp),
+        patience: i64,
+    ) -> Option<Expiry> {
         if self.order.terms.expires_at.is_some_and(|at| at <= now) {
             return Some(Expiry::TimedOut);
         }
         let is_plain = self.order.terms.kind == OrderKind::Market
             && self.stage == Stage::Coming
             && self.order.terms.expires_at.is_none();
-        (is_plain && now.nanos_since(self.arrives_at) > patience).then_some(Expiry::Stale)
+        (is_plain && bar_opened_at.nanos_since(self.arrives_at) > patience).then_some(Expiry::Stale)
     }
 
     /// `price` is as good as `mark` for this order, or better.

@@ -1,6 +1,6 @@
 //! The account and the settings of the second exchange, in whole units of 1e-8.
 
-use crate::execution::{ExecutionConfig, SlippageConfig};
+use crate::execution::{ExecutionConfig, SlippageConfig, SymbolConfig};
 use crate::portfolio::{MarginMode, PortfolioConfig};
 
 const ONE: i128 = 100_000_000;
@@ -48,8 +48,8 @@ pub(super) struct Settings {
     pub(super) tick: i128,
     pub(super) min_notional: i128,
     pub(super) half_spread: i128,
-    fixed: i128,
-    slippage: SlippageConfig,
+    pub(super) fixed: i128,
+    pub(super) slippage: SlippageConfig,
     /// From a traded sum on: maker and taker.
     tiers: Vec<(i128, i128, i128)>,
     pub(super) latency: i64,
@@ -66,9 +66,19 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn of(config: &ExecutionConfig, account: &PortfolioConfig, bar: i64) -> Self {
-        let taker = micro(config.fee_bps);
-        let maker = config.maker_fee_bps.map_or(taker, micro);
+    /// The settings of the symbol called `name`.
+    pub(super) fn of(
+        config: &ExecutionConfig,
+        account: &PortfolioConfig,
+        (bar, name): (i64, &str),
+    ) -> Self {
+        let plain = SymbolConfig::default();
+        let own = config.symbols.get(name).unwrap_or(&plain);
+        let taker = micro(own.fee_bps.unwrap_or(config.fee_bps));
+        let maker = match (own.maker_fee_bps, own.fee_bps, config.maker_fee_bps) {
+            (Some(rate), _, _) | (None, Some(rate), _) | (None, None, Some(rate)) => micro(rate),
+            (None, None, None) => taker,
+        };
         let mut tiers = vec![(0, maker, taker)];
         for tier in &config.fee_tiers {
             let rates = (micro(tier.maker_bps), micro(tier.taker_bps));
@@ -85,11 +95,11 @@ impl Settings {
         };
         Self {
             kind,
-            lot: money(config.lot_size),
-            tick: money(config.tick_size),
-            min_notional: money(config.min_notional),
-            half_spread: micro(config.spread_bps / 2.0),
-            fixed: micro(config.slippage_bps),
+            lot: money(own.lot_size.unwrap_or(config.lot_size)),
+            tick: money(own.tick_size.unwrap_or(config.tick_size)),
+            min_notional: money(own.min_notional.unwrap_or(config.min_notional)),
+            half_spread: micro(own.spread_bps.unwrap_or(config.spread_bps) / 2.0),
+            fixed: micro(own.slippage_bps.unwrap_or(config.slippage_bps)),
             slippage: config.slippage,
             tiers,
             latency: config.latency_ms as i64 * 1_000_000,
@@ -102,7 +112,10 @@ impl Settings {
                 (hours * 3_600_000_000_000, micro(funding.rate_bps))
             }),
             borrowing: config.borrow_annual_bps / 10_000.0,
-            initial: micro(margin(|one| 10_000.0 / one.leverage)),
+            initial: account.margin.map_or(0, |margin| {
+                let most = own.max_leverage.unwrap_or(f64::MAX);
+                micro(10_000.0 / margin.leverage.min(most))
+            }),
             maintenance: micro(margin(|one| 10_000.0 * one.maintenance)),
             liquidation_fee: micro(margin(|one| one.liquidation_fee_bps)),
         }
@@ -134,6 +147,7 @@ impl Settings {
     pub(super) fn taker_moves(&self, slices: &[(i128, f64)], quantity: i128) -> i128 {
         let of_market = match self.slippage {
             SlippageConfig::None => 0.0,
+            SlippageConfig::Book { otherwise_bps, .. } => otherwise_bps / 10_000.0,
             SlippageConfig::Volatility { factor, span_bars } => factor * sigma(slices, span_bars),
             SlippageConfig::Impact { factor, span_bars } => {
                 let volume = average(slices.iter().map(|(_, volume)| *volume), span_bars);
@@ -180,21 +194,22 @@ pub(super) struct Position {
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     kind: Kind,
-    initial: i128,
+    initial: Vec<i128>,
     maintenance: i128,
-    tick: i128,
+    ticks: Vec<i128>,
     pub(super) cash: i128,
     fills: Vec<Vec<(i128, i128)>>,
     pub(super) last: Vec<Option<i128>>,
 }
 
 impl Account {
-    pub(super) fn new(settings: &Settings, cash: i128, symbols: usize) -> Self {
+    pub(super) fn new(settings: &[Settings], cash: i128) -> Self {
+        let symbols = settings.len();
         Self {
-            kind: settings.kind,
-            initial: settings.initial,
-            maintenance: settings.maintenance,
-            tick: settings.tick,
+            kind: settings[0].kind,
+            initial: settings.iter().map(|one| one.initial).collect(),
+            maintenance: settings[0].maintenance,
+            ticks: settings.iter().map(|one| one.tick).collect(),
             cash,
             fills: vec![Vec::new(); symbols],
             last: vec![None; symbols],
@@ -222,7 +237,7 @@ impl Account {
             }
             now.held += quantity;
             now.cost += opened;
-            now.margin += part_of(opened.abs(), self.initial);
+            now.margin += part_of(opened.abs(), self.initial[symbol]);
         }
         now
     }
@@ -248,10 +263,12 @@ impl Account {
             let all = (0..self.fills.len()).map(|one| self.position(one));
             return self.cash + all.map(|one| one.cost - one.margin).sum::<i128>();
         }
-        let mut values = self.others(symbol);
-        values.push(self.value(symbol, price));
-        let gross: i128 = values.iter().map(|value| value.abs()).sum();
-        self.equity(symbol, price) - part_of(gross, self.initial)
+        let needs = (0..self.fills.len()).map(|one| {
+            let last = self.last[one].unwrap_or(0);
+            let price = if one == symbol { price } else { last };
+            self.value(one, price).abs() * self.initial[one]
+        });
+        self.equity(symbol, price) - nearest(needs.sum(), WHOLE)
     }
 
     /// Whether the position of `symbol` is to be liquidated at `price`. The price at which its
@@ -269,10 +286,11 @@ impl Account {
                 self.cash + others.iter().sum::<i128>() - part_of(gross, self.maintenance)
             }
         };
+        let tick = self.ticks[symbol];
         let further = if held > 0 {
-            floor_to(price + self.tick - 1, self.tick) - self.tick
+            floor_to(price + tick - 1, tick) - tick
         } else {
-            floor_to(price, self.tick) + self.tick
+            floor_to(price, tick) + tick
         };
         let value = held * further;
         rest * ONE * WHOLE + value * WHOLE - value.abs() * self.maintenance < 0

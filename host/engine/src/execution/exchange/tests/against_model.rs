@@ -4,6 +4,7 @@
 //! liquidations often fall on one price. `PROPTEST_CASES` asks for more sessions than the usual.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,13 +13,15 @@ use proptest::test_runner::TestRunner;
 
 use super::account::Settings;
 use super::model::Model;
-use super::{HOUR, Venue, line, minutes, name};
+use super::{HOUR, NAMES, Venue, line, minutes, name};
 use crate::execution::{
     ExecutionConfig, FeeTierConfig, FundingConfig, Order, OrderId, OrderKind, OrderReason,
-    OrderTerms, Outcome, SlippageConfig, TimeInForce,
+    OrderTerms, Outcome, PaymentKind, SlippageConfig, SymbolConfig, TimeInForce,
 };
 use crate::portfolio::{MarginConfig, MarginMode, PortfolioConfig};
-use crate::types::{Bar, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{
+    Bar, BookLevel, BookSnapshot, FundingRate, Price, Quantity, SymbolId, Timestamp, VenueRecords,
+};
 
 const ONE: i128 = 100_000_000;
 const SYMBOLS: usize = 3;
@@ -34,6 +37,8 @@ struct RawSlice {
     down: u8,
     close: u8,
     volume: u8,
+    /// Where it is a finer one: whether the data lacks it.
+    is_missing: bool,
 }
 
 /// What is asked for between two steps, as small numbers.
@@ -63,6 +68,7 @@ struct Scene {
     execution: ExecutionConfig,
     account: PortfolioConfig,
     symbols: usize,
+    records: VenueRecords,
     steps: Vec<RawStep>,
 }
 
@@ -112,6 +118,111 @@ fn costs() -> impl Generator<Value = ExecutionConfig> {
             ..ExecutionConfig::costing(fee, fixed)
         }
     })
+}
+
+/// What a symbol has differently: nothing for most.
+fn own_rules() -> impl Generator<Value = SymbolConfig> {
+    (
+        one_of(&[None, Some(2.0), Some(25.0)]),
+        one_of(&[None, Some(-2.0)]),
+        one_of(&[None, Some(0.5), Some(2.0)]),
+        one_of(&[None, Some(0.5), Some(1.0), Some(2.0)]),
+        one_of(&[None, Some(60.0)]),
+        one_of(&[None, Some(1.0), Some(4.0)]),
+    )
+        .prop_map(|(fee, maker, lot, tick, min, leverage)| SymbolConfig {
+            fee_bps: fee,
+            maker_fee_bps: maker,
+            slippage_bps: fee.map(|fee| fee * 1.7),
+            spread_bps: None,
+            lot_size: lot,
+            tick_size: tick,
+            min_notional: min,
+            max_leverage: leverage,
+        })
+}
+
+/// Order books of one symbol: minutes between them, and levels in quarters.
+fn books() -> impl Generator<Value = Vec<BookSnapshot>> {
+    let level = (1..9u8, 1..12u8);
+    let side = vec(level, 1..4);
+    let book = (1..400i64, 150..250i64, 1..6i64, side.clone(), side);
+    vec(book, 1..12).prop_map(|raw| {
+        let mut at = 0;
+        let books = raw.into_iter().map(|(pause, bid, gap, bids, asks)| {
+            at += pause * HOUR / 60;
+            let levels = |from: i64, side: i64, raw: Vec<(u8, u8)>| {
+                let mut price = from;
+                let levels = raw.into_iter().map(|(step, size)| {
+                    price += side * i64::from(step);
+                    BookLevel {
+                        price: Price::from_units(i128::from(price) * ONE / 4),
+                        size: Quantity::from_units(i128::from(size) * ONE / 2),
+                    }
+                });
+                levels.collect()
+            };
+            BookSnapshot {
+                at: Timestamp::from_nanos(at),
+                bids: levels(bid, -1, bids),
+                asks: levels(bid + gap, 1, asks),
+            }
+        });
+        books.collect()
+    })
+}
+
+fn fundings() -> impl Generator<Value = Vec<FundingRate>> {
+    vec((1..700i64, -40_000_000..90_000_000i64), 0..20).prop_map(|raw| {
+        let mut at = 0;
+        let rates = raw.into_iter().map(|(pause, micro_bps)| {
+            at += pause * HOUR / 60;
+            FundingRate {
+                at: Timestamp::from_nanos(at),
+                micro_bps,
+            }
+        });
+        rates.collect()
+    })
+}
+
+fn records() -> impl Generator<Value = VenueRecords> {
+    let books = prop_oneof![2 => Just(vec![]), 1 => vec(books(), SYMBOLS)];
+    let rates = prop_oneof![2 => Just(vec![]), 1 => vec(fundings(), SYMBOLS)];
+    (books, rates).prop_map(|(books, rates)| VenueRecords {
+        fine: Arc::default(),
+        funding: rates.into_iter().map(Arc::from).collect(),
+        books: books.into_iter().map(Arc::from).collect(),
+    })
+}
+
+/// The settings of a venue that has these records.
+fn fitted(
+    mut config: ExecutionConfig,
+    own: Vec<Option<SymbolConfig>>,
+    records: &VenueRecords,
+) -> ExecutionConfig {
+    for (name, own) in NAMES.iter().zip(own) {
+        config
+            .symbols
+            .extend(own.map(|own| ((*name).to_owned(), own)));
+    }
+    if !config.fee_tiers.is_empty() {
+        for own in config.symbols.values_mut() {
+            (own.fee_bps, own.maker_fee_bps) = (None, None);
+        }
+    }
+    if !records.books.is_empty() {
+        config.spread_bps = 0.0;
+        config.slippage = SlippageConfig::Book {
+            max_age_ms: 5 * 3_600_000,
+            otherwise_bps: 250.0,
+        };
+    }
+    if !records.funding.is_empty() {
+        config.funding = None;
+    }
+    config
 }
 
 fn venue() -> impl Generator<Value = ExecutionConfig> {
@@ -184,14 +295,15 @@ fn raw_slice() -> impl Generator<Value = RawSlice> {
         0..12u8,
         0..12u8,
         any::<u8>(),
-        0..80u8,
+        (0..80u8, prop_oneof![4 => Just(false), 1 => Just(true)]),
     )
-        .prop_map(|(jump, up, down, close, volume)| RawSlice {
+        .prop_map(|(jump, up, down, close, (volume, is_missing))| RawSlice {
             jump,
             up,
             down,
             close,
             volume,
+            is_missing,
         })
 }
 
@@ -232,12 +344,19 @@ fn scene() -> impl Generator<Value = Scene> {
             orders,
         });
     let symbols = prop_oneof![2 => Just(1usize), 1 => 2..=SYMBOLS];
-    (venue(), account(), symbols, vec(step, 5..30)).prop_map(
-        |(execution, account, symbols, steps)| Scene {
-            execution,
-            account,
-            symbols,
-            steps,
+    let own = vec(prop::option::weighted(0.25, own_rules()), SYMBOLS);
+    let of_venue = (venue(), own, records());
+    (of_venue, account(), symbols, vec(step, 5..30)).prop_map(
+        |((execution, own, mut records), account, symbols, steps)| {
+            records.books.truncate(symbols);
+            records.funding.truncate(symbols);
+            Scene {
+                execution: fitted(execution, own, &records),
+                account,
+                symbols,
+                records,
+                steps,
+            }
         },
     )
 }
@@ -248,18 +367,24 @@ struct Teller {
     /// In quarters of the quote asset.
     closes: Vec<i64>,
     next: u64,
-    half_tick: i64,
-    lot: i128,
+    /// Of each symbol.
+    half_ticks: Vec<i64>,
+    lots: Vec<i128>,
 }
 
 impl Teller {
     fn new(scene: &Scene) -> Self {
+        let own = |name: &&str| scene.execution.of_symbol(name).into_owned();
+        let own: Vec<ExecutionConfig> = NAMES.iter().map(own).collect();
         Self {
             now: 0,
             closes: vec![200; scene.symbols],
             next: 0,
-            half_tick: (scene.execution.tick_size * 2.0) as i64,
-            lot: (scene.execution.lot_size * ONE as f64) as i128,
+            half_ticks: own.iter().map(|one| (one.tick_size * 2.0) as i64).collect(),
+            lots: own
+                .iter()
+                .map(|one| (one.lot_size * ONE as f64) as i128)
+                .collect(),
         }
     }
 
@@ -284,14 +409,17 @@ impl Teller {
                     self.bar(symbol, raw, (opened, opened + length))
                 })
                 .collect();
-            all.0.push(whole(&slices));
-            all.1.push(if slices.len() > 1 { slices } else { vec![] });
+            let hour = (self.now - HOUR, self.now);
+            all.0.push(whole(&slices, hour));
+            let is_there = |at: usize| slices.len() > 1 && !raw[at].is_missing;
+            let kept = (0..slices.len()).filter(|at| is_there(*at));
+            all.1.push(kept.map(|at| slices[at]).collect());
         }
         all
     }
 
     fn bar(&mut self, symbol: usize, raw: &RawSlice, (opened, closed): (i64, i64)) -> Bar {
-        let unit = self.half_tick;
+        let unit = self.half_ticks[symbol];
         // Every eighth price may lie between two ticks.
         let on_tick = |price: i64| {
             if raw.close % 8 == 7 {
@@ -361,11 +489,12 @@ impl Teller {
 
     fn kind(&self, raw: &RawOrder, kind: u8, buys: bool) -> OrderKind {
         let close = self.closes[self.symbol(raw)];
+        let half_tick = self.half_ticks[self.symbol(raw)];
         let side = if buys { 1 } else { -1 };
         let price = |steps: i64| {
-            let quarters = close + steps * 2 * self.half_tick;
-            let on_tick = quarters.div_euclid(2 * self.half_tick) * 2 * self.half_tick;
-            let odd = if raw.odd == 1 { self.half_tick } else { 0 };
+            let quarters = close + steps * 2 * half_tick;
+            let on_tick = quarters.div_euclid(2 * half_tick) * 2 * half_tick;
+            let odd = if raw.odd == 1 { half_tick } else { 0 };
             Price::from_units(i128::from(on_tick + odd) * ONE / 4)
         };
         let [any, first, second] = raw.offsets.map(i64::from);
@@ -394,7 +523,8 @@ impl Teller {
         let id = OrderId(self.next);
         self.next += 1;
         let odd = if raw.odd == 3 { ONE / 4 } else { 0 };
-        let size = i128::from(raw.size) * self.lot + odd + if raw.odd == 4 { 0 } else { self.lot };
+        let lot = self.lots[self.symbol(raw)];
+        let size = i128::from(raw.size) * lot + odd + if raw.odd == 4 { 0 } else { lot };
         Order {
             id,
             symbol: SymbolId(self.symbol(raw) as u32),
@@ -422,11 +552,12 @@ impl Teller {
     }
 }
 
-/// The bar that several finer ones make.
-fn whole(slices: &[Bar]) -> Option<Bar> {
+/// The bar from one moment to another that several finer ones make.
+pub(super) fn whole(slices: &[Bar], (opened, closed): (i64, i64)) -> Option<Bar> {
     let (first, last) = (slices.first()?, slices.last()?);
     Some(Bar {
-        closed_at: last.closed_at,
+        opened_at: Timestamp::from_nanos(opened),
+        closed_at: Timestamp::from_nanos(closed),
         close: last.close,
         high: slices.iter().map(|one| one.high).fold(0.0, f64::max),
         low: slices.iter().map(|one| one.low).fold(f64::MAX, f64::min),
@@ -440,10 +571,12 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
     let problems = scene.execution.validate();
     prop_assert!(problems.is_empty(), "{problems:?}");
     let mut teller = Teller::new(scene);
-    let settings = Settings::of(&scene.execution, &scene.account, HOUR);
+    let settings = |name: &&str| Settings::of(&scene.execution, &scene.account, (HOUR, name));
+    let settings = NAMES[..scene.symbols].iter().map(settings).collect();
     let cash = (scene.account.initial_cash * ONE as f64) as i128;
-    let mut model = Model::new(settings, cash, scene.symbols);
-    let mut venue = Venue::new(&scene.execution, &scene.account, scene.symbols);
+    let mut model = Model::new(settings, &scene.records, cash);
+    let of_venue = (scene.symbols, &scene.records);
+    let mut venue = Venue::new(&scene.execution, &scene.account, of_venue);
     let mut log = Vec::new();
     for step in &scene.steps {
         let (bars, fine) = teller.bars(step);
@@ -453,6 +586,7 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
             log.push(slices_text(bar.as_ref(), fine));
         }
         seen.extend(happened.iter().map(kind_of));
+        seen.extend(of_records(scene, &happened, &fine));
         log.extend(happened.iter().map(|one| format!("  {}", line(one))));
         let told = |outcomes: &[Outcome]| outcomes.iter().map(line).collect::<Vec<_>>();
         prop_assert!(
@@ -494,7 +628,10 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
 }
 
 fn settings_text(scene: &Scene) -> String {
-    format!("{:?}\n{:?}", scene.execution, scene.account)
+    format!(
+        "{:?}\n{:?}\n{:?}",
+        scene.execution, scene.account, scene.records
+    )
 }
 
 fn slices_text(bar: Option<&Bar>, fine: &[Bar]) -> String {
@@ -587,15 +724,49 @@ fn the_random_sessions_reach_every_rule() {
         "TimedOut",
         "Unfilled",
         "WouldTake",
+        "filled beside a hole",
         "filled by maker",
+        "filled by rules of its own",
         "filled by taker",
         "liquidating",
+        "paid a recorded funding",
         "part by maker",
         "part by taker",
+        "taken from a book",
     ];
     for one in expected {
         assert!(seen.contains(one), "{one} is not in {seen:?}");
     }
+}
+
+/// What of a symbol's own rules, recorded books and rates, and holes of finer bars took part.
+fn of_records(scene: &Scene, happened: &[Outcome], fine: &[Vec<Bar>]) -> Vec<String> {
+    let mut seen = Vec::new();
+    for outcome in happened {
+        match outcome {
+            Outcome::Filled(fill) => {
+                let name = NAMES[fill.symbol.index()];
+                if !fill.is_maker && !scene.records.books.is_empty() {
+                    seen.push("taken from a book".to_owned());
+                }
+                if scene.execution.symbols.contains_key(name) {
+                    seen.push("filled by rules of its own".to_owned());
+                }
+                let bars = &fine[fill.symbol.index()];
+                let has_hole = |pair: &[Bar]| pair[0].closed_at < pair[1].opened_at;
+                if bars.windows(2).any(has_hole) {
+                    seen.push("filled beside a hole".to_owned());
+                }
+            }
+            Outcome::Paid(payment) => {
+                if payment.kind == PaymentKind::Funding && !scene.records.funding.is_empty() {
+                    seen.push("paid a recorded funding".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    seen
 }
 
 fn kind_of(outcome: &Outcome) -> String {

@@ -10,7 +10,7 @@ use super::{Exchange, ExchangeSetup};
 use crate::execution::{ExecutionConfig, Order, OrderId, Outcome};
 use crate::portfolio::{Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
-use crate::types::{Bar, Cash, SymbolId, Timestamp};
+use crate::types::{Bar, Cash, SymbolId, Timestamp, VenueRecords};
 
 /// An outcome in one line, all of it.
 fn line(outcome: &Outcome) -> String {
@@ -62,6 +62,8 @@ fn minutes(at: Timestamp) -> i64 {
 }
 
 const HOUR: i64 = 3_600_000_000_000;
+/// Names of the symbols.
+const NAMES: [&str; 3] = ["A", "B", "C"];
 
 /// The real exchange, with a ledger that books what it says.
 #[derive(Debug)]
@@ -71,14 +73,19 @@ struct Venue {
 }
 
 impl Venue {
-    fn new(execution: &ExecutionConfig, account: &PortfolioConfig, symbols: usize) -> Self {
+    fn new(
+        execution: &ExecutionConfig,
+        account: &PortfolioConfig,
+        (symbols, records): (usize, &VenueRecords),
+    ) -> Self {
         let cash = Cash::from_f64(account.initial_cash).unwrap();
         let setup = ExchangeSetup {
             execution,
             portfolio: account,
             cash,
-            symbols,
+            names: &NAMES[..symbols],
             time_frame: "1h".parse().unwrap(),
+            records,
         };
         Self {
             exchange: Exchange::new(&setup).unwrap(),

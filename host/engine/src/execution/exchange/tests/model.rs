@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use super::account::{Account, Settings, floor_to, nearest, part_of};
 use crate::execution::{
     Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
-    PaymentKind, TimeInForce,
+    PaymentKind, SlippageConfig, TimeInForce,
 };
-use crate::types::{Bar, Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Bar, BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp, VenueRecords};
 
 const ONE: i128 = 100_000_000;
 
@@ -104,7 +104,10 @@ impl Candle {
 /// The second exchange.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
+    /// Those of the symbol that is walked.
     settings: Settings,
+    all: Vec<Settings>,
+    records: VenueRecords,
     account: Account,
     entries: Vec<Entry>,
     /// Closes and volumes of every slice of each symbol.
@@ -123,10 +126,15 @@ pub(super) struct Model {
     at_open: bool,
     stands: i128,
     budget: Option<i128>,
+    /// When the signal's bar opened.
+    bar_opened: i64,
+    /// What was had of order books in this slice: of when, whether bought, how much.
+    had: Vec<(i64, bool, i128)>,
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, cash: i128, symbols: usize) -> Self {
+    pub(super) fn new(all: Vec<Settings>, records: &VenueRecords, cash: i128) -> Self {
+        let symbols = all.len();
         let candle = Candle {
             opened: 0,
             closed: 0,
@@ -134,8 +142,10 @@ impl Model {
             volume: 0.0,
         };
         Self {
-            account: Account::new(&settings, cash, symbols),
-            settings,
+            account: Account::new(&all, cash),
+            settings: all[0].clone(),
+            all,
+            records: records.clone(),
             entries: Vec::new(),
             history: vec![Vec::new(); symbols],
             traded: Vec::new(),
@@ -151,6 +161,8 @@ impl Model {
             at_open: true,
             stands: 0,
             budget: None,
+            bar_opened: 0,
+            had: Vec::new(),
         }
     }
 
@@ -214,17 +226,27 @@ impl Model {
         };
         let (last, first): (Vec<usize>, Vec<usize>) = (0..bars.len()).partition(buys);
         for symbol in first.into_iter().chain(last) {
-            let slices = match (&fine[symbol][..], bars[symbol]) {
-                ([], None) => vec![],
-                ([], Some(bar)) => vec![bar],
-                (fine, _) => fine.to_vec(),
+            let Some(bar) = bars[symbol] else { continue };
+            let slices = match &fine[symbol][..] {
+                [] => vec![bar],
+                fine => fine.to_vec(),
             };
-            for bar in slices {
-                self.slice(symbol, &bar);
+            self.bar_opened = bar.opened_at.as_nanos();
+            for slice in slices {
+                self.slice(symbol, &slice);
+            }
+            // Where finer bars are missing at the end, orders may have arrived behind the last.
+            let end = bar.closed_at.as_nanos();
+            for one in &mut self.entries {
+                let inside = one.arrives > self.bar_opened && one.arrives < end;
+                if one.order.symbol.index() == symbol && inside && !fine[symbol].is_empty() {
+                    one.arrives = end;
+                }
             }
         }
         for (symbol, bar) in bars.iter().enumerate() {
             if bar.is_none() {
+                self.bar_opened = closed_at;
                 self.end_overdue(symbol, closed_at);
             }
         }
@@ -260,27 +282,44 @@ impl Model {
     fn fund(&mut self) {
         let from = self.funded_to[self.symbol].unwrap_or(self.candle.opened);
         self.funded_to[self.symbol] = Some(self.candle.closed);
-        let Some((interval, rate)) = self.settings.funding else {
-            return;
-        };
         let held = self.account.position(self.symbol).held;
         let Some(last) = self.account.last[self.symbol].filter(|_| held != 0) else {
             return;
         };
-        let mut moment = from.div_euclid(interval) * interval;
-        while moment < self.candle.closed {
+        for (moment, rate) in self.fundings() {
             let amount = -part_of(nearest(last * held, ONE), rate);
-            if moment >= from && amount != 0 {
+            if moment >= from && moment < self.candle.closed && amount != 0 {
                 self.pay(Some(self.symbol), PaymentKind::Funding, amount, moment);
             }
+        }
+    }
+
+    /// All fundings up to the slice's end: when, and at which rate.
+    fn fundings(&self) -> Vec<(i64, i128)> {
+        if let Some(rates) = self.records.funding.get(self.symbol) {
+            let rates = rates.iter();
+            return rates
+                .map(|one| (one.at.as_nanos(), i128::from(one.micro_bps)))
+                .collect();
+        }
+        let Some((interval, rate)) = self.settings.funding else {
+            return vec![];
+        };
+        let mut moment = 0;
+        let mut all = Vec::new();
+        while moment < self.candle.closed {
+            all.push((moment, rate));
             moment += interval;
         }
+        all
     }
 
     fn slice(&mut self, symbol: usize, bar: &Bar) {
         let units = |price: f64| (price * 1e8).round() as i128;
         self.slices += 1;
         self.symbol = symbol;
+        self.settings = self.all[symbol].clone();
+        self.had.clear();
         self.candle = Candle {
             opened: bar.opened_at.as_nanos(),
             closed: bar.closed_at.as_nanos(),
@@ -365,7 +404,8 @@ impl Model {
             let is_new_market = one.kind == OrderKind::Market && one.place == Place::Coming;
             if expires.is_some_and(|at| at <= now) {
                 self.end(id, Expiry::TimedOut);
-            } else if expires.is_none() && is_new_market && now - one.arrives > patience {
+            } else if expires.is_none() && is_new_market && self.bar_opened - one.arrives > patience
+            {
                 self.end(id, Expiry::Stale);
             }
         }
@@ -648,13 +688,15 @@ impl Model {
             return self.end(id, Expiry::NothingToReduce);
         }
         let cut = self.within_budget(want);
+        let cut = self.within_book(&one, cut, (price, limit));
         if cut == 0 || (terms.time_in_force == TimeInForce::Fok && cut < one.left) {
             if terms.time_in_force != TimeInForce::Gtc {
                 self.end(id, Expiry::Unfilled);
             }
             return self.spend(id);
         }
-        let paid = self.taker_price(price, one.buys(), cut);
+        let paid = self.taker_price(price, (one.buys(), one.arrives), cut);
+        let spread = self.spread_rate((one.buys(), one.arrives));
         let paid = match limit {
             Some(limit) if !one.as_good(paid, limit) => limit,
             _ => paid,
@@ -664,11 +706,13 @@ impl Model {
             let value = nearest(paid_for * paid, ONE);
             let fok = terms.time_in_force == TimeInForce::Fok;
             if paid_for > 0 && value >= self.settings.min_notional && !fok {
-                self.fill(id, paid_for, (paid, price), false);
+                self.drain((one.buys(), one.arrives), paid_for);
+                self.fill(id, paid_for, (paid, price), Some(spread));
             }
             return self.end(id, Expiry::InsufficientCash);
         }
-        self.fill(id, cut, (paid, price), false);
+        self.drain((one.buys(), one.arrives), cut);
+        self.fill(id, cut, (paid, price), Some(spread));
         let Some(rest) = self.get(id) else { return };
         if want < one.left && self.reducible(rest) == 0 {
             self.end(id, Expiry::NothingToReduce);
@@ -695,7 +739,7 @@ impl Model {
         if cut == 0 {
             return;
         }
-        self.fill(id, cut, (limit, limit), true);
+        self.fill(id, cut, (limit, limit), None);
         if let Some(rest) = self.get(id)
             && want < one.left
             && self.reducible(rest) == 0
@@ -728,10 +772,20 @@ impl Model {
         self.settings.fee_rate(sum, maker)
     }
 
-    fn taker_price(&self, reference: i128, buys: bool, quantity: i128) -> i128 {
-        let rate = self
-            .settings
-            .taker_moves(&self.history[self.symbol], quantity);
+    fn taker_price(&self, reference: i128, taker: (bool, i64), quantity: i128) -> i128 {
+        let rate = match self.book(taker) {
+            Some(book) => {
+                let average = nearest(self.book_pays(&book, taker, quantity), quantity.max(1));
+                self.settings.fixed + distance(&book, taker.0, average)
+            }
+            None => self
+                .settings
+                .taker_moves(&self.history[self.symbol], quantity),
+        };
+        self.moved(reference, taker.0, rate)
+    }
+
+    fn moved(&self, reference: i128, buys: bool, rate: i128) -> i128 {
         let away = part_of(reference, rate);
         let tick = self.settings.tick;
         if buys {
@@ -741,8 +795,102 @@ impl Model {
         }
     }
 
-    fn fill(&mut self, id: OrderId, quantity: i128, prices: (i128, i128), maker: bool) {
-        let rate = self.fee_rate(maker);
+    /// The order book that one who buys or sells and arrived then meets.
+    fn book(&self, (_, arrived): (bool, i64)) -> Option<BookSnapshot> {
+        let SlippageConfig::Book { max_age_ms, .. } = self.settings.slippage else {
+            return None;
+        };
+        let now = arrived.max(self.candle.opened);
+        let mut newest = None;
+        for book in self.records.books.get(self.symbol)?.iter() {
+            if book.at.as_nanos() <= now {
+                newest = Some(book.clone());
+            }
+        }
+        newest.filter(|book| now - book.at.as_nanos() <= max_age_ms as i64 * 1_000_000)
+    }
+
+    /// Price and size of every level of a side, and the price beyond the last.
+    fn side(&self, book: &BookSnapshot, buys: bool) -> (Vec<(i128, i128)>, i128) {
+        let levels = if buys { &book.asks } else { &book.bids };
+        let levels: Vec<(i128, i128)> = levels
+            .iter()
+            .map(|level| (level.price.units(), level.size.units()))
+            .collect();
+        let SlippageConfig::Book { otherwise_bps, .. } = self.settings.slippage else {
+            panic!("a book is asked for where there is none");
+        };
+        let last = levels.last().map_or(0, |level| level.0);
+        let further = part_of(last, (otherwise_bps * 1e6).round() as i128);
+        (levels, last + if buys { further } else { -further })
+    }
+
+    fn gone(&self, book: &BookSnapshot, buys: bool) -> i128 {
+        let of_book = (book.at.as_nanos(), buys);
+        let same = self.had.iter().filter(|one| (one.0, one.1) == of_book);
+        same.map(|one| one.2).sum()
+    }
+
+    /// Price times quantity of the next `quantity` of the book, each level being a stretch of it.
+    fn book_pays(&self, book: &BookSnapshot, (buys, _): (bool, i64), quantity: i128) -> i128 {
+        let from = self.gone(book, buys);
+        let to = from + quantity;
+        let (levels, beyond) = self.side(book, buys);
+        let mut start = 0;
+        let mut sum = 0;
+        for (price, size) in levels {
+            let overlap = (start + size).min(to) - start.max(from);
+            sum += price * overlap.max(0);
+            start += size;
+        }
+        sum + beyond * (to - start.max(from)).max(0)
+    }
+
+    fn within_book(
+        &self,
+        one: &Entry,
+        quantity: i128,
+        (reference, limit): (i128, Option<i128>),
+    ) -> i128 {
+        let taker = (one.buys(), one.arrives);
+        let (Some(book), Some(limit)) = (self.book(taker), limit) else {
+            return quantity;
+        };
+        let reaches = |price: i128| {
+            let rate = self.settings.fixed + distance(&book, one.buys(), price);
+            one.as_good(self.moved(reference, one.buys(), rate), limit)
+        };
+        let (levels, beyond) = self.side(&book, one.buys());
+        if reaches(beyond) {
+            return quantity;
+        }
+        let mut there = 0;
+        for (price, size) in levels {
+            if reaches(price) {
+                there += size;
+            }
+        }
+        let left = (there - self.gone(&book, one.buys())).max(0);
+        quantity.min(floor_to(left, self.settings.lot))
+    }
+
+    /// The spread's part of what a taker pays.
+    fn spread_rate(&self, taker: (bool, i64)) -> i128 {
+        let Some(book) = self.book(taker) else {
+            return self.settings.half_spread;
+        };
+        let (levels, _) = self.side(&book, taker.0);
+        distance(&book, taker.0, levels[0].0)
+    }
+
+    fn drain(&mut self, taker: (bool, i64), quantity: i128) {
+        if let Some(book) = self.book(taker) {
+            self.had.push((book.at.as_nanos(), taker.0, quantity));
+        }
+    }
+
+    fn fill(&mut self, id: OrderId, quantity: i128, prices: (i128, i128), spread: Option<i128>) {
+        let rate = self.fee_rate(spread.is_none());
         let one = self.get_mut(id);
         one.left -= quantity;
         let one = one.clone();
@@ -751,16 +899,16 @@ impl Model {
         }
         let signed = if one.buys() { quantity } else { -quantity };
         self.budget = self.budget.map(|budget| budget - quantity);
-        self.book(&one.order, (signed, one.left), prices, (rate, 0, maker));
+        self.note(&one.order, (signed, one.left), prices, (rate, 0, spread));
         self.follow_up(&one, quantity);
     }
 
-    fn book(
+    fn note(
         &mut self,
         order: &Order,
         (signed, remaining): (i128, i128),
         (price, reference): (i128, i128),
-        (rate, extra, is_maker): (i128, i128, bool),
+        (rate, extra, spread_rate): (i128, i128, Option<i128>),
     ) {
         let notional = nearest(price * signed, ONE);
         let fee = part_of(notional.abs(), rate) + part_of(notional.abs(), extra);
@@ -772,7 +920,8 @@ impl Model {
         };
         self.traded.push((self.candle.closed, notional.abs()));
         let slippage = nearest((price - reference) * signed, ONE);
-        let half = part_of(reference, self.settings.half_spread);
+        let is_maker = spread_rate.is_none();
+        let half = part_of(reference, spread_rate.unwrap_or(0));
         let spread = nearest(half * signed.abs(), ONE).min(slippage).max(0);
         self.outbox.push(Outcome::Filled(Fill {
             order: order.id,
@@ -855,10 +1004,17 @@ impl Model {
         self.own += 1;
         self.outbox.push(Outcome::Liquidating(order));
         let buys = position.held < 0;
-        let paid = self.taker_price(price, buys, position.held.abs());
-        let rates = (self.fee_rate(false), self.settings.liquidation_fee, false);
+        let taker = (buys, self.candle.opened);
+        let paid = self.taker_price(price, taker, position.held.abs());
+        let spread = self.spread_rate(taker);
+        self.drain(taker, position.held.abs());
+        let rates = (
+            self.fee_rate(false),
+            self.settings.liquidation_fee,
+            Some(spread),
+        );
         let before = self.account.cash + position.cost;
-        self.book(&order, (-position.held, 0), (paid, price), rates);
+        self.note(&order, (-position.held, 0), (paid, price), rates);
         let lost = before - self.account.cash;
         if self.settings.is_isolated() && lost > position.margin {
             let at = if self.at_open {
@@ -952,6 +1108,13 @@ impl Model {
             }
         }
     }
+}
+
+/// How far `price` is from the middle of the book, against one who buys, or sells.
+fn distance(book: &BookSnapshot, buys: bool, price: i128) -> i128 {
+    let twice = book.bids[0].price.units() + book.asks[0].price.units();
+    let away = (2 * price - twice) * if buys { 1 } else { -1 };
+    nearest(away.max(0) * 10_000_000_000, twice).min(10_000_000_000)
 }
 
 /// Fills and endings, in whatever order.

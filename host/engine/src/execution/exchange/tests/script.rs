@@ -6,19 +6,23 @@
 //! | `bar 100 102 99 101 x10` | an hour with a bar: open, high, low, close, volume |
 //! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols |
 //! | `fine 1 1 1 1 x1 \| 2 2 2 2 x2` | an hour with a bar that has finer ones |
+//! | `fine - \| 2 2 2 2 x2` | the same where a finer one is missing |
 //! | `halt 3` | hours without a bar |
+//! | `book t30 99x1 98x2 / 101x1 103x2` | an order book of the first symbol: bids, asks |
+//! | `funding t60 0.0001` | a funding of the first symbol |
 //! | `= ...` | what must have happened; `t60` is a moment in minutes |
 //!
 //! The last line is the account. The same script is played at the model of the exchange.
 
 use super::account::Settings;
+use super::against_model::whole;
 use super::model::Model;
-use super::{HOUR, Venue, line};
+use super::{HOUR, NAMES, Venue, line};
 use crate::execution::{
     ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
 };
 use crate::portfolio::PortfolioConfig;
-use crate::types::{Bar, SymbolId, Timestamp};
+use crate::types::{Bar, BookLevel, BookSnapshot, FundingRate, SymbolId, Timestamp, VenueRecords};
 
 /// Plays `script` with these settings (JSON) and compares what happens with its `=` lines.
 #[track_caller]
@@ -50,11 +54,17 @@ struct Player {
 
 impl Player {
     fn new(execution: &ExecutionConfig, account: &PortfolioConfig, script: &[&str]) -> Self {
-        let symbols = 1 + usize::from(script.iter().any(|line| line.contains('/')));
-        let settings = Settings::of(execution, account, HOUR);
-        let venue = Venue::new(execution, account, symbols);
+        let symbols = 1 + usize::from(
+            script
+                .iter()
+                .any(|line| line.starts_with("bar") && line.contains('/')),
+        );
+        let settings = |name: &&str| Settings::of(execution, account, (HOUR, name));
+        let settings = NAMES[..symbols].iter().map(settings).collect();
+        let records = records(script);
+        let venue = Venue::new(execution, account, (symbols, &records));
         Self {
-            model: Model::new(settings, venue.exchange.cash().units(), symbols),
+            model: Model::new(settings, &records, venue.exchange.cash().units()),
             venue,
             symbols,
             now: 0,
@@ -68,6 +78,8 @@ impl Player {
             told.push((*text).to_owned());
             let (word, rest) = text.split_once(' ').unwrap();
             match word {
+                // Known before the first step.
+                "book" | "funding" => {}
                 "buy" | "sell" => self.submit(text),
                 "halt" => {
                     for _ in 0..rest.parse().unwrap() {
@@ -85,9 +97,12 @@ impl Player {
                     let opens = (self.now..).step_by(usize::try_from(length).unwrap());
                     let fine: Vec<Bar> = opens
                         .zip(texts)
+                        .filter(|(_, text)| text.trim() != "-")
                         .map(|(opened, text)| bar(text, (opened, length)))
                         .collect();
-                    told.extend(self.step(&fine[..1], &fine));
+                    let hour = (self.now, self.now + HOUR);
+                    let bar = whole(&fine, hour).unwrap();
+                    told.extend(self.step(&[bar], &fine));
                 }
             }
         }
@@ -151,6 +166,50 @@ impl Player {
         }
         self.venue.submit(order);
         self.model.submit(order);
+    }
+}
+
+/// What the `book` and `funding` lines say of the first symbol.
+fn records(script: &[&str]) -> VenueRecords {
+    let at = |text: &str| {
+        let minutes: i64 = text.trim_start_matches('t').parse().unwrap();
+        Timestamp::from_nanos(minutes * (HOUR / 60))
+    };
+    let lines = |word: &str| {
+        let own = script.iter().filter_map(|line| line.strip_prefix(word));
+        own.map(|rest| rest.trim().split_once(' ').unwrap())
+            .collect::<Vec<_>>()
+    };
+    let levels = |text: &str| -> Vec<BookLevel> {
+        let pairs = text.split_whitespace();
+        let pairs = pairs.map(|pair| pair.split_once('x').unwrap());
+        pairs
+            .map(|(price, size)| BookLevel {
+                price: price.parse().unwrap(),
+                size: size.parse().unwrap(),
+            })
+            .collect()
+    };
+    let books = lines("book ").into_iter().map(|(time, sides)| {
+        let (bids, asks) = sides.split_once('/').unwrap();
+        BookSnapshot {
+            at: at(time),
+            bids: levels(bids),
+            asks: levels(asks),
+        }
+    });
+    let rates = lines("funding ").into_iter().map(|(time, rate)| {
+        let rate: f64 = rate.parse().unwrap();
+        FundingRate {
+            at: at(time),
+            micro_bps: (rate * 1e10).round() as i64,
+        }
+    });
+    let (books, rates): (Vec<_>, Vec<_>) = (books.collect(), rates.collect());
+    VenueRecords {
+        fine: Vec::new().into(),
+        funding: Vec::from_iter((!rates.is_empty()).then(|| rates.into())),
+        books: Vec::from_iter((!books.is_empty()).then(|| books.into())),
     }
 }
 
