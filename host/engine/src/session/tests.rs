@@ -1,6 +1,7 @@
 //! The promises of a session, held against random markets, a lying broker and a full disk.
 
 mod fail_safe;
+mod fine;
 mod orders;
 
 use super::*;

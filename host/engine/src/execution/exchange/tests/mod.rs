@@ -3,6 +3,7 @@
 mod account;
 mod against_model;
 mod model;
+mod records;
 mod scenarios;
 mod script;
 
