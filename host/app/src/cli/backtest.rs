@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use fusebox_engine::backtest::{BacktestResult, Reexecuted, Streamed};
+use fusebox_engine::backtest::{Reexecuted, Streamed};
 use fusebox_engine::risk::Refusal;
-use fusebox_services::backtesting::{Compared, Swept};
+use fusebox_services::backtesting::Swept;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::config::{self, Sources};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
+use crate::wiring::backtest::TradedAgain;
 use crate::wiring::{self, CheckedRun, EngineSettings};
 
 /// Most combinations of a sweep.
@@ -104,18 +105,18 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
             .output
             .show(&stream_document(&found), || stream_text(&found));
     }
-    let (result, compared) = wiring::backtest::trade(&run, files, progress)?;
+    let traded = wiring::backtest::trade(&run, files, progress)?;
+    let (result, compared) = (&traded.result, &traded.compared);
     let document = json!({
-        "strategy": &compared.lines.first(),
-        "comparison": &compared,
+        "strategy": compared.lines.first(),
+        "comparison": compared,
+        "warnings": traded.warnings,
         "final_equity": result.final_equity().to_string(),
         "fills": result.fills.len(),
         "refusals": result.refusals,
         "journal_digest": result.journal_digest,
     });
-    context
-        .output
-        .show(&document, || trade_text(&result, &compared))
+    context.output.show(&document, || trade_text(&traded))
 }
 
 /// The configuration with `more` values set, checked.
@@ -184,7 +185,8 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
-fn trade_text(result: &BacktestResult, compared: &Compared) -> String {
+fn trade_text(traded: &TradedAgain) -> String {
+    let (result, compared) = (&traded.result, &traded.compared);
     let mut lines = table(&[
         "", "return", "Sharpe", "drawdown", "trades", "turnover", "fees", "slippage", "payments",
     ]);
@@ -209,6 +211,9 @@ fn trade_text(result: &BacktestResult, compared: &Compared) -> String {
         ));
     }
     text.push_str(&refusals_text(&result.refusals));
+    for warning in &traded.warnings {
+        text.push_str(&format!("note: {warning}\n"));
+    }
     text.push_str(&digest_text(result.journal_digest.as_deref()));
     text
 }

@@ -3,17 +3,27 @@
 
 use std::path::Path;
 
-use fusebox_engine::backtest::{BacktestResult, Reexecuted, Streamed};
+use fusebox_engine::backtest::{BacktestError, BacktestResult, Reexecuted, Streamed, SweepError};
 use fusebox_engine::ports::SignalSource;
+use fusebox_engine::problem::Problem;
+use fusebox_engine::types::Timestamp;
 use fusebox_services::backtesting::{
     self, BacktestingError, Compared, PredictionStream, SweepPoint, Swept, backtest, compare,
     read_predictions, replay_orders, stream_backtest, sweep,
 };
-use fusebox_services::data::LoadedMarket;
+use fusebox_services::data::records::complete;
+use fusebox_services::data::{DataError, LoadedMarket, RecordsRequest};
 use fusebox_services::progress::Progress;
 
 use super::CheckedRun;
 use crate::failure::Failure;
+
+/// What a sweep can do with.
+const NO_RECORDS: RecordsRequest = RecordsRequest {
+    fine: None,
+    funding: None,
+    books: None,
+};
 
 fn failure(error: BacktestingError) -> Failure {
     match error {
@@ -22,8 +32,26 @@ fn failure(error: BacktestingError) -> Failure {
             backtesting::PredictionsError::Read { .. }
             | backtesting::PredictionsError::Content { .. },
         ) => Failure::Refused(error.into()),
+        BacktestingError::Data(DataError::RecordsFile { .. } | DataError::Records(_)) => {
+            Failure::Refused(error.into())
+        }
+        BacktestingError::Backtest(BacktestError::Setup(_)) => Failure::Refused(error.into()),
         error => Failure::Failed(error.into()),
     }
+}
+
+/// What the exchange needs beside the bars, where the settings ask for it.
+fn with_records(
+    run: &CheckedRun,
+    loaded: LoadedMarket,
+    range: Option<(Timestamp, Timestamp)>,
+    progress: &dyn Progress,
+) -> Result<LoadedMarket, BacktestingError> {
+    progress.start("records", 1);
+    let wanted = (&run.spec.data, &run.spec.records);
+    let completed = complete(loaded, run.source.as_ref(), wanted, range);
+    progress.finish();
+    Ok(completed?)
 }
 
 fn load(run: &CheckedRun, progress: &dyn Progress) -> Result<LoadedMarket, Failure> {
@@ -31,6 +59,16 @@ fn load(run: &CheckedRun, progress: &dyn Progress) -> Result<LoadedMarket, Failu
     let loaded = run.source.load(&run.spec.data);
     progress.finish();
     loaded.map_err(|error| failure(error.into()))
+}
+
+/// What a backtest came to.
+pub(crate) struct TradedAgain {
+    /// The strategy.
+    pub(crate) result: BacktestResult,
+    /// The strategy and its benchmarks.
+    pub(crate) compared: Compared,
+    /// What a person should know about the data.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Trades predictions and everything that they have to beat.
@@ -41,12 +79,14 @@ pub(crate) fn trade(
     run: &CheckedRun,
     (predictions, journal): (&Path, Option<&Path>),
     progress: &dyn Progress,
-) -> Result<(BacktestResult, Compared), Failure> {
+) -> Result<TradedAgain, Failure> {
     let loaded = load(run, progress)?;
-    let (spec, market) = (&run.spec, &loaded.market);
+    let spec = &run.spec;
     let go = || {
-        let mut signals = read_predictions(predictions, &spec.name, market)?;
+        let mut signals = read_predictions(predictions, &spec.name, &loaded.market)?;
         let range = signals.range();
+        let loaded = with_records(run, loaded, range, progress)?;
+        let market = &loaded.market;
         let config = (&spec.session, spec.provenance.config_sha256.as_str());
         progress.start("backtest", 1);
         let result = backtest(market, config, &mut signals, journal);
@@ -56,7 +96,11 @@ pub(crate) fn trade(
         let of_strategy = (spec.name.as_str(), &result, spec.seed);
         let compared = compare(market, &spec.session, range, of_strategy);
         progress.finish();
-        Ok((result, compared?))
+        Ok(TradedAgain {
+            compared: compared?,
+            result,
+            warnings: loaded.warnings,
+        })
     };
     go().map_err(failure)
 }
@@ -74,6 +118,12 @@ pub(crate) fn stream(
     if !run.has_files {
         return Err(Failure::Usage(
             "--stream reads candle files; a simulated market is made as a whole (set --data DIR)"
+                .to_owned(),
+        ));
+    }
+    if spec.records != NO_RECORDS {
+        return Err(Failure::Usage(
+            "--stream leaves out finer bars, recorded fundings and order books; trade without it"
                 .to_owned(),
         ));
     }
@@ -98,6 +148,7 @@ pub(crate) fn replay(
     progress: &dyn Progress,
 ) -> Result<Reexecuted, Failure> {
     let loaded = load(run, progress)?;
+    let loaded = with_records(run, loaded, None, progress).map_err(failure)?;
     progress.start("orders", 1);
     let again = replay_orders(&loaded.market, &run.spec.session, journal);
     progress.finish();
@@ -115,6 +166,18 @@ pub(crate) fn sweep_over(
     points: Vec<(Vec<(String, String)>, CheckedRun)>,
     progress: &dyn Progress,
 ) -> Result<Swept, Failure> {
+    let recorded = points
+        .iter()
+        .any(|(_, point)| point.spec.records != NO_RECORDS);
+    if recorded || run.spec.records != NO_RECORDS {
+        let problem = Problem {
+            key: "execution".to_owned(),
+            message: "asks for finer bars, recorded fundings or order books, but a sweep leaves \
+                      them out; run a backtest for this"
+                .to_owned(),
+        };
+        return Err(failure(SweepError::Unsupported(vec![problem]).into()));
+    }
     let loaded = load(run, progress)?;
     let points: Vec<SweepPoint> = points
         .into_iter()

@@ -4,6 +4,7 @@
 //! reads a file.
 
 mod learning;
+mod records;
 mod trading;
 
 use std::fmt::Display;
@@ -38,10 +39,12 @@ pub(super) fn pipeline(
     };
     let raw = &loaded.raw;
     let data = check.data(&raw.data);
+    check.one_currency(&raw.data);
     check.features(raw, data.as_ref());
     let labels = check.labels(&raw.labels);
     let split = check.split();
     let session = check.session(raw);
+    let records = check.records((&raw.data, &raw.execution), data.as_ref());
     check.model();
     check.evaluation();
     let problems = check.problems;
@@ -55,6 +58,7 @@ pub(super) fn pipeline(
         seed: raw.run.seed,
         threads: threads(raw.run.threads),
         data,
+        records,
         features: raw.features.set.clone(),
         extract: ExtractOptions {
             max_gap_bars: raw.features.max_gap_bars,
@@ -109,6 +113,12 @@ fn digest(raw: &RawConfig) -> Result<String, ConfigError> {
     for pointer in ["/engine", "/run/threads", "/data/dir"] {
         if let Some(value) = values.pointer_mut(pointer) {
             *value = Value::Null;
+        }
+    }
+    // Whether there is a file counts, not where it lies; what is in it, the run's own digest says.
+    for pointer in ["/execution/funding_file", "/execution/slippage/file"] {
+        if let Some(value) = values.pointer_mut(pointer).filter(|value| !value.is_null()) {
+            *value = Value::Bool(true);
         }
     }
     if raw.data.source == RawSource::Files
@@ -281,7 +291,8 @@ impl Check<'_> {
             execution: trading::execution(execution, fee?, slippage?),
             portfolio: trading::portfolio(portfolio),
         };
-        for problem in session.validate() {
+        let names: Vec<&str> = raw.data.symbols.iter().map(String::as_str).collect();
+        for problem in session.validate_for(&names) {
             self.report(&problem.key, problem.message);
         }
         Some(session)

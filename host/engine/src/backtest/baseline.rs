@@ -10,9 +10,7 @@ use crate::execution::{
 use crate::portfolio::{LedgerError, Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
 use crate::session::{EquityPoint, SessionConfig, SetupError};
-use crate::types::{
-    Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Timestamp, VenueRecords,
-};
+use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Timestamp};
 
 /// Puts an equal part of the initial cash into every symbol at its first open after the first
 /// moment of `range`, and holds. A symbol that appears later is bought then; until then its part is
@@ -95,18 +93,13 @@ impl Holder {
             ..config.portfolio.clone()
         };
         let exchange = |(at, name): (usize, &&str)| {
-            // Of what the venue recorded, a holder of spot owes no funding.
-            let books = market.records().books.get(at).cloned();
             Exchange::new(&ExchangeSetup {
                 execution: &config.execution,
                 portfolio: &spot,
                 cash: part,
                 names: &[*name],
                 time_frame: market.time_frame(),
-                records: &VenueRecords {
-                    books: books.into_iter().collect(),
-                    ..VenueRecords::default()
-                },
+                records: &market.records().of_symbol(at),
             })
         };
         let exchanges = names.iter().enumerate().map(exchange);

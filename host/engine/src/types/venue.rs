@@ -69,6 +69,15 @@ impl VenueRecords {
         self.fine.is_empty() && self.funding.is_empty() && self.books.is_empty()
     }
 
+    /// What there is of the symbol at `at` alone, without its finer bars.
+    pub(crate) fn of_symbol(&self, at: usize) -> Self {
+        Self {
+            fine: Arc::default(),
+            funding: self.funding.get(at).cloned().into_iter().collect(),
+            books: self.books.get(at).cloned().into_iter().collect(),
+        }
+    }
+
     /// Everything that is wrong with these as the records of `market`.
     fn problems(&self, market: &Market) -> Vec<String> {
         let count = market.series().len();

@@ -156,6 +156,17 @@ pub enum DataError {
     /// A simulated market cannot be made like this.
     #[error("the simulated market: {}", .0.join("; "))]
     Simulation(Vec<String>),
+    /// A file of funding rates or order books is wrong.
+    #[error("{} is wrong: {}", path.display(), problems.join("; "))]
+    RecordsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+    },
+    /// Records do not fit the market.
+    #[error(transparent)]
+    Records(#[from] fusebox_engine::types::RecordsError),
     /// Bars cannot be made of the bars at hand.
     #[error(transparent)]
     Resample(#[from] super::resample::ResampleError),

@@ -12,6 +12,7 @@
 //! | [`csv`] | reads candles out of CSV text |
 //! | [`import`] | puts foreign files into the data directory |
 //! | [`validate`] | finds everything that is wrong or odd in candles |
+//! | [`records`] | finer bars, funding rates and order books for the exchange |
 //! | [`resample`] | coarser bars out of finer ones |
 //!
 //! Candles come in as [`RawCandles`], which may hold anything; only validated ones become a
@@ -30,6 +31,7 @@ pub mod import;
 mod layout;
 pub mod parquet;
 mod raw;
+pub mod records;
 pub mod resample;
 pub mod simulated;
 pub mod store;
@@ -41,6 +43,7 @@ pub use error::DataError;
 pub use import::{ImportFormat, ImportOptions, ImportOutcome, import};
 pub use layout::{file_name, parse_file_name};
 pub use raw::{Column, NumberColumn, RawCandles, RowNumbers, TimeColumn};
+pub use records::RecordsRequest;
 pub use resample::{Resampled, resample};
 pub use simulated::{Simulated, SimulatedConfig};
 pub use store::{Entry, EntryContent, ParquetDirectory, list, load_market};

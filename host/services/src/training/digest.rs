@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use fusebox_engine::dataset::{ScalerKind, Splitter};
 use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
+use fusebox_engine::types::TimeFrame;
 use serde_json::{Map, Value};
 
 use super::output::hex;
@@ -26,6 +27,9 @@ struct Inputs<'a> {
     plugin: [&'a str; 3],
     params: &'a Map<String, Value>,
     session: &'a SessionConfig,
+    /// Length of the finer bars, which may come from the same files as the bars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fine: Option<TimeFrame>,
 }
 
 /// SHA-256, in hexadecimal, of the settings, the data and the plugin of a run.
@@ -46,6 +50,7 @@ pub(super) fn run_digest(spec: &PipelineSpec, prepared: &Prepared, plugin: &Plug
         plugin: [&plugin.id, &plugin.version, &plugin.sha256],
         params: &spec.model.params,
         session: &spec.session,
+        fine: spec.records.fine,
     };
     // Plain values, which JSON can always hold.
     hex(&Sha256::digest(

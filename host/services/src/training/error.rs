@@ -117,6 +117,7 @@ impl TrainingError {
                 | Self::Params { .. }
                 | Self::Features(_)
                 | Self::Split(_)
+                | Self::Data(DataError::RecordsFile { .. } | DataError::Records(_))
         )
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::error::TrainingError;
 use super::spec::PipelineSpec;
+use crate::data::records::complete;
 use crate::data::{DataSource, LoadedMarket};
 use crate::progress::Progress;
 
@@ -41,6 +42,11 @@ pub(super) fn prepare(
 
     let samples = Samples::new(symbols?, market.time_frame())?;
     let plan = samples.split(&spec.split)?;
+    let tested = plan.tested().map(|tested| (tested.from, tested.to));
+    progress.start("records", 1);
+    let loaded = complete(loaded, source, (&spec.data, &spec.records), tested);
+    progress.finish();
+    let loaded = loaded?;
     Ok(Prepared {
         loaded,
         features,

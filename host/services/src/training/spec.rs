@@ -11,7 +11,7 @@ use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
 use serde_json::{Map, Value};
 
-use crate::data::DataRequest;
+use crate::data::{DataRequest, RecordsRequest};
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct PipelineSpec {
     pub threads: usize,
     /// Which bars.
     pub data: DataRequest,
+    /// What the venue recorded beside them, for the backtest.
+    pub records: RecordsRequest,
     /// Feature expressions, one a column.
     pub features: Vec<String>,
     /// How bars are taken in.

@@ -195,6 +195,7 @@ fn spec(seed: u64) -> PipelineSpec {
             from: None,
             to: None,
         },
+        records: crate::data::RecordsRequest::default(),
         features: features.map(str::to_owned).to_vec(),
         extract: ExtractOptions::default(),
         labels: LabelConfig {
@@ -344,6 +345,46 @@ fn a_run_is_complete_consistent_and_repeatable() {
     let other = run_in(&folder.path().join("other"), &spec(8)).unwrap();
     let journal = |run: &RunSummary| run.report.reproducibility.journal_sha256.clone();
     assert_ne!(journal(&first), journal(&other));
+}
+
+#[test]
+fn recorded_fundings_are_paid_in_the_backtest_of_a_run_and_change_its_digest() {
+    use fusebox_engine::execution::PaymentKind;
+    use fusebox_engine::journal::{Event, read_entries};
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("ts,symbol,rate\n");
+    for day in 0..300_i64 {
+        for series in ["BTCUSDT", "ETHUSDT"] {
+            let at = 1_640_995_200 + day * 86_400;
+            text.push_str(&format!("{at},{series},0.0001\n"));
+        }
+    }
+    let file = folder.path().join("rates.csv");
+    std::fs::write(&file, &text).unwrap();
+    let mut funded = spec(7);
+    funded.records.funding = Some(file.clone());
+    let plain = run_in(&folder.path().join("plain"), &spec(7)).unwrap();
+    let paid = run_in(&folder.path().join("paid"), &funded).unwrap();
+    let out = std::fs::read(folder.path().join("paid").join(JOURNAL_FILE)).unwrap();
+    let payments = read_entries(out.as_slice()).filter(|entry| {
+        let event = &entry.as_ref().unwrap().event;
+        matches!(event, Event::Paid(payment) if payment.kind == PaymentKind::Funding)
+    });
+    assert!(payments.count() > 20);
+    let files = &paid.report.reproducibility.files;
+    assert!(files.iter().any(|file| file.path == "rates.csv"));
+    let equity = |run: &RunSummary| run.report.trading.strategy.final_equity;
+    assert!(equity(&paid) < equity(&plain));
+    // The same name with other content is another run.
+    std::fs::write(&file, text.replace("0.0001", "0.0002")).unwrap();
+    let dearer = run_in(&folder.path().join("dearer"), &funded).unwrap();
+    assert!(equity(&dearer) < equity(&paid));
+    let journal = |run: &RunSummary| run.report.reproducibility.journal_sha256.clone();
+    assert_ne!(journal(&paid), journal(&dearer));
+    std::fs::write(&file, "ts,symbol,rate\nnever,BTCUSDT,0\n").unwrap();
+    let refused = run_in(&folder.path().join("refused"), &funded).unwrap_err();
+    assert!(refused.is_configuration() && refused.to_string().contains("line 2"));
+    assert!(!folder.path().join("refused").exists());
 }
 
 #[test]

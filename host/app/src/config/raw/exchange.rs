@@ -1,5 +1,7 @@
 //! `[execution]` and `[portfolio]`: the simulated exchange, and the account that trades there.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +53,16 @@ pub(crate) struct RawExecution {
     /// `limit_through_ticks = 0`.
     #[schemars(range(min = 0, max = 100))]
     pub(crate) limit_queue_ahead: f64,
-    /// Funding of perpetual futures.
+    /// Funding of perpetual futures at a constant rate.
     pub(crate) funding: Option<RawFunding>,
+    /// Recorded funding rates instead of a constant one: a CSV or Parquet file with the columns
+    /// `ts`, `symbol` and `rate` (a fraction, such as 0.0001); relative to the working directory.
+    pub(crate) funding_file: Option<String>,
+    /// Length of the finer bars in which orders fill, such as `1m` below a signal of `1h`; from
+    /// the same source. Without it, orders fill in the bars of the signal.
+    pub(crate) fine_time_frame: Option<String>,
+    /// What single symbols have differently, by name.
+    pub(crate) symbols: BTreeMap<String, RawSymbolRules>,
     /// Interest of a year on what is borrowed, in basis points.
     #[schemars(range(min = 0, max = 100_000))]
     pub(crate) borrow_annual_bps: f64,
@@ -74,7 +84,7 @@ pub(crate) struct RawFeeTier {
 }
 
 /// `[execution.slippage]`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum RawSlippage {
     /// None.
@@ -98,6 +108,50 @@ pub(crate) enum RawSlippage {
         #[schemars(range(min = 2, max = 100_000))]
         span_bars: u32,
     },
+    /// By the levels of recorded order books, which hold the spread too.
+    Book {
+        /// The order books: a CSV or Parquet file with the columns `ts`, `symbol`, `side` (`bid` or
+        /// `ask`), `price` and `size`; relative to the working directory.
+        file: String,
+        /// Milliseconds after which an order book says nothing any more.
+        #[schemars(range(min = 1, max = 604_800_000))]
+        max_age_ms: u64,
+        /// Basis points for what the books do not say: of the price where there is no book that is
+        /// young enough, and beyond its last level where an order takes more than there is.
+        #[schemars(range(min = 0, max = 10_000))]
+        otherwise_bps: f64,
+    },
+}
+
+/// `[execution.symbols.NAME]`: what is not set is that of `[execution]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawSymbolRules {
+    /// Fee of every fill in basis points; not beside `fee_tiers`. Makers pay it too where they have
+    /// no fee of their own here.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) fee_bps: Option<f64>,
+    /// Fee of orders that rested and were taken; negative is a rebate. Not beside `fee_tiers`.
+    #[schemars(range(min = -100, max = 1000))]
+    pub(crate) maker_fee_bps: Option<f64>,
+    /// How far every fill is worse than the price that it meets, in basis points.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) slippage_bps: Option<f64>,
+    /// The whole spread in basis points of the price.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) spread_bps: Option<f64>,
+    /// Quantities are multiples of this, in the base asset.
+    #[schemars(range(min = 1e-8, max = 1e9))]
+    pub(crate) lot_size: Option<f64>,
+    /// Prices are multiples of this, in the quote asset.
+    #[schemars(range(min = 1e-8, max = 1e9))]
+    pub(crate) tick_size: Option<f64>,
+    /// The smallest value of an order that opens a position, in the quote asset.
+    #[schemars(range(min = 0, max = 1e9))]
+    pub(crate) min_notional: Option<f64>,
+    /// The most leverage; the account's own (`portfolio.margin.leverage`) where that is less.
+    #[schemars(range(min = 1, max = 125))]
+    pub(crate) max_leverage: Option<f64>,
 }
 
 /// `[execution.funding]`
@@ -130,6 +184,9 @@ impl Default for RawExecution {
             limit_through_ticks: 1,
             limit_queue_ahead: 0.0,
             funding: None,
+            funding_file: None,
+            fine_time_frame: None,
+            symbols: BTreeMap::new(),
             borrow_annual_bps: 0.0,
         }
     }

@@ -2,14 +2,16 @@
 //!
 //! Values are handed over as they are; the engine says what is wrong with them.
 
-use fusebox_engine::execution::{ExecutionConfig, FeeTierConfig, FundingConfig, SlippageConfig};
+use fusebox_engine::execution::{
+    ExecutionConfig, FeeTierConfig, FundingConfig, SlippageConfig, SymbolConfig,
+};
 use fusebox_engine::portfolio::{MarginConfig, MarginMode, PortfolioConfig};
 use fusebox_engine::risk::{RiskConfig, Sizing};
 use fusebox_engine::strategy::{EntryOrder, Protection};
 
 use crate::config::raw::{
     RawEntry, RawExecution, RawMarginMode, RawPortfolio, RawRisk, RawSizing, RawSlippage,
-    RawStrategy,
+    RawStrategy, RawSymbolRules,
 };
 
 pub(super) fn entry(raw: &RawStrategy) -> EntryOrder {
@@ -90,6 +92,14 @@ pub(super) fn execution(raw: &RawExecution, fee_bps: f64, slippage_bps: f64) -> 
             RawSlippage::Impact { factor, span_bars } => {
                 SlippageConfig::Impact { factor, span_bars }
             }
+            RawSlippage::Book {
+                max_age_ms,
+                otherwise_bps,
+                ..
+            } => SlippageConfig::Book {
+                max_age_ms,
+                otherwise_bps,
+            },
         },
         latency_ms: raw.latency_ms,
         participation: raw.participation,
@@ -100,6 +110,24 @@ pub(super) fn execution(raw: &RawExecution, fee_bps: f64, slippage_bps: f64) -> 
             rate_bps: funding.rate_bps,
         }),
         borrow_annual_bps: raw.borrow_annual_bps,
+        symbols: raw
+            .symbols
+            .iter()
+            .map(|(name, own)| (name.clone(), symbol(own)))
+            .collect(),
+    }
+}
+
+fn symbol(raw: &RawSymbolRules) -> SymbolConfig {
+    SymbolConfig {
+        fee_bps: raw.fee_bps,
+        maker_fee_bps: raw.maker_fee_bps,
+        slippage_bps: raw.slippage_bps,
+        spread_bps: raw.spread_bps,
+        lot_size: raw.lot_size,
+        tick_size: raw.tick_size,
+        min_notional: raw.min_notional,
+        max_leverage: raw.max_leverage,
     }
 }
 

@@ -187,9 +187,7 @@ fn finer_bars_that_lie_in_no_bar_are_refused_and_nothing_happens() {
         predictions: &[],
         failures: &[],
     };
-    session
-        .step(&input, &mut NullJournal)
-        .unwrap();
+    session.step(&input, &mut NullJournal).unwrap();
 }
 
 #[test]

@@ -8,10 +8,12 @@
 mod batches;
 mod cells;
 mod read;
+mod table;
 mod write;
 
 pub use batches::Batches;
 pub use read::{Content, Footer, ReadOptions, read, read_footer};
+pub(super) use table::read_table;
 pub(super) use write::value;
 pub use write::write;
 

@@ -22,7 +22,7 @@ use crate::data::csv::TimeUnit;
 use crate::data::raw::{Column, NumberColumn, RawCandles, RowNumbers, TIME_COLUMN, TimeColumn};
 use crate::data::validate::{Problem, Severity};
 
-const BATCH_ROWS: usize = 1 << 16;
+pub(super) const BATCH_ROWS: usize = 1 << 16;
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Magic, footer length, magic: less is no Parquet file.
 const SHORTEST_FILE_BYTES: u64 = 12;
