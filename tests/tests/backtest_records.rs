@@ -302,8 +302,8 @@ fn recorded_hours_and_their_finer_bars_repeat_to_the_last_unit() {
         let pipeline = PIPELINE
             .replace("\"X\"", &format!("\"{exchange}\""))
             .replace("\"A\"", &format!("\"{symbol}\""))
-            .replace("stop_loss = 0.1", "stop_loss = 0.01")
-            .replace("take_profit = 0.1", "take_profit = 0.01")
+            .replace("stop_loss = 0.1", "stop_loss = 0.003")
+            .replace("take_profit = 0.1", "take_profit = 0.003")
             .replace("lot_size = 0.1", "lot_size = 0.001");
         fs::write(dir.path().join("records.toml"), pipeline).unwrap();
         let data = data.to_str().unwrap();

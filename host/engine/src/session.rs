@@ -4,7 +4,8 @@
 //! [`Session::step`] and in the broker behind it, never in the step. Its order is fixed: orders of
 //! earlier steps settle at this step's opens, the portfolio is marked at the closes, predictions
 //! become signals, signals become approved orders or refusals, and approved orders go to the
-//! broker. Every event is journaled before it is acted on.
+//! broker. Every event is journaled before it is acted on, and a step that books anything ends with
+//! a check of every promise of the ledger.
 //!
 //! A session never looks at a bar before it closes, never asks for the time and never fills an
 //! order inside the bar that decided it.
@@ -193,6 +194,8 @@ pub struct Session {
 /// Memory that steps reuse.
 #[derive(Debug, Default)]
 struct Buffers {
+    /// Whether the step has booked anything.
+    is_booked: bool,
     fills: Vec<Fill>,
     trades: Vec<Trade>,
     gathered: Vec<Vec<Prediction>>,
@@ -314,6 +317,10 @@ impl Session {
         let point = self.mark(input, journal)?;
         self.decide(input, journal)?;
         self.place(input.closed_at, journal)?;
+        // What is booked is all that could break a promise; marks are part of what is checked.
+        if self.buffers.is_booked {
+            self.portfolio.check()?;
+        }
         debug_assert_eq!(self.portfolio.check(), Ok(()));
         self.steps += 1;
         self.halted = false;

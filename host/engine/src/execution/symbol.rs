@@ -116,10 +116,10 @@ mod tests {
         let found = (a.fee_bps, a.maker_fee_bps, a.slippage_bps, a.lot_size);
         assert_eq!(found, (10.0, Some(10.0), 2.0, 0.1));
         assert_eq!((a.tick_size, config.leverage_of("A", 10.0)), (0.5, 3.0));
-        assert_eq!(config.leverage_of("A", 2.0), 2.0);
         let b = config.of_symbol("B");
         assert_eq!((b.fee_bps, b.maker_fee_bps), (5.0, Some(-1.0)));
-        assert_eq!(config.leverage_of("B", 10.0), 10.0);
+        let found = [("A", 2.0), ("B", 10.0)].map(|(name, own)| config.leverage_of(name, own));
+        assert_eq!(found, [2.0, 10.0]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ impl Session {
     ) -> Result<(), StepError> {
         self.buffers.fills.clear();
         self.buffers.trades.clear();
+        self.buffers.is_booked = false;
         loop {
             let tick = BrokerTick {
                 closed_at: input.closed_at,
@@ -70,6 +71,7 @@ impl Session {
             }
         });
         self.portfolio.apply(fill)?;
+        self.buffers.is_booked = true;
         if !order.reduces_only() && order.reason.opens() {
             self.today.1 += fill.notional().abs();
         }
@@ -138,6 +140,7 @@ impl Session {
         }
         self.record(closed_at, Event::Paid(*payment), journal)?;
         self.portfolio.pay(payment);
+        self.buffers.is_booked = true;
         Ok(())
     }
 

@@ -35,11 +35,11 @@ pub(super) struct Depth<'a> {
 }
 
 /// The newest of `books` that is known at `at`, where it is young enough.
-pub(super) fn known_at<'a>(
-    books: &'a [BookSnapshot],
+pub(super) fn known_at(
+    books: &[BookSnapshot],
     rule: BookRule,
     at: Timestamp,
-) -> Option<&'a BookSnapshot> {
+) -> Option<&BookSnapshot> {
     let after = books.partition_point(|book| book.at <= at);
     let newest = books.get(after.checked_sub(1)?)?;
     (at.nanos_since(newest.at) <= rule.max_age).then_some(newest)

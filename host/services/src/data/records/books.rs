@@ -20,7 +20,7 @@ pub(super) fn read(
     market: &Market,
 ) -> Result<RecordsFile<Vec<Arc<[BookSnapshot]>>>, DataError> {
     let wanted = Wanted {
-        time: &["ts", "time"],
+        time: super::TIMES,
         texts: vec![(&["symbol"], market.series().len() > 1), (&["side"], true)],
         numbers: vec![&["price"], &["size", "qty"]],
     };

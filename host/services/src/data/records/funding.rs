@@ -19,7 +19,7 @@ pub(super) fn read(
     market: &Market,
 ) -> Result<RecordsFile<Vec<Arc<[FundingRate]>>>, DataError> {
     let wanted = Wanted {
-        time: &["ts", "time"],
+        time: super::TIMES,
         texts: vec![(&["symbol"], market.series().len() > 1)],
         numbers: vec![&["rate"]],
     };

@@ -19,6 +19,9 @@ use table::Columns;
 /// Problems of a file that are listed at most.
 const MAX_PROBLEMS: usize = 20;
 
+/// Names of the column of times.
+const TIMES: &[&str] = &["ts", "time", "local_ts"];
+
 /// Which records a run wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordsRequest {

@@ -168,7 +168,8 @@ fn every_problem_of_a_funding_file_is_told_with_its_line() {
         };
         let told = add(&["A"], &wanted).unwrap_err().to_string();
         assert!(
-            told.contains("there is no row") || told.contains("`ts` or `time` is missing"),
+            told.contains("there is no row")
+                || told.contains("`ts` or `time` or `local_ts` is missing"),
             "{told}"
         );
     }
@@ -319,5 +320,29 @@ fn finer_bars_come_from_the_same_place_and_what_they_lack_is_told() {
             .unwrap_err()
             .to_string()
             .contains("A has no 7m bars")
+    );
+}
+
+#[test]
+fn a_recorded_order_book_is_read_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data/ticks/BINANCE_UM/BTCUSDT-snapshot.parquet");
+    if !path.is_file() {
+        println!("skipped: there is no recorded order book in ../shared/data beside the project");
+        return;
+    }
+    let wanted = RecordsRequest {
+        books: Some((path, 1)),
+        ..RecordsRequest::default()
+    };
+    // A thousand levels of each side, of one moment, of the only symbol.
+    let found = add(&["BTCUSDT"], &wanted).unwrap();
+    let books = &found.market.records().books[0];
+    let sides = books.iter().map(|book| (book.bids.len(), book.asks.len()));
+    assert_eq!(sides.collect::<Vec<_>>(), [(1_000, 1_000)]);
+    let best = (books[0].bids[0].price, books[0].asks[0].price);
+    assert!(
+        best.1 - best.0 < fusebox_engine::types::Price::from_units(100_000_000),
+        "{best:?}"
     );
 }

@@ -697,6 +697,55 @@ proptest! {
     }
 }
 
+/// What happens at the exchange alone, step by step, where it knows these records.
+fn at_venue(scene: &Scene, records: &VenueRecords) -> Vec<(i64, Vec<Outcome>)> {
+    let mut teller = Teller::new(scene);
+    let mut venue = Venue::new(&scene.execution, &scene.account, (scene.symbols, records));
+    let steps = scene.steps.iter().map(|step| {
+        let (bars, fine) = teller.bars(step);
+        let happened = venue.step(teller.now, &bars, &fine);
+        for raw in step.orders.iter().filter(|raw| raw.package != 9) {
+            teller
+                .orders(raw)
+                .into_iter()
+                .for_each(|one| venue.submit(one));
+        }
+        (teller.now, happened)
+    });
+    steps.collect()
+}
+
+/// The records up to a moment.
+fn until(records: &VenueRecords, last: i64) -> VenueRecords {
+    let is_known = |at: Timestamp| at.as_nanos() <= last;
+    let books = records.books.iter().map(|own| {
+        let own = own.iter().filter(|one| is_known(one.at));
+        own.cloned().collect()
+    });
+    let rates = records.funding.iter().map(|own| {
+        let own = own.iter().filter(|one| is_known(one.at));
+        own.copied().collect()
+    });
+    VenueRecords {
+        fine: Arc::default(),
+        funding: rates.collect(),
+        books: books.collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().cases / 4, ..cases() })]
+
+    #[test]
+    fn what_is_recorded_later_changes_nothing_before(scene in scene(), part in 0.0..1.0f64) {
+        let all = at_venue(&scene, &scene.records);
+        let place = (all.len() as f64 * part) as usize;
+        let last = all[place].0;
+        let known = at_venue(&scene, &until(&scene.records, last));
+        prop_assert_eq!(&all[..=place], &known[..=place]);
+    }
+}
+
 /// A property over sessions in which nothing happens would hold of anything.
 #[test]
 fn the_random_sessions_reach_every_rule() {
@@ -758,10 +807,10 @@ fn of_records(scene: &Scene, happened: &[Outcome], fine: &[Vec<Bar>]) -> Vec<Str
                     seen.push("filled beside a hole".to_owned());
                 }
             }
-            Outcome::Paid(payment) => {
-                if payment.kind == PaymentKind::Funding && !scene.records.funding.is_empty() {
-                    seen.push("paid a recorded funding".to_owned());
-                }
+            Outcome::Paid(payment)
+                if payment.kind == PaymentKind::Funding && !scene.records.funding.is_empty() =>
+            {
+                seen.push("paid a recorded funding".to_owned());
             }
             _ => {}
         }
