@@ -157,8 +157,8 @@ impl Holder {
         fills.collect()
     }
 
-    /// The order for what the part of the symbol at `at` pays for at the open, without costs; the exchange cuts
-    /// it to what it pays for with them.
+    /// The order for what the part of the symbol at `at` pays for at the open, without costs; the
+    /// exchange cuts it to what it pays for with them.
     fn purchase(&self, at: usize, bar: &Bar) -> Option<Order> {
         let open = Price::from_f64(bar.open).ok()?;
         let quantity = self.part.divided_by(open)?.toward_zero(*self.lots.get(at)?);
