@@ -160,6 +160,13 @@ fn finer_bars_resolve_the_hour_and_the_journal_repeats_with_them() {
         swept.stderr.contains("a sweep leaves them out"),
         "{swept:?}"
     );
+    let stream = ["--predictions", "predictions.csv", "--stream"];
+    let streamed = backtest(dir.path(), &[&stream[..], &fine].concat());
+    assert_eq!(streamed.code, Some(2), "{streamed:?}");
+    assert!(
+        streamed.stderr.contains("--stream leaves out"),
+        "{streamed:?}"
+    );
 }
 
 #[test]
