@@ -41,6 +41,18 @@ fn backtest(dir: &Path, more: &[&str]) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
+/// The same for people.
+fn backtest_text(dir: &Path, more: &[&str]) -> Ran {
+    let pipeline = project_root().join("configs/pipelines/direction-1h-lightgbm.toml");
+    let mut command = command(dir);
+    command
+        .arg("backtest")
+        .arg(pipeline)
+        .args(["--set", "data.source=simulated"])
+        .args(more);
+    Ran::from(command.output().unwrap())
+}
+
 fn document(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap()
 }
@@ -331,4 +343,129 @@ fn a_streamed_backtest_has_the_digest_of_the_one_in_memory() {
         "{}",
         made.stderr
     );
+}
+
+/// Net of all costs and payments, the gross profit is what equity has gained.
+fn the_costs_come_to_the_profit(told: &Value, metrics: &Value) {
+    let costs = |key: &str| told["costs"][key].as_f64().unwrap();
+    let paid = costs("fees") + costs("spread") + costs("impact") + costs("liquidation");
+    let received = costs("funding") + costs("interest") + costs("insurance");
+    let left = costs("gross_profit") - paid + received;
+    assert!((left - costs("net_profit")).abs() < 1e-6, "{told}");
+    let equity: f64 = told["final_equity"].as_str().unwrap().parse().unwrap();
+    let initial = metrics["trading"]["initial_cash"].as_f64().unwrap();
+    assert!((equity - initial - costs("net_profit")).abs() < 1e-6);
+}
+
+#[test]
+fn a_backtest_leaves_a_run_directory_and_two_of_them_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let quick = [
+        "--predictions",
+        file.as_str(),
+        "--set",
+        "evaluation.random_runs=5",
+        "--set",
+        "evaluation.bootstrap_samples=200",
+        "--set",
+        "evaluation.capacity_multiples=[1,100]",
+    ];
+    let ran = backtest(dir.path(), &[&quick[..], &["--out", "first"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = document(&ran);
+    let page = fs::read_to_string(dir.path().join("first/report.html")).unwrap();
+    for section in ["costs", "regimes", "luck", "capacity", "trades"] {
+        assert!(
+            page.contains(&format!("<section id=\"{section}\">")),
+            "{section}"
+        );
+    }
+    assert!(page.contains("This curve says nothing of capacity"));
+    let metrics = fs::read(dir.path().join("first/metrics.json")).unwrap();
+    let metrics: Value = serde_json::from_slice(&metrics).unwrap();
+    assert_eq!(metrics["trading"]["costs"], told["costs"]);
+    assert_eq!(told["capacity"]["points"].as_array().unwrap().len(), 2);
+    the_costs_come_to_the_profit(&told, &metrics);
+    let again = backtest(dir.path(), &[&quick[..], &["--out", "first"]].concat());
+    assert_eq!(again.code, Some(2), "{again:?}");
+
+    let dearer = ["--set", "execution.fee_bps=20", "--out", "dearer"];
+    let ran = backtest_text(dir.path(), &[&quick[..], &dearer].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for part in [
+        "buy and hold",
+        "spread",
+        "wild",
+        "ambiguous slices",
+        "minimum track record",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    let compare = |more: &[&str]| {
+        let mut command = command(dir.path());
+        command.args(["compare", "first", "dearer"]).args(more);
+        Ran::from(command.output().unwrap())
+    };
+    let ran = compare(&["--json", "--out", "page.html"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = document(&ran);
+    assert_eq!(told["pairs"].as_array().unwrap().len(), 1);
+    assert!(told["pairs"][0]["mean_return"]["value"].as_f64().unwrap() > 0.0);
+    let warnings = told["warnings"].to_string();
+    assert!(
+        warnings.contains("execution.fee_bps is 10.0 and 20.0"),
+        "{warnings}"
+    );
+    let page = fs::read_to_string(dir.path().join("page.html")).unwrap();
+    assert!(page.contains("2 runs side by side"));
+    let ran = compare(&["--out", "page.html"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = compare(&["--out", "page.html", "--overwrite"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("warning: ") && ran.stdout.contains("shared closes"));
+}
+
+#[test]
+fn runs_that_cannot_be_compared_are_all_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    let mut words = command(dir.path());
+    words.args(["compare", "empty", "nowhere", "--json"]);
+    let ran = Ran::from(words.output().unwrap());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    for part in [
+        "empty: manifest.json",
+        "nowhere: there is no such directory",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    let mut words = command(dir.path());
+    words.args([
+        "compare",
+        "empty",
+        "nowhere",
+        "--confidence",
+        "2",
+        "--samples",
+        "1",
+    ]);
+    let ran = Ran::from(words.output().unwrap());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("--confidence is 2") && ran.stderr.contains("--samples is 1"));
+}
+
+#[test]
+fn impossible_multiples_of_capital_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let multiples = "evaluation.capacity_multiples=[0,-1,2,2]";
+    let ran = backtest(
+        dir.path(),
+        &["--predictions", file.as_str(), "--set", multiples],
+    );
+    assert_eq!(ran.code, Some(2));
+    for part in ["has 0; each", "has -1; each", "names 2 twice"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
 }

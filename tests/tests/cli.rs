@@ -13,7 +13,7 @@ use std::time::Duration;
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 22] = [
     &["doctor"],
     &["data", "import"],
     &["data", "validate"],
@@ -33,6 +33,8 @@ const COMMANDS: [&[&str]; 20] = [
     &["plugin", "trust", "remove"],
     &["plugin", "trust", "revoke"],
     &["run"],
+    &["backtest"],
+    &["compare"],
     &["completions"],
 ];
 
@@ -99,6 +101,7 @@ fn help_lists_what_works_and_nothing_else() {
         "plugin",
         "run",
         "backtest",
+        "compare",
         "completions",
         "help",
     ];

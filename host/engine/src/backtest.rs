@@ -3,6 +3,7 @@
 //! Only the time that has predictions is traded, so a result is out of sample as far as its
 //! predictions are. The baselines pay the same costs over the same closing times.
 
+mod attribution;
 mod baseline;
 mod lots;
 mod reexecute;
@@ -13,7 +14,7 @@ mod sweep;
 
 use std::collections::BTreeMap;
 
-use crate::execution::Fill;
+use crate::execution::{Fill, Payment};
 use crate::fusion::ModelInfo;
 use crate::journal::JournalError;
 use crate::portfolio::{Portfolio, Trade};
@@ -24,6 +25,7 @@ use crate::session::{
 };
 use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
 
+pub use attribution::{Flows, StepFlows, SymbolFlows, attribute, total_flows};
 pub use baseline::{buy_and_hold, flat};
 pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
@@ -107,7 +109,7 @@ pub struct OpenPosition {
 }
 
 /// What a backtest found. Its closing profit is explained to the last unit:
-/// `realised + unrealised - costs.fees` is the last equity less the initial cash.
+/// `realised + unrealised - costs.fees` plus all payments is the last equity less the initial cash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BacktestResult {
     /// Cash at the start.
@@ -116,6 +118,12 @@ pub struct BacktestResult {
     pub equity: Vec<EquityPoint>,
     /// All fills in order.
     pub fills: Vec<Fill>,
+    /// The step of each fill, as its position in `equity`.
+    pub fill_steps: Vec<usize>,
+    /// Money that moved without a trade, in order, each with its step's position in `equity`.
+    pub payments: Vec<(usize, Payment)>,
+    /// Slices in which the unknown way inside a bar made a difference, and slices in all.
+    pub ambiguous_slices: (u64, u64),
     /// All round trips that ended, in the order of their ends.
     pub trades: Vec<Trade>,
     /// What is held at the end, in the order of symbol ids.
@@ -145,6 +153,9 @@ impl BacktestResult {
             initial_cash,
             equity: Vec::new(),
             fills: Vec::new(),
+            fill_steps: Vec::new(),
+            payments: Vec::new(),
+            ambiguous_slices: (0, 0),
             trades: Vec::new(),
             open_positions: Vec::new(),
             realised: Cash::ZERO,
@@ -158,8 +169,10 @@ impl BacktestResult {
         }
     }
 
-    fn take_fill(&mut self, fill: &Fill) {
+    /// Takes a fill of the step at position `step`.
+    fn take_fill(&mut self, step: usize, fill: &Fill) {
         self.fills.push(*fill);
+        self.fill_steps.push(step);
         self.costs.add(fill);
         if let Some(costs) = self.costs_by_symbol.get_mut(fill.symbol.index()) {
             costs.add(fill);
@@ -207,12 +220,16 @@ pub fn run_backtest(
     driver.walk(market, (signals, journal), |report| {
         result.equity.push(report.point);
         result.trades.extend_from_slice(report.trades);
+        let step = result.equity.len() - 1;
         for fill in report.fills {
-            result.take_fill(fill);
+            result.take_fill(step, fill);
         }
+        let payments = report.payments.iter();
+        result.payments.extend(payments.map(|one| (step, *one)));
     })?;
     let session = driver.finish(journal)?;
     result.take_portfolio(session.portfolio());
+    result.ambiguous_slices = session.ambiguous_slices();
     result.refusals = session.refusals().clone();
     result.breaker_tripped = session.breaker().is_tripped();
     result.ruined = session.breaker().is_ruined();

@@ -127,6 +127,12 @@ pub trait Broker: fmt::Debug + Send {
         let _ = order;
     }
 
+    /// Slices in which the unknown way inside a bar made a difference, and slices in all; a broker
+    /// of real orders has neither.
+    fn ambiguous_slices(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// The next outcome that is known at `tick`; `None` where there is none. The session books one
     /// outcome before it asks for the next, so that `funds` is always up to date.
     fn poll(&mut self, tick: &BrokerTick<'_>) -> Option<Outcome>;

@@ -17,7 +17,9 @@ mod settle;
 
 use std::collections::BTreeMap;
 
-use crate::execution::{Exchange, ExchangeSetup, Expiry, Fill, Order, OrderId, OrderReason};
+use crate::execution::{
+    Exchange, ExchangeSetup, Expiry, Fill, Order, OrderId, OrderReason, Payment,
+};
 use crate::fusion::{Fusion, FusionError, ModelInfo, ModelRef, Prediction, PredictionFailure};
 use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
 use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
@@ -134,6 +136,8 @@ pub struct StepReport<'a> {
     pub fills: &'a [Fill],
     /// The trades that ended.
     pub trades: &'a [Trade],
+    /// Money that moved without a trade.
+    pub payments: &'a [Payment],
 }
 
 /// An order at the broker, and what of it is not filled.
@@ -198,6 +202,7 @@ struct Buffers {
     is_booked: bool,
     fills: Vec<Fill>,
     trades: Vec<Trade>,
+    payments: Vec<Payment>,
     gathered: Vec<Vec<Prediction>>,
     failed: Vec<Option<ModelRef>>,
     intents: Vec<decide::Intent>,
@@ -328,6 +333,7 @@ impl Session {
             point,
             fills: &self.buffers.fills,
             trades: &self.buffers.trades,
+            payments: &self.buffers.payments,
         })
     }
 
@@ -388,6 +394,13 @@ impl Session {
     #[must_use]
     pub fn portfolio(&self) -> &Portfolio {
         &self.portfolio
+    }
+
+    /// Slices in which the unknown way inside a bar made a difference, and slices in all, as the
+    /// broker counts them.
+    #[must_use]
+    pub fn ambiguous_slices(&self) -> (u64, u64) {
+        self.broker.ambiguous_slices()
     }
 
     /// The breaker's state.

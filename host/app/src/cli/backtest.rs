@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 use fusebox_engine::backtest::{Reexecuted, Streamed};
 use fusebox_engine::risk::Refusal;
-use fusebox_services::backtesting::Swept;
+use fusebox_services::backtesting::{BacktestTarget, Swept};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, review};
 use crate::config::{self, Sources};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
-use crate::wiring::backtest::TradedAgain;
 use crate::wiring::{self, CheckedRun, EngineSettings};
 
 /// Most combinations of a sweep.
@@ -29,7 +28,8 @@ Predictions are a CSV file with the columns closed_at, symbol, p_down, p_flat an
 where there are folds: the predictions.csv of a run, or your own.
 
 Examples:
-  fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv
+  fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv \\
+      --out out/again
   fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv \\
       --set execution.latency_ms=250 --set execution.participation=0.05 --journal again.jsonl
   fusebox backtest direction.toml --data candles --replay out/first/journal.jsonl
@@ -44,8 +44,14 @@ pub(super) struct BacktestArgs {
     /// Predictions to trade
     #[arg(long, value_name = "FILE", required_unless_present = "replay")]
     predictions: Option<PathBuf>,
-    /// Write the journal of the session here
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "sweep"])]
+    /// Directory for report, metrics, tables and journal; it must not exist or be empty
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["replay", "sweep"])]
+    out: Option<PathBuf>,
+    /// Replace the run that is in --out, once the new one is complete
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Write the journal of the session here, without a directory
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "sweep", "out"])]
     journal: Option<PathBuf>,
     /// Carry out the orders of this journal again and say where the exchange does something else
     #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["predictions", "sweep"])]
@@ -55,7 +61,7 @@ pub(super) struct BacktestArgs {
     sweep: Vec<String>,
     /// Hold neither candles nor predictions in memory, whatever their length; the predictions must
     /// be in the order of closed_at, and nothing is compared
-    #[arg(long, conflicts_with_all = ["replay", "sweep"])]
+    #[arg(long, conflicts_with_all = ["replay", "sweep", "out"])]
     stream: bool,
     /// Set one value, which is TOML; a text needs no quotes. May be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -98,25 +104,23 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
         let swept = wiring::backtest::sweep_over(&run, predictions, points, progress)?;
         return context.output.show(&swept, || sweep_text(&swept));
     }
-    let files = (predictions.as_path(), args.journal.as_deref());
     if args.stream {
+        let files = (predictions.as_path(), args.journal.as_deref());
         let found = wiring::backtest::stream(&run, files, progress)?;
         return context
             .output
             .show(&stream_document(&found), || stream_text(&found));
     }
-    let traded = wiring::backtest::trade(&run, files, progress)?;
-    let (result, compared) = (&traded.result, &traded.compared);
-    let document = json!({
-        "strategy": compared.lines.first(),
-        "comparison": compared,
-        "warnings": traded.warnings,
-        "final_equity": result.final_equity().to_string(),
-        "fills": result.fills.len(),
-        "refusals": result.refusals,
-        "journal_digest": result.journal_digest,
-    });
-    context.output.show(&document, || trade_text(&traded))
+    let target = BacktestTarget {
+        out: args.out.as_deref(),
+        overwrite: args.overwrite,
+        journal: args.journal.as_deref(),
+    };
+    let done = wiring::backtest::trade(&run, predictions, target, progress)?;
+    let document = review::document(&done, args.out.as_deref());
+    context
+        .output
+        .show(&document, || review::text(&done, args.out.as_deref()))
 }
 
 /// The configuration with `more` values set, checked.
@@ -183,39 +187,6 @@ fn percent(value: f64) -> String {
 
 fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
-}
-
-fn trade_text(traded: &TradedAgain) -> String {
-    let (result, compared) = (&traded.result, &traded.compared);
-    let mut lines = table(&[
-        "", "return", "Sharpe", "drawdown", "trades", "turnover", "fees", "slippage", "payments",
-    ]);
-    for line in &compared.lines {
-        lines.add_row([
-            line.name.clone(),
-            percent(line.total_return),
-            ratio(line.sharpe),
-            percent(line.max_drawdown),
-            grouped(line.trades as u64),
-            format!("{:.1}x", line.turnover),
-            percent(line.fees),
-            percent(line.slippage),
-            percent(line.payments),
-        ]);
-    }
-    let mut text = format!("{lines}\n");
-    if let Some(share) = compared.beaten_by_random {
-        text.push_str(&format!(
-            "random sides with the same turnover: p = {share:.3} ({} runs)\n",
-            compared.random_runs
-        ));
-    }
-    text.push_str(&refusals_text(&result.refusals));
-    for warning in &traded.warnings {
-        text.push_str(&format!("note: {warning}\n"));
-    }
-    text.push_str(&digest_text(result.journal_digest.as_deref()));
-    text
 }
 
 fn stream_document(found: &Streamed) -> Value {

@@ -2,11 +2,13 @@
 //! appears here when it works.
 
 mod backtest;
+mod compare;
 mod completions;
 mod data;
 mod doctor;
 mod features;
 mod plugin;
+mod review;
 mod run;
 mod summary;
 mod worker;
@@ -66,6 +68,7 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Run(run::RunArgs),
     Backtest(backtest::BacktestArgs),
+    Compare(compare::CompareArgs),
     Completions(completions::CompletionsArgs),
     Worker(worker::WorkerArgs),
     /// Print the JSON schema of pipeline files
@@ -151,6 +154,7 @@ pub(crate) fn run(arguments: Vec<OsString>, variables: Vec<(String, String)>) ->
         Command::Plugin(command) => plugin::run(command, &context),
         Command::Run(args) => run::run(args, &context),
         Command::Backtest(args) => backtest::run(args, &context),
+        Command::Compare(args) => compare::run(&args, &context),
         Command::Completions(args) => completions::run(&args, &context),
         Command::Worker(args) => worker::run(args, &context),
         Command::Schema => context

@@ -7,6 +7,7 @@ use fusebox_services::report::{
 use fusebox_services::training::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunSummary};
 use serde_json::{Value, json};
 
+use super::review;
 use crate::output::{grouped, table};
 
 /// The summary for programs. `metrics.json` holds everything.
@@ -46,19 +47,29 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "track_record_bars": trading.track_record_bars,
         "deflated_sharpe_ratio": trading.deflated_sharpe_ratio,
         "trials": trading.trials,
+        "costs": trading.costs,
+        "comparison": {
+            "lines": trading.analysis.compared,
+            "random_runs": trading.analysis.random_runs,
+            "beaten_by_random": trading.analysis.beaten_by_random,
+        },
+        "regimes": trading.analysis.regimes,
+        "capacity": trading.analysis.capacity,
+        "slices": trading.analysis.slices,
+        "ambiguous_slices": trading.analysis.ambiguous_slices,
         "model_verdict": model_verdict(report).headline,
-        "strategy_verdict": strategy_verdict(report).headline,
+        "strategy_verdict": strategy_verdict(&report.trading).headline,
     })
 }
 
 /// The summary for people.
 pub(super) fn text(summary: &RunSummary) -> String {
     let report = &summary.report;
-    let (model, strategy) = (model_verdict(report), strategy_verdict(report));
+    let (model, strategy) = (model_verdict(report), strategy_verdict(&report.trading));
     let warnings = report.market.warnings.iter();
     let warnings: String = warnings.map(|one| format!("warning: {one}\n")).collect();
     format!(
-        "{warnings}{}\n{}\n\n{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}",
+        "{warnings}{}\n{}\n\n{}\n  {}\n{}\n\n{}\n  {}\n{}\n\n{}\n{}",
         report.labels.description,
         labels(&report.labels),
         model.headline,
@@ -67,6 +78,7 @@ pub(super) fn text(summary: &RunSummary) -> String {
         strategy.headline,
         strategy.explanation,
         performance(summary),
+        review::behind(&report.trading),
         files(summary),
     )
 }

@@ -3,17 +3,18 @@
 
 use std::path::Path;
 
-use fusebox_engine::backtest::{BacktestError, BacktestResult, Reexecuted, Streamed, SweepError};
+use fusebox_engine::backtest::{BacktestError, Reexecuted, Streamed, SweepError};
 use fusebox_engine::ports::SignalSource;
 use fusebox_engine::problem::Problem;
 use fusebox_engine::types::Timestamp;
 use fusebox_services::backtesting::{
-    self, BacktestingError, Compared, PredictionStream, SweepPoint, Swept, backtest, compare,
-    read_predictions, replay_orders, stream_backtest, sweep,
+    self, BacktestDone, BacktestTarget, BacktestingError, PredictionStream, SweepPoint, Swept,
+    read_predictions, replay_orders, stream_backtest, sweep, trade_and_review,
 };
 use fusebox_services::data::records::complete;
 use fusebox_services::data::{DataError, LoadedMarket, RecordsRequest};
 use fusebox_services::progress::Progress;
+use fusebox_services::training::OutputError;
 
 use super::CheckedRun;
 use crate::failure::Failure;
@@ -26,7 +27,11 @@ const NO_RECORDS: RecordsRequest = RecordsRequest {
 };
 
 fn failure(error: BacktestingError) -> Failure {
+    use OutputError::{NotADirectory, NotARun, NotEmpty};
     match error {
+        BacktestingError::Output(NotEmpty(_) | NotARun(_) | NotADirectory(_)) => {
+            Failure::Usage(error.to_string())
+        }
         BacktestingError::Sweep(_) | BacktestingError::Setup(_) => Failure::Refused(error.into()),
         BacktestingError::Predictions(
             backtesting::PredictionsError::Read { .. }
@@ -61,46 +66,22 @@ fn load(run: &CheckedRun, progress: &dyn Progress) -> Result<LoadedMarket, Failu
     loaded.map_err(|error| failure(error.into()))
 }
 
-/// What a backtest came to.
-pub(crate) struct TradedAgain {
-    /// The strategy.
-    pub(crate) result: BacktestResult,
-    /// The strategy and its benchmarks.
-    pub(crate) compared: Compared,
-    /// What a person should know about the data.
-    pub(crate) warnings: Vec<String>,
-}
-
 /// Trades predictions and everything that they have to beat.
 ///
 /// # Errors
-/// [`Failure`] where data, predictions or settings cannot be used.
+/// [`Failure`] where data, predictions, settings or the target cannot be used.
 pub(crate) fn trade(
     run: &CheckedRun,
-    (predictions, journal): (&Path, Option<&Path>),
+    predictions: &Path,
+    target: BacktestTarget<'_>,
     progress: &dyn Progress,
-) -> Result<TradedAgain, Failure> {
+) -> Result<BacktestDone, Failure> {
     let loaded = load(run, progress)?;
     let spec = &run.spec;
     let go = || {
-        let mut signals = read_predictions(predictions, &spec.name, &loaded.market)?;
-        let range = signals.range();
-        let loaded = with_records(run, loaded, range, progress)?;
-        let market = &loaded.market;
-        let config = (&spec.session, spec.provenance.config_sha256.as_str());
-        progress.start("backtest", 1);
-        let result = backtest(market, config, &mut signals, journal);
-        progress.finish();
-        let result = result?;
-        progress.start("benchmarks", 1);
-        let of_strategy = (spec.name.as_str(), &result, spec.seed);
-        let compared = compare(market, &spec.session, range, of_strategy);
-        progress.finish();
-        Ok(TradedAgain {
-            compared: compared?,
-            result,
-            warnings: loaded.warnings,
-        })
+        let signals = read_predictions(predictions, &spec.name, &loaded.market)?;
+        let loaded = with_records(run, loaded, signals.range(), progress)?;
+        trade_and_review(spec, &loaded, (predictions, signals), target, progress)
     };
     go().map_err(failure)
 }

@@ -76,6 +76,9 @@ pub(super) fn pipeline(
             bootstrap_samples: raw.evaluation.bootstrap_samples,
             trials: raw.evaluation.trials,
             calibration_bins: raw.evaluation.calibration_bins as usize,
+            random_runs: raw.evaluation.random_runs,
+            trade_simulations: raw.evaluation.trade_simulations,
+            capacity_multiples: raw.evaluation.capacity_multiples.clone(),
         },
         provenance: Provenance {
             config_toml: to_toml(loaded)?,
@@ -129,6 +132,9 @@ fn digest(raw: &RawConfig) -> Result<String, ConfigError> {
     let text = serde_json::to_vec(&values).map_err(internal)?;
     Ok(super::sha256(&text))
 }
+
+/// Most amounts of capital that a run is traded with.
+const MOST_CAPACITIES: usize = 50;
 
 /// Collects problems while it converts. A section that has any is `None`.
 struct Check<'a> {
@@ -320,7 +326,31 @@ impl Check<'_> {
         self.required("model.plugin", plugin, "plugin = \"ai.fusebox.gbm\"");
     }
 
+    fn capacity(&mut self) {
+        let key = "evaluation.capacity_multiples";
+        let multiples = self.loaded.raw.evaluation.capacity_multiples.clone();
+        if multiples.len() > MOST_CAPACITIES {
+            let count = multiples.len();
+            self.report(
+                key,
+                format!("has {count} values; {MOST_CAPACITIES} are the most"),
+            );
+        }
+        for (at, multiple) in multiples.iter().enumerate() {
+            if !(*multiple > 0.0 && *multiple <= 1e6) {
+                self.report(
+                    key,
+                    format!("has {multiple}; each must be above 0, at most 1000000"),
+                );
+            }
+            if multiples[..at].contains(multiple) {
+                self.report(key, format!("names {multiple} twice"));
+            }
+        }
+    }
+
     fn evaluation(&mut self) {
+        self.capacity();
         let name = self.loaded.raw.run.name.trim();
         if name.is_empty() {
             self.report("run.name", "is empty; the report needs a title");

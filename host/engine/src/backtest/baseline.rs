@@ -5,7 +5,7 @@
 
 use super::{BacktestResult, steps_within};
 use crate::execution::{
-    Exchange, ExchangeSetup, Fill, Order, OrderId, OrderReason, OrderTerms, Outcome,
+    Exchange, ExchangeSetup, Fill, Order, OrderId, OrderReason, OrderTerms, Outcome, Payment,
 };
 use crate::portfolio::{LedgerError, Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
@@ -14,7 +14,8 @@ use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, SymbolId, Tim
 
 /// Puts an equal part of the initial cash into every symbol at its first open after the first
 /// moment of `range`, and holds. A symbol that appears later is bought then; until then its part is
-/// cash. Costs are part of each symbol's part, so nothing is borrowed.
+/// cash. Costs are part of each symbol's part, so nothing is borrowed to buy. Where the market has
+/// funding, it is paid and received like by everybody who holds.
 ///
 /// # Errors
 /// [`SetupError`] where the settings are wrong.
@@ -40,6 +41,8 @@ pub fn buy_and_hold(
             .push(point(&holder.portfolio, closed_at));
     }
     holder.result.take_portfolio(&holder.portfolio);
+    let slices = holder.exchanges.iter().map(Exchange::ambiguous_slices);
+    holder.result.ambiguous_slices = slices.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     Ok(holder.result)
 }
 
@@ -126,10 +129,17 @@ impl Holder {
                 self.bought[at] = true;
             }
         }
-        for fill in self.fills(at, (bar, fine)) {
+        for outcome in self.outcomes(at, (bar, fine)) {
             // The exchange counts its one symbol from zero.
-            let fill = Fill { symbol, ..fill };
-            if self.book(&fill).is_err() {
+            let booked = match outcome {
+                Outcome::Filled(fill) => self.book(&Fill { symbol, ..fill }),
+                Outcome::Paid(payment) => {
+                    self.pay(symbol, payment);
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            if booked.is_err() {
                 return;
             }
         }
@@ -139,7 +149,7 @@ impl Holder {
     }
 
     /// What the exchange of the symbol at `at` does with `bar`.
-    fn fills(&mut self, at: usize, (bar, fine): (&Bar, &[Bar])) -> Vec<Fill> {
+    fn outcomes(&mut self, at: usize, (bar, fine): (&Bar, &[Bar])) -> Vec<Outcome> {
         let Some(exchange) = self.exchanges.get_mut(at) else {
             return Vec::new();
         };
@@ -149,12 +159,7 @@ impl Holder {
             fine: &[fine],
             funds: None,
         };
-        let outcomes = std::iter::from_fn(|| exchange.poll(&tick));
-        let fills = outcomes.filter_map(|outcome| match outcome {
-            Outcome::Filled(fill) => Some(fill),
-            _ => None,
-        });
-        fills.collect()
+        std::iter::from_fn(|| exchange.poll(&tick)).collect()
     }
 
     /// The order for what the part of the symbol at `at` pays for at the open, without costs; the
@@ -175,8 +180,19 @@ impl Holder {
 
     fn book(&mut self, fill: &Fill) -> Result<(), LedgerError> {
         self.portfolio.apply(fill)?;
-        self.result.take_fill(fill);
+        self.result.take_fill(self.result.equity.len(), fill);
         Ok(())
+    }
+
+    /// What is paid for the cash of a symbol's part is paid by the account.
+    fn pay(&mut self, symbol: SymbolId, payment: Payment) {
+        let payment = Payment {
+            symbol: payment.symbol.map(|_| symbol),
+            ..payment
+        };
+        self.portfolio.pay(&payment);
+        let step = self.result.equity.len();
+        self.result.payments.push((step, payment));
     }
 }
 

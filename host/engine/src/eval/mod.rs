@@ -2,8 +2,9 @@
 //!
 //! One metric per file: [`classification`] for classes and probabilities, [`forecast`] for numbers,
 //! quantiles and intervals, [`ranking`] for scores against returns, [`trading`] for equity curves
-//! and trades. [`PredictionReport`] and [`trading::TradingReport`] gather them for a run. What is
-//! not defined (no samples, no variance, no loss) is `None`, never a number that stands for it.
+//! and trades, [`regimes`] for what kind of market a bar lies in. [`PredictionReport`] and
+//! [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
+//! no loss) is `None`, never a number that stands for it.
 //!
 //! Uncertainty comes from [`bootstrap`], which resamples blocks of time, because samples overlap in
 //! time and symbols move together. What of a result is the luck of having tried many is told by
@@ -17,6 +18,7 @@ pub mod forecast;
 pub mod luck;
 mod prediction;
 pub mod ranking;
+pub mod regimes;
 pub mod trading;
 
 use std::cmp::Ordering;

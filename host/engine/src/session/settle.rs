@@ -18,6 +18,7 @@ impl Session {
         self.buffers.fills.clear();
         self.buffers.trades.clear();
         self.buffers.is_booked = false;
+        self.buffers.payments.clear();
         loop {
             let tick = BrokerTick {
                 closed_at: input.closed_at,
@@ -141,6 +142,7 @@ impl Session {
         self.record(closed_at, Event::Paid(*payment), journal)?;
         self.portfolio.pay(payment);
         self.buffers.is_booked = true;
+        self.buffers.payments.push(*payment);
         Ok(())
     }
 

@@ -150,6 +150,7 @@
 
   function startTrades() {
     const table = byId("trade-table");
+    if (!table) return;
     const body = table.tBodies[0];
     const all = Array.from(body.rows);
     const heads = Array.from(table.tHead.rows[0].cells);

@@ -2,9 +2,15 @@
 //! training again; journals that are carried out again; sweeps.
 
 mod compare;
+mod counting;
+mod directory;
+mod pool;
 mod predictions;
+mod review;
+mod runs;
 mod stream;
 mod sweep;
+pub(crate) mod tables;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -15,16 +21,24 @@ use fusebox_engine::backtest::{
     SweepError, reexecute, run_backtest,
 };
 use fusebox_engine::journal::{JsonLines, NullJournal};
+use fusebox_engine::portfolio::LedgerError;
 use fusebox_engine::ports::JournalSink;
 use fusebox_engine::session::SessionConfig;
 use fusebox_engine::types::Market;
 
-pub use compare::{Compared, Line, compare};
+pub(crate) use counting::Counting;
+pub use directory::{BacktestDone, BacktestTarget, trade_and_review};
 pub use predictions::{PredictionsError, read_predictions};
+pub use review::ReviewSpec;
+pub(crate) use review::{Curve, Reviewed, judge, market_summary, review, shown};
+pub use runs::{RunsError, RunsOptions, compare_runs};
 pub use stream::{PredictionStream, stream_backtest};
 pub use sweep::{SweepPoint, SweepTrial, Swept, sweep};
+pub use tables::TableError;
 
 use crate::data::DataError;
+use crate::report::ReportError;
+use crate::training::OutputError;
 
 /// Why a backtest stopped.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +62,18 @@ pub enum BacktestingError {
     /// A journal cannot be carried out again.
     #[error(transparent)]
     Reexecute(#[from] ReexecuteError),
+    /// The account does not add up.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A table of results.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The directory of the result.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

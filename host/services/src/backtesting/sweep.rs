@@ -1,6 +1,7 @@
 //! Many settings over the same predictions, and how far luck explains the best of them.
 
 use fusebox_engine::backtest::{PrecomputedSignals, SweepResult, SweepTable};
+use fusebox_engine::eval::luck::ratios_variance;
 use fusebox_engine::eval::trading::{SharpeEvidence, deflated_sharpe};
 use fusebox_engine::fusion::FusionConfig;
 use fusebox_engine::ports::SignalSource;
@@ -113,12 +114,9 @@ fn deflated(
     best: usize,
 ) -> Result<Option<f64>, BacktestingError> {
     let ratios: Vec<f64> = results.iter().filter_map(SweepResult::sharpe).collect();
-    let (Some(point), true) = (points.get(best), ratios.len() > 1) else {
+    let (Some(point), Some(variance)) = (points.get(best), ratios_variance(&ratios)) else {
         return Ok(None);
     };
-    let count = ratios.len() as f64;
-    let mean = ratios.iter().sum::<f64>() / count;
-    let variance = ratios.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (count - 1.0);
     let session = super::backtest(market, (&point.config, ""), &mut signals.clone(), None)?;
     let equity = session.equity.iter().map(|point| point.equity.to_f64());
     let mut last = session.initial_cash.to_f64();

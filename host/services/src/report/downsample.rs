@@ -1,5 +1,6 @@
 //! Thins a curve for drawing: the lowest and highest point of every bucket stay, so that no spike
-//! is lost. Numbers in the report never come from here.
+//! is lost, and one that is not defined, so that no gap is. Numbers in the report never come from
+//! here.
 
 /// Positions to keep of several aligned series, ascending, at most `limit` of them.
 ///
@@ -10,15 +11,17 @@ pub(super) fn keep(series: &[&[f64]], limit: usize) -> Vec<usize> {
         return (0..length).collect();
     }
     let inner = length - 2;
-    let buckets = (limit.saturating_sub(2) / (2 * series.len())).min(inner);
+    let buckets = (limit.saturating_sub(2) / (3 * series.len())).min(inner);
     let mut kept = vec![0, length - 1];
     for bucket in 0..buckets {
         let from = 1 + bucket * inner / buckets;
         let to = 1 + (bucket + 1) * inner / buckets;
         for values in series {
             let order = |a: &usize, b: &usize| values[*a].total_cmp(&values[*b]);
-            kept.extend((from..to).min_by(order));
-            kept.extend((from..to).max_by(order));
+            let defined = || (from..to).filter(|at| values[*at].is_finite());
+            kept.extend(defined().min_by(order));
+            kept.extend(defined().max_by(order));
+            kept.extend((from..to).find(|at| !values[*at].is_finite()));
         }
     }
     kept.sort_unstable();
@@ -49,10 +52,23 @@ mod tests {
         first[12_345] = 99.0;
         second[33_333] = -99.0;
         let kept = keep(&[&first, &second], 4_000);
-        assert!(kept.len() <= 4_000 && kept.len() > 1_500, "{}", kept.len());
+        assert!(kept.len() <= 4_000 && kept.len() > 1_200, "{}", kept.len());
         assert!(kept.contains(&12_345) && kept.contains(&33_333));
         assert!(kept.contains(&0) && kept.contains(&49_999));
         assert!(kept.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_gap_survives_and_hides_no_spike() {
+        let mut curve = wave(50_000, 1.0);
+        curve[..9_000].fill(f64::NAN);
+        curve[20_000] = f64::NAN;
+        curve[20_001] = 99.0;
+        let kept = keep(&[&curve], 3_000);
+        assert!(kept.len() <= 3_000);
+        assert!(kept.contains(&20_000) && kept.contains(&20_001));
+        let gaps = kept.iter().filter(|at| curve[**at].is_nan()).count();
+        assert!(gaps > 100, "{gaps}");
     }
 
     #[test]

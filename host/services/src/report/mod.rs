@@ -7,28 +7,33 @@
 //! table and a still picture of every chart remain. Nothing here reads or writes files, and no
 //! number is computed that is not a sum or a share of what it was given.
 
+mod backtest_page;
 mod charts;
 mod check;
+mod comparison_page;
 mod data;
 mod downsample;
 mod figures;
 mod format;
 mod page;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod svg;
 mod template;
+mod trading_page;
 mod verdict;
 
 use minijinja::context;
 use minijinja::value::Serde;
 
 pub use data::{
-    CalibrationBin, CalibrationCurve, ClassCount, ClassMetrics, Classification, ConfigText, Costs,
-    CurvePoint, DataSource, Estimate, FeatureImportance, FileDigest, FoldRow, HorizonBucket,
-    Interval, LabelReport, LagCorrelation, MarketSummary, ModelArtifact, MonthReturn, NamedCount,
-    NamedText, PathRow, Performance, Period, PluginIdentity, ReportData, Reproducibility,
-    ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
+    Analysis, BacktestRecord, BacktestReport, CalibrationBin, CalibrationCurve, Capacity,
+    CapacityPoint, ClassCount, ClassMetrics, Classification, CommonFigures, ComparedRow,
+    ComparedRun, Comparison, ConfigText, Costs, CurveOnCommon, CurvePoint, DataSource, Estimate,
+    FeatureImportance, FigureIntervals, FileDigest, FoldRow, HorizonBucket, Interval, LabelReport,
+    LagCorrelation, MarketSummary, ModelArtifact, MonthReturn, NamedCount, NamedText, PairRow,
+    PathRow, Performance, Period, PluginIdentity, RegimeReport, RegimeRow, ReportData,
+    Reproducibility, ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
 };
 pub use verdict::{Outcome, Verdict, model_verdict, strategy_verdict};
 
@@ -58,19 +63,45 @@ pub enum ReportError {
     Json(#[from] serde_json::Error),
 }
 
-/// The page for `data`, a complete HTML document.
+/// The page of a run, a complete HTML document.
 ///
 /// # Errors
 /// [`ReportError::Inconsistent`] where `data` contradicts itself; the other kinds only where the
 /// templates are at fault.
 pub fn render(data: &ReportData) -> Result<String, ReportError> {
-    let problems = check::problems(data);
-    if !problems.is_empty() {
-        return Err(ReportError::Inconsistent { problems });
+    consistent(check::problems(data))?;
+    fill("report.html", page::page(data)?)
+}
+
+/// The page of a backtest, a complete HTML document.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_backtest(data: &BacktestReport) -> Result<String, ReportError> {
+    consistent(check::trading_problems(&data.trading))?;
+    fill("backtest.html", backtest_page::backtest_page(data)?)
+}
+
+/// The page of several runs side by side, a complete HTML document.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_comparison(data: &Comparison) -> Result<String, ReportError> {
+    consistent(comparison_page::problems(data))?;
+    fill("comparison.html", comparison_page::comparison_page(data)?)
+}
+
+fn consistent(problems: Vec<String>) -> Result<(), ReportError> {
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(ReportError::Inconsistent { problems }),
     }
-    let page = minijinja::Value::from(Serde(page::page(data)?));
+}
+
+fn fill(template: &str, page: impl serde::Serialize) -> Result<String, ReportError> {
+    let page = minijinja::Value::from(Serde(page));
     let environment = template::environment()?;
-    let html = environment.get_template("report.html")?.render(context! {
+    let html = environment.get_template(template)?.render(context! {
         page,
         style => STYLE,
         script => SCRIPT,
@@ -106,6 +137,9 @@ mod tests {
             "predictions",
             "features",
             "costs",
+            "regimes",
+            "luck",
+            "capacity",
             "trades",
             "labels",
             "reproduce",
@@ -119,6 +153,33 @@ mod tests {
         assert!(!html.contains("{{") && !html.contains("{%"));
         assert!(html.len() < 4_000_000, "{} bytes", html.len());
         if let Some(path) = option_env!("FUSEBOX_REPORT_SAMPLE") {
+            std::fs::write(path, html).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_backtest_has_the_trading_half_of_the_page() {
+        let html = render_backtest(&sample::backtest()).unwrap();
+        for section in [
+            "equity",
+            "figures",
+            "monthly",
+            "costs",
+            "regimes",
+            "luck",
+            "capacity",
+            "trades",
+            "reproduce",
+        ] {
+            assert!(
+                html.contains(&format!("<section id=\"{section}\">")),
+                "{section}"
+            );
+            assert!(html.contains(&format!("href=\"#{section}\"")), "{section}");
+        }
+        assert!(!html.contains("{{") && !html.contains("{%"));
+        assert!(!html.contains("fold's test range") && !html.contains("id=\"labels\""));
+        if let Some(path) = option_env!("FUSEBOX_BACKTEST_SAMPLE") {
             std::fs::write(path, html).unwrap();
         }
     }
@@ -225,10 +286,12 @@ mod tests {
         data.trading.trades.clear();
         data.trading.monthly_returns.clear();
         data.trading.symbols.clear();
+        data.trading.analysis = Analysis::default();
+        data.trading.costs = Costs::default();
         let html = render(&data).unwrap();
         assert!(html.contains("All 0 round trips are listed"));
         assert!(!html.contains("Simulated data."));
-        assert_eq!(html.matches("there is nothing to draw").count(), 10);
+        assert_eq!(html.matches("there is nothing to draw").count(), 13);
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! The data of a report arranged for the templates: tables, sorted and cut, and charts as pictures.
 
+use fusebox_engine::types::Timestamp;
 use serde::Serialize;
 
-use super::charts::{self, CurveCharts};
 use super::data::{
-    CalibrationCurve, Classification, Costs, FoldRow, LabelReport, MarketSummary, NamedCount,
-    PathRow, Period, ReportData, Reproducibility, SymbolSummary, TradeRow, Trading,
+    CalibrationCurve, Classification, FoldRow, LabelReport, MarketSummary, PathRow, ReportData,
+    Reproducibility,
 };
-use super::figures::{FigureRow, figure_rows};
-use super::svg::{Bar, BarChart, range_bar, reliability, waterfall};
+use super::svg::{Bar, BarChart, range_bar, reliability};
+use super::trading_page::{TradingPage, trading_page};
 use super::verdict::{Verdict, model_verdict, strategy_verdict};
 use super::{ReportError, format};
 
-/// Most trades listed on the page; totals are over all of them.
-pub(super) const LISTED_TRADES: usize = 2_000;
 /// Features listed before the rest is folded away.
 const LISTED_FEATURES: usize = 20;
 
@@ -34,10 +32,8 @@ pub(super) struct Page<'a> {
     labels: &'a LabelReport,
     balance_chart: Option<String>,
     horizon_chart: Option<String>,
-    trading: TradingPart<'a>,
-    figures: Vec<FigureRow>,
-    monthly: Vec<MonthlyTable>,
-    curve: CurveCharts,
+    #[serde(flatten)]
+    trading: TradingPage<'a>,
     reproducibility: &'a Reproducibility,
 }
 
@@ -77,65 +73,12 @@ struct ImportanceRow {
     chart: String,
 }
 
-#[derive(Debug, Serialize)]
-struct MonthlyTable {
-    name: &'static str,
-    /// Size of the largest monthly return of all tables, for the colours.
-    most: f64,
-    years: Vec<YearRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct YearRow {
-    year: i16,
-    months: Vec<MonthCell>,
-    total: Option<f64>,
-}
-
-/// A month inside or outside the traded range.
-#[derive(Debug, Clone, Serialize)]
-struct MonthCell {
-    traded: bool,
-    value: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct TradingPart<'a> {
-    currency: &'a str,
-    initial_cash: f64,
-    period: Period,
-    trials: u32,
-    costs: &'a Costs,
-    waterfall: Option<String>,
-    refusals: &'a [NamedCount],
-    refused_orders: u64,
-    expired_orders: u64,
-    symbols: &'a [SymbolSummary],
-    trades: Vec<ListedTrade<'a>>,
-    totals: TradeTotals,
-}
-
-#[derive(Debug, Serialize)]
-struct ListedTrade<'a> {
-    number: u64,
-    trade: &'a TradeRow,
-}
-
-#[derive(Debug, Serialize)]
-struct TradeTotals {
-    trades: u64,
-    open: u64,
-    gross_profit: f64,
-    fees: f64,
-    slippage: f64,
-    net_profit: f64,
-}
-
 /// Arranges a report.
 pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
+    let marks: Vec<Timestamp> = data.folds.iter().map(|fold| fold.test.from).collect();
     Ok(Page {
         title: &data.title,
-        verdicts: [model_verdict(data), strategy_verdict(data)],
+        verdicts: [model_verdict(data), strategy_verdict(&data.trading)],
         market: &data.market,
         classification: &data.classification,
         confusion: confusion(&data.classification),
@@ -153,10 +96,7 @@ pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
         labels: &data.labels,
         balance_chart: balance_chart(&data.labels),
         horizon_chart: horizon_chart(&data.labels),
-        trading: trading_part(&data.trading),
-        figures: figure_rows(data),
-        monthly: monthly(&data.trading),
-        curve: charts::curve_charts(data)?,
+        trading: trading_page(&data.trading, &marks)?,
         reproducibility: &data.reproducibility,
     })
 }
@@ -326,121 +266,11 @@ fn horizon_chart(labels: &LabelReport) -> Option<String> {
     .draw()
 }
 
-fn monthly(trading: &Trading) -> Vec<MonthlyTable> {
-    let months = &trading.monthly_returns;
-    let sizes = months
-        .iter()
-        .flat_map(|month| [month.strategy, month.buy_and_hold]);
-    let most = sizes
-        .flatten()
-        .map(f64::abs)
-        .filter(|size| size.is_finite())
-        .fold(0.0, f64::max);
-    let table = |name, read: fn(&super::data::MonthReturn) -> Option<f64>| {
-        let mut years: Vec<YearRow> = Vec::new();
-        for month in months {
-            if years.last().is_none_or(|row| row.year != month.year) {
-                years.push(YearRow {
-                    year: month.year,
-                    months: vec![
-                        MonthCell {
-                            traded: false,
-                            value: None
-                        };
-                        12
-                    ],
-                    total: Some(0.0),
-                });
-            }
-            let value = read(month).filter(|value| value.is_finite());
-            if let Some(row) = years.last_mut() {
-                row.total = row
-                    .total
-                    .zip(value)
-                    .map(|(sum, one)| (1.0 + sum) * (1.0 + one) - 1.0);
-                if let Some(cell) = row
-                    .months
-                    .get_mut(usize::from(month.month.saturating_sub(1)))
-                {
-                    *cell = MonthCell {
-                        traded: true,
-                        value,
-                    };
-                }
-            }
-        }
-        MonthlyTable { name, most, years }
-    };
-    vec![
-        table("Strategy", |month| month.strategy),
-        table("Buy and hold", |month| month.buy_and_hold),
-    ]
-}
-
-fn trading_part(trading: &Trading) -> TradingPart<'_> {
-    let all = &trading.trades;
-    let skipped = all.len().saturating_sub(LISTED_TRADES);
-    let listed = (1..).zip(all).skip(skipped);
-    let mut listed: Vec<ListedTrade<'_>> = listed
-        .map(|(number, trade)| ListedTrade { number, trade })
-        .collect();
-    listed.reverse();
-    let sum = |read: fn(&TradeRow) -> f64| all.iter().map(read).sum();
-    TradingPart {
-        currency: &trading.currency,
-        initial_cash: trading.initial_cash,
-        period: trading.period,
-        trials: trading.trials,
-        costs: &trading.costs,
-        waterfall: waterfall(&trading.costs, &trading.currency),
-        refusals: &trading.refusals,
-        refused_orders: trading.refusals.iter().map(|refusal| refusal.count).sum(),
-        expired_orders: trading.expired_orders,
-        symbols: &trading.symbols,
-        trades: listed,
-        totals: TradeTotals {
-            trades: all.len() as u64,
-            open: all.iter().filter(|trade| trade.exited_at.is_none()).count() as u64,
-            gross_profit: sum(|trade| trade.gross_profit),
-            fees: sum(|trade| trade.fees),
-            slippage: sum(|trade| trade.slippage),
-            net_profit: sum(|trade| trade.net_profit),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::data::{FeatureImportance, MonthReturn};
+    use super::super::data::FeatureImportance;
     use super::super::sample;
     use super::*;
-
-    #[test]
-    fn a_year_compounds_its_months_and_is_undefined_where_a_month_is() {
-        let mut data = sample::report();
-        let month = |year, month, strategy| MonthReturn {
-            year,
-            month,
-            strategy,
-            buy_and_hold: Some(0.0),
-        };
-        data.trading.monthly_returns = vec![
-            month(2023, 12, Some(0.1)),
-            month(2024, 1, Some(0.5)),
-            month(2024, 3, Some(-0.5)),
-            month(2025, 1, None),
-            month(2025, 2, Some(0.2)),
-        ];
-        let tables = monthly(&data.trading);
-        let totals: Vec<Option<f64>> = tables[0].years.iter().map(|year| year.total).collect();
-        assert!((totals[0].unwrap() - 0.1).abs() < 1e-12);
-        assert!((totals[1].unwrap() + 0.25).abs() < 1e-12);
-        assert_eq!(totals[2], None);
-        assert!((tables[0].most - 0.5).abs() < 1e-12);
-        let year = &tables[0].years[1];
-        let traded: Vec<bool> = year.months.iter().map(|month| month.traded).collect();
-        assert_eq!(traded[..4], [true, false, true, false]);
-    }
 
     #[test]
     fn features_are_ranked_by_mean_share_with_ties_by_name() {
@@ -458,24 +288,5 @@ mod tests {
         let names: Vec<&str> = ranked.top.iter().map(|row| row.feature.as_str()).collect();
         assert_eq!(names, ["c", "a", "b"]);
         assert!(ranked.rest.is_empty());
-    }
-
-    #[test]
-    fn totals_cover_all_trades_and_the_list_only_the_last() {
-        let mut data = sample::report();
-        let one = data.trading.trades[0].clone();
-        data.trading.trades = vec![
-            TradeRow {
-                net_profit: 1.0,
-                ..one
-            };
-            LISTED_TRADES + 50
-        ];
-        let part = trading_part(&data.trading);
-        assert_eq!(part.trades.len(), LISTED_TRADES);
-        assert_eq!(part.trades[0].number, 2_050);
-        assert_eq!(part.trades[LISTED_TRADES - 1].number, 51);
-        assert_eq!(part.totals.trades, 2_050);
-        assert!((part.totals.net_profit - 2_050.0).abs() < 1e-9);
     }
 }

@@ -1,8 +1,12 @@
 //! A made-up but coherent [`ReportData`] for tests: two years of hourly equity, nine folds, forty
 //! features, thousands of trades. Its numbers mean nothing.
 
+mod analysis;
+
 use fusebox_engine::types::Timestamp;
 
+use self::analysis as sample_analysis;
+pub(crate) use self::analysis::{backtest, comparison};
 use super::data::*;
 
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -44,6 +48,14 @@ fn estimate(value: f64, low: f64, high: f64) -> Estimate {
     }
 }
 
+fn interval(low: f64, high: f64) -> Option<Interval> {
+    Some(Interval {
+        low,
+        high,
+        level: 0.95,
+    })
+}
+
 fn digest(seed: u64) -> String {
     let mut random = Random(seed);
     (0..64)
@@ -52,7 +64,7 @@ fn digest(seed: u64) -> String {
 }
 
 /// The sample.
-pub(super) fn report() -> ReportData {
+pub(crate) fn report() -> ReportData {
     let mut random = Random(7);
     let folds: Vec<FoldRow> = (0..9).map(|fold| fold_row(fold, &mut random)).collect();
     let features = features(folds.len(), &mut random);
@@ -281,12 +293,12 @@ fn labels() -> LabelReport {
     }
 }
 
-fn trading(random: &mut Random) -> Trading {
-    let start = at("2023-09-01T01:00:00Z");
+const HOURS: i64 = 19_728;
+
+fn curve(start: Timestamp, random: &mut Random) -> Vec<CurvePoint> {
     let (mut strategy, mut hold) = (100_000.0, 100_000.0);
     let mut exposure = 0.0;
-    let hours: i64 = 19_728;
-    let curve: Vec<CurvePoint> = (0..hours)
+    (0..HOURS)
         .map(|hour| {
             let shock = random.normal() * 0.0055;
             if random.uniform() < 0.03 {
@@ -299,9 +311,23 @@ fn trading(random: &mut Random) -> Trading {
                 strategy_equity: strategy,
                 buy_and_hold_equity: hold,
                 gross_exposure: exposure,
+                net_exposure: exposure * (hour as f64 / 700.0).sin(),
+                turnover: exposure * 0.02,
+                rolling_turnover: (hour >= 2_160).then_some(30.0 + exposure * 20.0),
+                rolling_sharpe_ratio: (hour >= 2_160)
+                    .then(|| 0.7 + 1.8 * (hour as f64 / 2_600.0).sin()),
+                buy_and_hold_rolling_sharpe_ratio: (hour >= 2_160)
+                    .then(|| 0.9 + 1.4 * (hour as f64 / 3_100.0).cos()),
             }
         })
-        .collect();
+        .collect()
+}
+
+fn trading(random: &mut Random) -> Trading {
+    let start = at("2023-09-01T01:00:00Z");
+    let curve = curve(start, random);
+    let last = curve[curve.len() - 1];
+    let (strategy, hold) = (last.strategy_equity, last.buy_and_hold_equity);
     let trades: Vec<TradeRow> = (0..2_613)
         .map(|number| trade(number, start, random))
         .collect();
@@ -311,7 +337,7 @@ fn trading(random: &mut Random) -> Trading {
         initial_cash: 100_000.0,
         period: Period {
             from: start,
-            to: start.saturating_add_nanos(hours * HOUR_NS),
+            to: start.saturating_add_nanos(HOURS * HOUR_NS),
         },
         strategy: performance(strategy, estimate(0.71, -0.42, 1.83)),
         buy_and_hold: Performance {
@@ -348,6 +374,7 @@ fn trading(random: &mut Random) -> Trading {
         symbols: SYMBOLS
             .map(|symbol| symbol_summary(symbol, &trades))
             .to_vec(),
+        analysis: sample_analysis::analysis(&costs, &trades),
         trades,
     }
 }
@@ -399,6 +426,14 @@ fn performance(final_equity: f64, sharpe_ratio: Estimate) -> Performance {
         annual_turnover: Some(212.7),
         time_in_market: Some(0.743),
         mean_exposure: Some(0.498),
+        intervals: FigureIntervals {
+            total_return: interval(-0.21, 0.94),
+            annual_growth_rate: interval(-0.1, 0.34),
+            annual_volatility: interval(0.29, 0.34),
+            max_drawdown: interval(0.14, 0.49),
+            win_rate: interval(0.49, 0.53),
+            mean_trade_return: interval(-0.000_1, 0.000_9),
+        },
     }
 }
 
@@ -434,18 +469,12 @@ fn trade(number: i64, start: Timestamp, random: &mut Random) -> TradeRow {
 }
 
 fn costs_of<'a>(trades: impl Iterator<Item = &'a TradeRow>) -> Costs {
-    let mut costs = Costs {
-        gross_profit: 0.0,
-        fees: 0.0,
-        slippage: 0.0,
-        net_profit: 0.0,
-        traded_value: 0.0,
-        fills: 0,
-    };
+    let mut costs = Costs::default();
     for trade in trades {
         costs.gross_profit += trade.gross_profit;
         costs.fees += trade.fees;
-        costs.slippage += trade.slippage;
+        costs.spread += trade.slippage * 0.6;
+        costs.impact += trade.slippage * 0.4;
         costs.net_profit += trade.net_profit;
         costs.traded_value += 66_000.0;
         costs.fills += 2;
@@ -463,6 +492,9 @@ fn symbol_summary(symbol: &str, trades: &[TradeRow]) -> SymbolSummary {
         profit_factor: Some(1.03),
         mean_trade_return: Some(own().filter_map(|one| one.net_return).sum::<f64>() / count as f64),
         mean_bars_held: Some(own().map(|one| one.bars_held as f64).sum::<f64>() / count as f64),
+        bars: 19_728,
+        contribution: costs_of(own()).net_profit / 100_000.0,
+        sharpe_ratio: Some(0.42),
         costs: costs_of(own()),
     }
 }

@@ -10,10 +10,18 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 
 use super::format;
 
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 19] = [
     (
         "report.html",
         include_str!("../../assets/report/report.html"),
+    ),
+    (
+        "backtest.html",
+        include_str!("../../assets/report/backtest.html"),
+    ),
+    (
+        "comparison.html",
+        include_str!("../../assets/report/comparison.html"),
     ),
     (
         "macros.html",
@@ -46,6 +54,26 @@ const TEMPLATES: [(&str, &str); 12] = [
     (
         "costs.html",
         include_str!("../../assets/report/sections/costs.html"),
+    ),
+    (
+        "backtest_head.html",
+        include_str!("../../assets/report/sections/backtest_head.html"),
+    ),
+    (
+        "backtest_record.html",
+        include_str!("../../assets/report/sections/backtest_record.html"),
+    ),
+    (
+        "regimes.html",
+        include_str!("../../assets/report/sections/regimes.html"),
+    ),
+    (
+        "luck.html",
+        include_str!("../../assets/report/sections/luck.html"),
+    ),
+    (
+        "capacity.html",
+        include_str!("../../assets/report/sections/capacity.html"),
     ),
     (
         "trades.html",
@@ -95,6 +123,9 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
         real(&value, |value| format::signed_percent(value, decimals))
     });
     environment.add_filter("money", |value: Value| real(&value, format::money));
+    environment.add_filter("plain", |value: Value| {
+        real(&value, |value| value.is_finite().then(|| value.to_string()))
+    });
     environment.add_filter("price", |value: Value| real(&value, format::significant));
     environment.add_filter("duration", |value: Value| real(&value, format::duration));
     environment.add_filter("day", |value: Value| time(&value, format::day));

@@ -132,8 +132,7 @@ fn direction_sentence(coefficient: &Estimate) -> Option<String> {
 
 /// Whether the strategy's mean return after costs beats buy and hold.
 #[must_use]
-pub fn strategy_verdict(data: &ReportData) -> Verdict {
-    let trading = &data.trading;
+pub fn strategy_verdict(trading: &Trading) -> Verdict {
     let outcome = Outcome::of(&trading.excess_return);
     let headline = match outcome {
         Outcome::Beats => "The strategy beats buy and hold after costs",
@@ -321,7 +320,7 @@ mod tests {
         };
         data.trading.deflated_sharpe_ratio = Some(0.31);
         data.trading.trials = 12;
-        let verdict = strategy_verdict(&data);
+        let verdict = strategy_verdict(&data.trading);
         assert_eq!(verdict.outcome, Outcome::Beats);
         let text = verdict.explanation.replace('\u{a0}', " ");
         assert!(
@@ -332,7 +331,7 @@ mod tests {
         assert!(text.contains("luck is not ruled out"), "{text}");
         data.trading.excess_return = Estimate::default();
         data.trading.deflated_sharpe_ratio = None;
-        let verdict = strategy_verdict(&data);
+        let verdict = strategy_verdict(&data.trading);
         assert_eq!(verdict.outcome, Outcome::Undetermined);
         assert!(
             verdict

@@ -11,6 +11,7 @@ use fusebox_engine::session::SetupError;
 use fusebox_plugin_api::error::PluginError;
 
 use super::output::OutputError;
+use crate::backtesting::{BacktestingError, TableError};
 use crate::data::DataError;
 use crate::report::ReportError;
 
@@ -89,13 +90,11 @@ pub enum TrainingError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A table of results.
-    #[error("cannot write {file}: {message}")]
-    Table {
-        /// Which file.
-        file: &'static str,
-        /// What went wrong.
-        message: String,
-    },
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The review of the backtest.
+    #[error(transparent)]
+    Review(#[from] Box<BacktestingError>),
     /// The threads.
     #[error("cannot start {threads} threads: {message}; lower `run.threads`")]
     Threads {
@@ -104,6 +103,12 @@ pub enum TrainingError {
         /// What the system said.
         message: String,
     },
+}
+
+impl From<BacktestingError> for TrainingError {
+    fn from(error: BacktestingError) -> Self {
+        Self::Review(Box::new(error))
+    }
 }
 
 impl TrainingError {

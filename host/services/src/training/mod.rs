@@ -14,7 +14,7 @@
 //! | `readout` | what a model writes, read as probabilities of the three classes |
 //! | `prefetch` | batches gathered ahead of a training loop |
 //! | `score` | quality of the predictions |
-//! | `trade` | the backtest and its benchmarks |
+//! | `trade` | the predictions as signals; `backtesting` trades and reviews them |
 //! | `paths` | every path of a combinatorial split |
 //! | `describe`, `labels`, `tables` | the report's data, the CSV files |
 //! | `output` | the run directory |
@@ -42,11 +42,16 @@ pub use error::TrainingError;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
 pub use model_files::ModelFiles;
 pub(crate) use output::hex;
-pub use output::{MANIFEST_FILE, OutputError, RunDirectory, RunFile, RunFileWriter, RunManifest};
+pub use output::{
+    MANIFEST_FILE, OutputError, RUN_KIND, RunDirectory, RunFile, RunFileWriter, RunManifest,
+};
 pub use plugin::{PluginId, TrainingPlugin};
 pub use prefetch::{PrefetchError, prefetch};
 pub use readout::{FactWatch, ModelReadout, ReadoutNeeds, RowFacts};
-pub use run::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunEnvironment, RunSummary, run};
+pub use run::{
+    EQUITY_FILE, JOURNAL_FILE, METRICS_FILE, METRICS_FORMAT, REPORT_FILE, RunEnvironment,
+    RunSummary, run,
+};
 pub use spec::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 const LOCK_FILE: &str = ".lock";
 
 /// What `kind` says in the manifest of a run.
-const KIND: &str = "fusebox-run";
+pub const RUN_KIND: &str = "fusebox-run";
 
 /// Why a run's directory could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -208,7 +208,7 @@ impl RunDirectory {
     /// [`OutputError`]; the target is then as it was before.
     pub fn commit(mut self) -> Result<RunManifest, OutputError> {
         let manifest = RunManifest {
-            kind: KIND.to_owned(),
+            kind: RUN_KIND.to_owned(),
             format: 1,
             fusebox_version: env!("CARGO_PKG_VERSION").to_owned(),
             files: std::mem::take(&mut self.files),
@@ -333,7 +333,7 @@ fn is_run(target: &Path) -> bool {
     let Ok(text) = fs::read(target.join(MANIFEST_FILE)) else {
         return false;
     };
-    serde_json::from_slice::<RunManifest>(&text).is_ok_and(|manifest| manifest.kind == KIND)
+    serde_json::from_slice::<RunManifest>(&text).is_ok_and(|manifest| manifest.kind == RUN_KIND)
 }
 
 fn sync_folder(folder: &Path) -> Result<(), OutputError> {

@@ -16,7 +16,8 @@ use super::prepare::Prepared;
 use super::run::evaluation_options;
 use super::score::{Scored, fold_scores};
 use super::spec::PipelineSpec;
-use super::trade::{Curve, judge, signals};
+use super::trade::signals;
+use crate::backtesting::{Curve, judge};
 use crate::report::PathRow;
 
 /// One row a path; empty where the folds form a single one, which is the report itself.

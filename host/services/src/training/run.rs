@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use fusebox_engine::backtest::{BacktestSpec, run_backtest};
 use fusebox_engine::eval::EvaluationOptions;
-use fusebox_engine::eval::trading::TradingReportOptions;
-use fusebox_engine::journal::{Event, JournalEntry, JournalError, JsonLines};
-use fusebox_engine::ports::JournalSink;
+use fusebox_engine::journal::{JournalError, JsonLines};
+use fusebox_engine::types::Market;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
@@ -16,14 +16,16 @@ use super::error::{TrainingError, config_problems};
 use super::features_file::ModelFeatures;
 use super::folds::{FoldModel, StoredScaler, Trainer};
 use super::labels::label_report;
-use super::output::{RunDirectory, RunFileWriter, RunManifest};
+use super::output::{RunDirectory, RunManifest};
 use super::paths::path_rows;
 use super::plugin::{PluginId, TrainingPlugin};
 use super::prepare::{Prepared, columns, prepare};
 use super::score::{Scored, classification, fold_scores};
 use super::spec::PipelineSpec;
 use super::tables;
-use super::trade::{Curve, Traded, judge, signals, trade};
+use super::trade::signals;
+use crate::backtesting::tables as shared;
+use crate::backtesting::{Counting, Curve, ReviewSpec, Reviewed, review};
 use crate::data::DataSource;
 use crate::progress::Progress;
 use crate::report::{
@@ -37,6 +39,10 @@ pub const JOURNAL_FILE: &str = "journal.jsonl";
 pub const REPORT_FILE: &str = "report.html";
 /// Name of the metrics inside a run directory.
 pub const METRICS_FILE: &str = "metrics.json";
+/// Name of the equity curve inside a run directory.
+pub const EQUITY_FILE: &str = "equity.csv";
+/// Format of the metrics.
+pub const METRICS_FORMAT: u32 = 2;
 
 /// What a run needs from outside.
 #[derive(Clone, Copy)]
@@ -103,7 +109,7 @@ pub fn run(
     let plugin = environment.plugin.identity();
     let artifacts = save_artifacts(&mut directory, (spec, &prepared), &models)?;
 
-    progress.start("backtest and report", 3);
+    progress.start("backtest", 1);
     let done = finish(
         spec,
         environment,
@@ -187,22 +193,35 @@ fn finish(
 ) -> Result<ReportData, TrainingError> {
     let market = &prepared.loaded.market;
     let digest = run_digest(spec, prepared, &plugin);
-    let mut journal = CountingJournal::new(directory.open(JOURNAL_FILE)?);
     let path = &prepared.plan.paths[0];
     let mut table = signals(spec, &plugin, market, (models, path))?;
-    let traded = trade(spec, market, &mut table, &digest, &mut journal)?;
-    let (events, expired, writer) = journal.finish()?;
+    let mut lines = JsonLines::new(directory.open(JOURNAL_FILE)?);
+    let mut journal = Counting::new(&mut lines);
+    let backtest = BacktestSpec {
+        market,
+        config: &spec.session,
+        config_digest: &digest,
+    };
+    let traded = run_backtest(&backtest, &mut table, &mut journal)?;
+    let (events, ended) = (journal.events, journal.ended_orders);
+    let writer = lines.into_inner().map_err(|source| JournalError::Write {
+        seq: events,
+        source,
+    })?;
     let journal_file = directory.close(writer)?.clone();
-    environment.progress.advance(1);
+    environment.progress.finish();
+    let Reviewed { trading, curve } = review(
+        &review_spec(spec, market),
+        (&traded, ended),
+        &table,
+        environment.progress,
+    )?;
 
     let scored = Scored::new(&prepared.samples, models, path);
     let options = evaluation_options(spec);
     let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
     let classification = classification(&scored, &prepared.plan, models, &options, &mut random)?;
-    let curves = (Curve::of(&traded.strategy), Curve::of(&traded.buy_and_hold));
-    let folds = fold_rows(spec, prepared, (models, &scored), &curves.0)?;
-    let trading = trading(spec, prepared, &traded, (&curves.0, &curves.1, expired));
-    environment.progress.advance(1);
+    let folds = fold_rows(spec, prepared, (models, &scored), &curve)?;
 
     let report = ReportData {
         title: spec.name.clone(),
@@ -211,7 +230,10 @@ fn finish(
         folds,
         features: describe::importance(&columns(&prepared.samples), models),
         labels: label_report(spec, prepared),
-        trading,
+        trading: Trading {
+            period: super::score::tested(&prepared.plan),
+            ..trading
+        },
         paths: path_rows(spec, prepared, (models, &scored), &plugin)?,
         reproducibility: Reproducibility {
             journal_events: events,
@@ -258,56 +280,16 @@ fn fold_rows(
     Ok(rows)
 }
 
-fn trading(
-    spec: &PipelineSpec,
-    prepared: &Prepared,
-    traded: &Traded,
-    (strategy, held, expired): (&Curve, &Curve, u64),
-) -> Trading {
-    let market = &prepared.loaded.market;
-    let options = TradingReportOptions {
-        confidence: spec.evaluation.confidence,
-        bootstrap_samples: spec.evaluation.bootstrap_samples,
-        trials: spec.evaluation.trials,
-        trials_variance: None,
+/// What the backtest's review needs to know of the run.
+fn review_spec<'a>(spec: &'a PipelineSpec, market: &'a Market) -> ReviewSpec<'a> {
+    ReviewSpec {
+        market,
+        session: &spec.session,
+        evaluation: &spec.evaluation,
+        name: &spec.name,
+        seed: spec.seed,
         overlap_steps: spec.labels.longest_horizon_bars() as usize,
-    };
-    let how = (&options, market.time_frame().bars_per_year());
-    let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-    random.set_stream(u64::MAX);
-    let own = judge(&traded.strategy, strategy, Some(held), how, &mut random);
-    let benchmark = judge(&traded.buy_and_hold, held, None, how, &mut random);
-    let cash = judge(
-        &traded.flat,
-        &Curve::of(&traded.flat),
-        None,
-        how,
-        &mut random,
-    );
-    let excess = own.report.excess_return_interval;
-    Trading {
-        currency: describe::currency(market),
-        initial_cash: traded.strategy.initial_cash.to_f64(),
-        period: super::score::tested(&prepared.plan),
-        curve: describe::curve(strategy, held),
-        excess_return: crate::report::Estimate {
-            value: excess.map(|one| one.estimate),
-            interval: excess.map(super::score::shown),
-        },
-        probabilistic_sharpe_ratio: own.report.probabilistic_sharpe,
-        deflated_sharpe_ratio: own.report.deflated_sharpe,
-        minimum_track_record_bars: own.report.minimum_track_record,
-        track_record_bars: (own.report.steps as u64).saturating_sub(1),
-        trials: spec.evaluation.trials,
-        monthly_returns: describe::months(&own.report.monthly, &benchmark.report.monthly),
-        costs: describe::costs(&traded.strategy),
-        refusals: describe::refusals(&traded.strategy),
-        expired_orders: expired,
-        symbols: describe::symbols(market, traded),
-        trades: describe::trades(market, &traded.strategy),
-        strategy: own.performance,
-        buy_and_hold: benchmark.performance,
-        flat: cash.performance,
+        threads: spec.threads,
     }
 }
 
@@ -369,8 +351,8 @@ fn write_results(
     prepared: &Prepared,
     (models, report): (&[FoldModel], &ReportData),
 ) -> Result<(), TrainingError> {
-    directory.write("equity.csv", &tables::equity(&report.trading.curve)?)?;
-    directory.write("trades.csv", &tables::trades(&report.trading.trades)?)?;
+    directory.write(EQUITY_FILE, &shared::equity(&report.trading.curve)?)?;
+    directory.write("trades.csv", &shared::trades(&report.trading.trades)?)?;
     let market = &prepared.loaded.market;
     let predictions = tables::predictions(market, &prepared.samples, models)?;
     directory.write("predictions.csv", &predictions)?;
@@ -378,7 +360,6 @@ fn write_results(
     let mut timed = report.clone();
     timed.reproducibility.duration_s = Some((environment.elapsed_s)());
     directory.write(REPORT_FILE, render(&timed)?.as_bytes())?;
-    environment.progress.advance(1);
     Ok(())
 }
 
@@ -398,48 +379,13 @@ impl Metrics {
         report.trading.trades.clear();
         report.reproducibility.command_line.clear();
         report.reproducibility.duration_s = None;
-        Self { format: 1, report }
+        Self {
+            format: METRICS_FORMAT,
+            report,
+        }
     }
 }
 
 fn plain(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).to_owned()
-}
-
-/// The journal of a run, which also counts what the report shows.
-struct CountingJournal {
-    lines: JsonLines<RunFileWriter>,
-    events: u64,
-    expired: u64,
-}
-
-impl CountingJournal {
-    fn new(writer: RunFileWriter) -> Self {
-        Self {
-            lines: JsonLines::new(writer),
-            events: 0,
-            expired: 0,
-        }
-    }
-
-    fn finish(self) -> Result<(u64, u64, RunFileWriter), TrainingError> {
-        let seq = self.events;
-        let writer = self
-            .lines
-            .into_inner()
-            .map_err(|source| JournalError::Write { seq, source })?;
-        Ok((self.events, self.expired, writer))
-    }
-}
-
-impl JournalSink for CountingJournal {
-    fn record(&mut self, entry: &JournalEntry) -> Result<(), JournalError> {
-        self.events += 1;
-        self.expired += u64::from(matches!(entry.event, Event::OrderExpired { .. }));
-        self.lines.record(entry)
-    }
-
-    fn digest(&self) -> Option<String> {
-        self.lines.digest()
-    }
 }

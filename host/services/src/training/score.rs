@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::error::TrainingError;
 use super::folds::{FoldModel, RowPrediction};
+use crate::backtesting::shown;
 use crate::report::{
     CalibrationBin, CalibrationCurve, ClassMetrics, Classification, Estimate, Period, ScoreBucket,
 };
@@ -202,15 +203,6 @@ pub(super) fn fold_scores(
         matthews_correlation: metric("matthews"),
         information_coefficient: metric("information_coefficient"),
     })
-}
-
-/// The engine's interval as the report shows it.
-pub(super) fn shown(interval: Interval) -> crate::report::Interval {
-    crate::report::Interval {
-        low: interval.low,
-        high: interval.high,
-        level: interval.confidence,
-    }
 }
 
 /// From the first test period's start to the last one's end.

@@ -57,7 +57,7 @@ pub struct ModelSpec {
 }
 
 /// How results are judged.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EvaluationSpec {
     /// Probability that intervals cover the true value, such as 0.95.
     pub confidence: f64,
@@ -68,6 +68,12 @@ pub struct EvaluationSpec {
     pub trials: u32,
     /// Bins of the calibration curves.
     pub calibration_bins: usize,
+    /// Random strategies with the same turnover that the strategy is ranked among; 0 for none.
+    pub random_runs: u32,
+    /// Simulated histories of the trades in another order; 0 for none.
+    pub trade_simulations: u32,
+    /// Parts of the initial cash that the same decisions are run with; empty for none.
+    pub capacity_multiples: Vec<f64>,
 }
 
 /// How the run was made.

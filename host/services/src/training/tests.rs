@@ -222,6 +222,9 @@ fn spec(seed: u64) -> PipelineSpec {
             bootstrap_samples: 300,
             trials: 1,
             calibration_bins: 10,
+            random_runs: 10,
+            trade_simulations: 100,
+            capacity_multiples: vec![0.5, 1.0, 50.0],
         },
         provenance: Provenance::default(),
     }
@@ -332,7 +335,7 @@ fn a_run_is_complete_consistent_and_repeatable() {
     let trading = &report.trading;
     let costs = &trading.costs;
     let change = trading.strategy.final_equity.unwrap() - trading.initial_cash;
-    assert!((costs.gross_profit - costs.fees - costs.slippage - change).abs() < 1e-6);
+    assert!((costs.gross_profit - costs.fees - costs.spread - costs.impact - change).abs() < 1e-6);
     let by_symbol: f64 = trading.symbols.iter().map(|one| one.costs.net_profit).sum();
     assert!((by_symbol - change).abs() < 1e-6, "{by_symbol} {change}");
     let by_trade: f64 = trading.trades.iter().map(|one| one.net_profit).sum();

@@ -324,6 +324,15 @@ pub(crate) struct RawEvaluation {
     /// Bins of the calibration curves.
     #[schemars(range(min = 2, max = 100))]
     pub(crate) calibration_bins: u32,
+    /// Random strategies with the same turnover that the strategy is ranked among; 0 for none.
+    #[schemars(range(max = 100_000))]
+    pub(crate) random_runs: u32,
+    /// Simulated histories of the trades in another order; 0 for none.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) trade_simulations: u32,
+    /// Parts of the initial cash that the same decisions are run with for the capacity curve, one
+    /// session each; empty for none.
+    pub(crate) capacity_multiples: Vec<f64>,
 }
 
 impl Default for RawEvaluation {
@@ -333,6 +342,9 @@ impl Default for RawEvaluation {
             bootstrap_samples: 2000,
             trials: 1,
             calibration_bins: 10,
+            random_runs: 100,
+            trade_simulations: 2000,
+            capacity_multiples: vec![0.1, 1.0, 10.0, 100.0, 1000.0],
         }
     }
 }

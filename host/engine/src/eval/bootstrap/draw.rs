@@ -47,7 +47,7 @@ pub fn resampled_ranges(
 }
 
 /// A whole number from 0 up to, not including, `count`; the bias is below 2^-32 for any real count.
-fn below(count: usize, rng: &mut impl Rng) -> usize {
+pub(in crate::eval) fn below(count: usize, rng: &mut impl Rng) -> usize {
     ((u128::from(rng.next_u64()) * count as u128) >> 64) as usize
 }
 

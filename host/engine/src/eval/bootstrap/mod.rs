@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::trading::normal::quantile;
 
 pub use block_length::{OptimalBlockLength, optimal_block_length};
+pub(in crate::eval) use draw::below;
 pub use draw::{BlockScheme, resampled_ranges};
 
 /// How uncertainty is estimated.
@@ -153,12 +154,34 @@ pub fn interval<const K: usize>(
     rng: &mut impl Rng,
     statistic: impl Fn([f64; K], usize) -> Option<f64>,
 ) -> Option<Interval> {
+    let estimate = statistic(History::new(steps).total(), steps.len())?;
+    let values = resampled_values(steps, options, rng, statistic);
+    interval_of_values(estimate, values, options)
+}
+
+/// The statistic of each resampled history where it is defined and finite, in the order drawn.
+#[must_use]
+pub fn resampled_values<const K: usize>(
+    steps: &[[f64; K]],
+    options: &BootstrapOptions,
+    rng: &mut impl Rng,
+    statistic: impl Fn([f64; K], usize) -> Option<f64>,
+) -> Vec<f64> {
     let history = History::new(steps);
-    let estimate = statistic(history.total(), steps.len())?;
-    let mut values: Vec<f64> = (0..options.samples)
+    (0..options.samples)
         .filter_map(|_| statistic(history.resample(options, rng), steps.len()))
         .filter(|value| value.is_finite())
-        .collect();
+        .collect()
+}
+
+/// The interval around `estimate` that resampled values of any statistic give; `None` where nearly
+/// all of them were not defined.
+#[must_use]
+pub fn interval_of_values(
+    estimate: f64,
+    mut values: Vec<f64>,
+    options: &BootstrapOptions,
+) -> Option<Interval> {
     if values.len() < 2 || values.len() * 2 < options.samples as usize {
         return None;
     }
@@ -188,6 +211,18 @@ pub fn interval<const K: usize>(
         mean_block_steps: options.mean_block_steps,
         samples: u32::try_from(values.len()).unwrap_or(u32::MAX),
     })
+}
+
+/// Two-sided p-value of a true value of zero, from the resampled values of its estimate: twice the
+/// smaller share of them on either side of zero, zero itself on both, with one added to the counts
+/// (A. Davison, D. Hinkley 1997, section 4.2), and at most 1. It is below `1 - confidence` where
+/// the interval of the quantiles leaves zero out. `None` of nothing.
+#[must_use]
+pub fn two_sided_p(values: &[f64]) -> Option<f64> {
+    let below = values.iter().filter(|value| **value <= 0.0).count();
+    let above = values.iter().filter(|value| **value >= 0.0).count();
+    let share = (below.min(above) + 1) as f64 / (values.len() + 1) as f64;
+    (!values.is_empty()).then(|| (2.0 * share).min(1.0))
 }
 
 /// Sums over the first steps, so that any block's sum is one subtraction.
@@ -234,7 +269,7 @@ fn add<const K: usize>(sum: &mut [f64; K], values: &[f64; K], sign: f64) {
 }
 
 /// The quantile of ascending values, between neighbours by linear interpolation.
-pub(super) fn sorted_quantile(values: &[f64], probability: f64) -> f64 {
+pub(in crate::eval) fn sorted_quantile(values: &[f64], probability: f64) -> f64 {
     let place = probability * (values.len() - 1) as f64;
     let (lower, share) = (place.floor() as usize, place.fract());
     let upper = (lower + 1).min(values.len() - 1);

@@ -48,7 +48,13 @@ pub fn trials_variance(table: &ReturnsTable) -> Option<f64> {
         Some(mean(row)? / spread)
     };
     let ratios: Vec<f64> = table.rows().filter_map(ratio).collect();
-    Some(deviation(&ratios, 1)?.powi(2))
+    ratios_variance(&ratios)
+}
+
+/// The same of ratios that are known already; `None` for fewer than two.
+#[must_use]
+pub fn ratios_variance(ratios: &[f64]) -> Option<f64> {
+    Some(deviation(ratios, 1)?.powi(2))
 }
 
 /// Groups of trials that trade alike.

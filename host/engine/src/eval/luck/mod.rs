@@ -14,7 +14,9 @@ mod returns_table;
 mod superior_ability;
 mod track_record;
 
-pub use effective_trials::{TrialClusters, cluster_trials, effective_trials, trials_variance};
+pub use effective_trials::{
+    TrialClusters, cluster_trials, effective_trials, ratios_variance, trials_variance,
+};
 pub use overfitting::{BacktestOverfitting, MAX_OVERFITTING_BLOCKS, backtest_overfitting};
 pub use returns_table::{ReturnsTable, ReturnsTableError};
 pub use superior_ability::{

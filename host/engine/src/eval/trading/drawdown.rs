@@ -20,6 +20,18 @@ pub struct Drawdown {
     pub length_steps: usize,
 }
 
+/// How far the curve is below its running peak at each step, as a share of the peak, from 0 on; 0
+/// before the peak is above zero.
+#[must_use]
+pub fn drawdowns(equity: &[f64]) -> Vec<f64> {
+    let mut peak = f64::NEG_INFINITY;
+    let below = equity.iter().map(|value| {
+        peak = peak.max(*value);
+        if peak > 0.0 { 1.0 - value / peak } else { 0.0 }
+    });
+    below.collect()
+}
+
 /// The deepest drawdown of a curve, the first of equals; `None` where the curve never falls.
 #[must_use]
 pub fn deepest_drawdown(history: &TradingHistory<'_>) -> Option<Drawdown> {

@@ -11,11 +11,14 @@ mod average_trade;
 mod calmar;
 mod drawdown;
 mod exposure;
+mod headline;
 mod monthly;
 mod newey_west;
 pub(crate) mod normal;
+mod paired;
 mod profit_factor;
 mod report;
+mod rolling;
 mod sharpe;
 mod sharpe_autocorrelation;
 mod sharpe_significance;
@@ -23,6 +26,7 @@ mod sortino;
 mod tail_ratio;
 mod time_in_market;
 mod total_return;
+mod trade_order;
 mod win_rate;
 
 use super::varies;
@@ -34,12 +38,15 @@ pub use annual_volatility::AnnualVolatility;
 pub use average_holding::AverageHolding;
 pub use average_trade::AverageTrade;
 pub use calmar::Calmar;
-pub use drawdown::{Drawdown, MaxDrawdown, deepest_drawdown, longest_drawdown_nanos};
+pub use drawdown::{Drawdown, MaxDrawdown, deepest_drawdown, drawdowns, longest_drawdown_nanos};
 pub use exposure::Exposure;
+pub use headline::{HeadlineIntervals, TradeRecord};
 pub use monthly::{MonthlyReturn, monthly_returns};
 pub use newey_west::{newey_west_lags, newey_west_t};
+pub use paired::{PairedDifference, PairedOptions};
 pub use profit_factor::ProfitFactor;
 pub use report::{TradingReport, TradingReportOptions};
+pub use rolling::rolling_sharpe;
 pub use sharpe::Sharpe;
 pub use sharpe_autocorrelation::{
     LoSharpe, autocorrelations, lo_annualisation, normal_sharpe_standard_error,
@@ -52,6 +59,7 @@ pub use sortino::Sortino;
 pub use tail_ratio::TailRatio;
 pub use time_in_market::TimeInMarket;
 pub use total_return::TotalReturn;
+pub use trade_order::{FanPoint, TRADE_PERCENTILES, TradeDraw, TradeOrder};
 pub use win_rate::WinRate;
 
 /// A traded history, step by step; all slices have one entry per step.

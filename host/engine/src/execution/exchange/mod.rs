@@ -332,6 +332,10 @@ impl Broker for Exchange {
         }
     }
 
+    fn ambiguous_slices(&self) -> (u64, u64) {
+        Self::ambiguous_slices(self)
+    }
+
     fn poll(&mut self, tick: &BrokerTick<'_>) -> Option<Outcome> {
         self.advance(tick);
         self.outbox.pop_front()

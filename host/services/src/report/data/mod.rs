@@ -5,6 +5,8 @@
 //! are UTC nanoseconds, and a value that is not defined (a ratio with nothing below the line, a
 //! metric without rows) is `None`. Nothing here is computed: every number arrives finished.
 
+mod analysis;
+mod comparison;
 mod model;
 mod provenance;
 mod trading;
@@ -12,6 +14,10 @@ mod trading;
 use fusebox_engine::types::{TimeFrame, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use analysis::{Analysis, Capacity, CapacityPoint, ComparedRow, RegimeReport, RegimeRow};
+pub use comparison::{
+    BacktestRecord, BacktestReport, CommonFigures, ComparedRun, Comparison, CurveOnCommon, PairRow,
+};
 pub use model::{
     CalibrationBin, CalibrationCurve, ClassCount, ClassMetrics, Classification, FeatureImportance,
     FoldRow, HorizonBucket, LabelReport, LagCorrelation, PathRow, ScoreBucket,
@@ -20,8 +26,8 @@ pub use provenance::{
     ConfigText, FileDigest, ModelArtifact, NamedText, PluginIdentity, Reproducibility,
 };
 pub use trading::{
-    Costs, CurvePoint, MonthReturn, NamedCount, Performance, SymbolSummary, TradeRow, TradeSide,
-    Trading,
+    Costs, CurvePoint, FigureIntervals, MonthReturn, NamedCount, Performance, SymbolSummary,
+    TradeRow, TradeSide, Trading,
 };
 
 /// Everything a report shows.

@@ -33,7 +33,7 @@ pub struct Reproducibility {
 }
 
 /// A configuration as text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigText {
     /// TOML with the origin of each value as a trailing comment.
     pub toml: String,

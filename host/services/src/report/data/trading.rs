@@ -3,7 +3,7 @@
 use fusebox_engine::types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, Period};
+use super::{Analysis, Estimate, Interval, Period};
 
 /// The out-of-sample backtest and its benchmarks, over the same bars and with the same costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Trading {
     pub symbols: Vec<SymbolSummary>,
     /// All round trips, in order of entry. The page lists the last ones and says how many.
     pub trades: Vec<TradeRow>,
+    /// What lies behind the figures: costs of everything compared, regimes, luck, capacity.
+    pub analysis: Analysis,
 }
 
 /// The state at one closing time.
@@ -58,8 +60,19 @@ pub struct CurvePoint {
     pub strategy_equity: f64,
     /// Equity of buy and hold.
     pub buy_and_hold_equity: f64,
-    /// Sum of absolute position values over the strategy's equity.
+    /// Sum of absolute position values over the strategy's equity: its leverage.
     pub gross_exposure: f64,
+    /// Sum of position values with their signs over the strategy's equity.
+    pub net_exposure: f64,
+    /// Value traded in this step over the strategy's equity.
+    pub turnover: f64,
+    /// Sum of `turnover` over the rolling window; `None` before there is a whole one.
+    pub rolling_turnover: Option<f64>,
+    /// Annualised Sharpe ratio of the strategy over the rolling window; `None` where it is not
+    /// defined.
+    pub rolling_sharpe_ratio: Option<f64>,
+    /// The same of buy and hold.
+    pub buy_and_hold_rolling_sharpe_ratio: Option<f64>,
 }
 
 /// Key figures of one equity curve.
@@ -103,6 +116,25 @@ pub struct Performance {
     pub time_in_market: Option<f64>,
     /// Mean gross exposure over all bars.
     pub mean_exposure: Option<f64>,
+    /// Block-bootstrap intervals of figures above.
+    pub intervals: FigureIntervals,
+}
+
+/// Intervals of the key figures, each where it is defined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct FigureIntervals {
+    /// Of the total return.
+    pub total_return: Option<Interval>,
+    /// Of the compound annual growth rate.
+    pub annual_growth_rate: Option<Interval>,
+    /// Of the annualised volatility.
+    pub annual_volatility: Option<Interval>,
+    /// Of the maximum drawdown.
+    pub max_drawdown: Option<Interval>,
+    /// Of the win rate.
+    pub win_rate: Option<Interval>,
+    /// Of the mean net return of a round trip.
+    pub mean_trade_return: Option<Interval>,
 }
 
 /// Returns of one calendar month.
@@ -118,16 +150,28 @@ pub struct MonthReturn {
     pub buy_and_hold: Option<f64>,
 }
 
-/// From gross to net: `gross_profit - fees - slippage = net_profit`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// From gross to net: `gross_profit - fees - spread - impact - liquidation + funding + interest +
+/// insurance = net_profit`. The amounts are whole units of 1e-8 that sum exactly before they are
+/// written as floats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
-    /// Profit at the undisturbed prices, without fees.
+    /// Profit at the undisturbed prices, before everything below.
     pub gross_profit: f64,
-    /// Fees paid.
+    /// Fees of trading paid; rebates are taken off.
     pub fees: f64,
-    /// Paid through worse prices.
-    pub slippage: f64,
-    /// Profit after both, open positions marked at the last close.
+    /// Paid through half of the spread.
+    pub spread: f64,
+    /// Paid through worse prices beside the spread: fixed slippage, and what one's own size moves.
+    pub impact: f64,
+    /// Fees of liquidations beside those of trading.
+    pub liquidation: f64,
+    /// Funding received; negative was paid.
+    pub funding: f64,
+    /// Interest on what was borrowed; negative was paid.
+    pub interest: f64,
+    /// What the exchange bore of liquidated positions.
+    pub insurance: f64,
+    /// Profit after all of it, open positions marked at the last close.
     pub net_profit: f64,
     /// Value traded.
     pub traded_value: f64,
@@ -159,6 +203,12 @@ pub struct SymbolSummary {
     pub mean_trade_return: Option<f64>,
     /// Mean holding time in bars.
     pub mean_bars_held: Option<f64>,
+    /// Bars of the symbol in the traded range.
+    pub bars: u64,
+    /// Its net profit over the initial cash: its part of the total return.
+    pub contribution: f64,
+    /// Annualised Sharpe ratio of its profit in each step over equity before the step.
+    pub sharpe_ratio: Option<f64>,
     /// From gross to net.
     pub costs: Costs,
 }

@@ -87,6 +87,18 @@ impl Canvas {
         }
     }
 
+    /// A filled shape.
+    pub(super) fn area(&mut self, class: &str, points: impl Iterator<Item = Point>) {
+        let mut data = String::new();
+        for (position, (x, y)) in points.enumerate() {
+            let command = if position == 0 { 'M' } else { 'L' };
+            let _ = write!(data, "{command}{x:.1} {y:.1}");
+        }
+        if !data.is_empty() {
+            let _ = write!(self.body, "<path class=\"{class}\" d=\"{data}Z\"/>");
+        }
+    }
+
     /// The picture, described by `label` for readers who do not see it.
     pub(super) fn finish(self, label: &str) -> String {
         let (width, height, label) = (self.width, self.height, escape(label));

@@ -7,7 +7,7 @@ use super::canvas::{Area, Canvas};
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     /// Name in the legend.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Class of its colour.
     pub(crate) class: &'static str,
     /// Values, aligned with the chart's times.
@@ -16,9 +16,9 @@ pub(crate) struct Line {
 
 /// Lines over the same times.
 #[derive(Debug, Clone)]
-pub(crate) struct LineChart {
+pub(crate) struct LineChart<'a> {
     /// What the chart shows, for readers who do not see it.
-    pub(crate) label: &'static str,
+    pub(crate) label: &'a str,
     /// Height in picture units.
     pub(crate) height: f64,
     /// Unit after each number of the vertical axis.
@@ -32,8 +32,27 @@ pub(crate) struct LineChart {
 }
 
 const WIDTH: f64 = 1060.0;
+/// Room for one line in the legend, and characters that fit into it.
+const LEGEND: f64 = 150.0;
+const LEGEND_CHARACTERS: usize = 18;
 
-impl LineChart {
+fn zip(seconds: &[i64], values: &[f64]) -> Vec<(i64, f64)> {
+    seconds
+        .iter()
+        .copied()
+        .zip(values.iter().copied())
+        .collect()
+}
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= LEGEND_CHARACTERS {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(LEGEND_CHARACTERS - 1).collect();
+    format!("{start}\u{2026}")
+}
+
+impl LineChart<'_> {
     /// The picture; `None` where there is nothing to draw.
     pub(crate) fn draw(&self) -> Option<String> {
         let plot = Area {
@@ -62,14 +81,17 @@ impl LineChart {
             canvas.line("mark", (at, plot.y), (at, plot.y + plot.height));
         }
         for (position, line) in self.lines.iter().enumerate() {
-            let points = self.seconds.iter().zip(&line.values);
-            let points = points.filter(|(_, value)| value.is_finite());
-            let points = points.map(|(at, value)| (x.at(*at as f64), y.at(*value)));
-            canvas.path(&format!("stroke {}", line.class), points);
-            let legend = plot.x + 150.0 * position as f64;
+            let points: Vec<(i64, f64)> = zip(&self.seconds, &line.values);
+            // A value that is not defined is a gap, not a straight line over it.
+            for stretch in points.split(|(_, value)| !value.is_finite()) {
+                let points = stretch.iter();
+                let points = points.map(|(at, value)| (x.at(*at as f64), y.at(*value)));
+                canvas.path(&format!("stroke {}", line.class), points);
+            }
+            let legend = plot.x + LEGEND * position as f64;
             let class = format!("stroke {}", line.class);
             canvas.line(&class, (legend, 12.0), (legend + 18.0, 12.0));
-            canvas.text("tick", (legend + 24.0, 16.0), line.name);
+            canvas.text("tick", (legend + 24.0, 16.0), &shortened(&line.name));
         }
         Some(canvas.finish(self.label))
     }
@@ -81,8 +103,8 @@ mod tests {
 
     #[test]
     fn draws_every_line_and_the_marks_inside_the_range() {
-        let line = |name, values| Line {
-            name,
+        let line = |name: &str, values| Line {
+            name: name.to_owned(),
             class: "strategy",
             values,
         };
@@ -98,7 +120,8 @@ mod tests {
             ],
         };
         let svg = chart.draw().unwrap();
-        assert_eq!(svg.matches("<path").count(), 2);
+        // The gap cuts the first line in two.
+        assert_eq!(svg.matches("<path").count(), 3);
         assert_eq!(svg.matches("class=\"mark\"").count(), 1);
         assert!(svg.contains("1970-01-03") && !svg.contains("NaN"));
         chart.seconds.clear();

@@ -1,0 +1,252 @@
+//! Where the money of a backtest came from and where it went, symbol by symbol and step by step.
+//!
+//! A result's fills and payments are booked again and valued at the market's closes, so what is
+//! told here is counted from the fills' reference prices up and owes nothing to the session's own
+//! sums: that both meet to the last unit is a check of both. Nothing is decided here.
+
+use std::ops::AddAssign;
+
+use super::{BacktestResult, steps_within};
+use crate::execution::{Fill, OrderId, Payment, PaymentKind};
+use crate::portfolio::{LedgerError, Portfolio, Position};
+use crate::problem::micro_bps_of_bps;
+use crate::session::SessionConfig;
+use crate::strategy::Direction;
+use crate::types::{Cash, Market, Price, SymbolId};
+
+/// What was earned at reference prices and what of it went elsewhere.
+/// `gross - costs + payments = net`, exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Profit at the prices without spread and slippage, before fees and payments.
+    pub gross: Cash,
+    /// Fees of trading; a rebate is negative.
+    pub fees: Cash,
+    /// Half of the spread, paid by every taker.
+    pub spread: Cash,
+    /// Slippage beside the spread: fixed, by volatility, or the impact of one's own size.
+    pub impact: Cash,
+    /// Fees that liquidations cost beside those of trading.
+    pub liquidation: Cash,
+    /// Funding received; negative was paid.
+    pub funding: Cash,
+    /// Interest on what was borrowed; negative was paid.
+    pub interest: Cash,
+    /// What the exchange bore of liquidated positions.
+    pub insurance: Cash,
+    /// Value of all fills without their signs.
+    pub turnover: Cash,
+    /// Number of fills.
+    pub fills: u64,
+}
+
+impl Flows {
+    /// Everything that trading has cost.
+    #[must_use]
+    pub fn costs(&self) -> Cash {
+        self.fees + self.spread + self.impact + self.liquidation
+    }
+
+    /// Everything that was received without a trade; negative was paid.
+    #[must_use]
+    pub fn payments(&self) -> Cash {
+        self.funding + self.interest + self.insurance
+    }
+
+    /// What is left: the change of equity.
+    #[must_use]
+    pub fn net(&self) -> Cash {
+        self.gross - self.costs() + self.payments()
+    }
+
+    fn take_fill(&mut self, fill: &Fill, liquidation_micro_bps: i64) {
+        let notional = fill.notional();
+        let of_exchange = fill.order.0 >= OrderId::OF_EXCHANGE;
+        let liquidation = match of_exchange {
+            true => notional.abs().scaled_by_micro_bps(liquidation_micro_bps),
+            false => Cash::ZERO,
+        };
+        // What is bought is worth its price less what was lost against the reference; the value
+        // itself comes in when the step is valued.
+        self.gross -= notional - fill.slippage;
+        self.fees += fill.fee - liquidation;
+        self.liquidation += liquidation;
+        self.spread += fill.spread;
+        self.impact += fill.slippage - fill.spread;
+        self.turnover += notional.abs();
+        self.fills += 1;
+    }
+
+    fn take_payment(&mut self, payment: &Payment) {
+        let account = match payment.kind {
+            PaymentKind::Funding => &mut self.funding,
+            PaymentKind::Borrowing => &mut self.interest,
+            PaymentKind::Insurance => &mut self.insurance,
+        };
+        *account += payment.amount;
+    }
+}
+
+impl AddAssign for Flows {
+    fn add_assign(&mut self, other: Self) {
+        self.gross += other.gross;
+        self.fees += other.fees;
+        self.spread += other.spread;
+        self.impact += other.impact;
+        self.liquidation += other.liquidation;
+        self.funding += other.funding;
+        self.interest += other.interest;
+        self.insurance += other.insurance;
+        self.turnover += other.turnover;
+        self.fills += other.fills;
+    }
+}
+
+/// What one symbol did in one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SymbolFlows {
+    /// What it earned and paid.
+    pub flows: Flows,
+    /// Its position at the step's end; negative is short.
+    pub value: Cash,
+    /// Whether a bar of it closes now.
+    pub has_bar: bool,
+    /// Positions opened or turned in the step: the trades that began.
+    pub opened: u32,
+}
+
+/// What happened in one step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepFlows<'a> {
+    /// The step's position in the result's `equity`.
+    pub step: usize,
+    /// Each symbol, in the order of ids.
+    pub symbols: &'a [SymbolFlows],
+    /// What belongs to the account and no symbol, such as interest on negative cash.
+    pub account: Flows,
+}
+
+/// Shows `visit` every step of `result`, a backtest of `market` under `config`.
+///
+/// # Errors
+/// [`LedgerError`] where the result is of another market.
+pub fn attribute(
+    market: &Market,
+    config: &SessionConfig,
+    result: &BacktestResult,
+    visit: &mut dyn FnMut(&StepFlows<'_>),
+) -> Result<(), LedgerError> {
+    let (Some(first), Some(last)) = (result.equity.first(), result.equity.last()) else {
+        return Ok(());
+    };
+    let margin = config.portfolio.margin;
+    let micro_bps = margin.map_or(0, |margin| micro_bps_of_bps(margin.liquidation_fee_bps));
+    let count = market.series().len();
+    let mut booking = Booking {
+        portfolio: Portfolio::new(result.initial_cash, count),
+        symbols: vec![SymbolFlows::default(); count],
+        account: Flows::default(),
+        liquidation_micro_bps: micro_bps,
+    };
+    let mut fills = result.fill_steps.iter().zip(&result.fills).peekable();
+    let mut payments = result.payments.iter().peekable();
+    let steps = steps_within(market, Some((first.at, last.at)));
+    for (step, (_, bars)) in steps.enumerate() {
+        booking.begin();
+        while let Some((_, fill)) = fills.next_if(|(at, _)| **at <= step) {
+            booking.fill(fill)?;
+        }
+        while let Some((_, payment)) = payments.next_if(|(at, _)| *at <= step) {
+            booking.pay(payment);
+        }
+        for (symbol, bar) in (0..).map(SymbolId).zip(&bars) {
+            let close = bar.and_then(|bar| Price::from_f64(bar.close).ok());
+            booking.value(symbol, close);
+        }
+        visit(&StepFlows {
+            step,
+            symbols: &booking.symbols,
+            account: booking.account,
+        });
+    }
+    Ok(())
+}
+
+/// The sum of everything that [`attribute`] shows.
+///
+/// # Errors
+/// [`LedgerError`] where the result is of another market.
+pub fn total_flows(
+    market: &Market,
+    config: &SessionConfig,
+    result: &BacktestResult,
+) -> Result<Flows, LedgerError> {
+    let mut total = Flows::default();
+    attribute(market, config, result, &mut |step| {
+        step.symbols.iter().for_each(|one| total += one.flows);
+        total += step.account;
+    })?;
+    Ok(total)
+}
+
+struct Booking {
+    portfolio: Portfolio,
+    symbols: Vec<SymbolFlows>,
+    account: Flows,
+    liquidation_micro_bps: i64,
+}
+
+impl Booking {
+    fn begin(&mut self) {
+        self.account = Flows::default();
+        for one in &mut self.symbols {
+            *one = SymbolFlows {
+                value: one.value,
+                ..SymbolFlows::default()
+            };
+        }
+    }
+
+    fn fill(&mut self, fill: &Fill) -> Result<(), LedgerError> {
+        let side = |portfolio: &Portfolio| {
+            let position = portfolio.position(fill.symbol);
+            position.map_or(Direction::Flat, Position::direction)
+        };
+        let before = side(&self.portfolio);
+        self.portfolio.apply(fill)?;
+        let after = side(&self.portfolio);
+        if let Some(one) = self.symbols.get_mut(fill.symbol.index()) {
+            one.flows.take_fill(fill, self.liquidation_micro_bps);
+            one.opened += u32::from(after != Direction::Flat && after != before);
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self, payment: &Payment) {
+        self.portfolio.pay(payment);
+        let symbol = payment
+            .symbol
+            .and_then(|symbol| self.symbols.get_mut(symbol.index()));
+        match symbol {
+            Some(one) => one.flows.take_payment(payment),
+            None => self.account.take_payment(payment),
+        }
+    }
+
+    /// Values a symbol at the step's end.
+    fn value(&mut self, symbol: SymbolId, close: Option<Price>) {
+        if let Some(close) = close {
+            self.portfolio.mark(symbol, close);
+        }
+        let position = self.portfolio.position(symbol);
+        let value = position.map_or(Cash::ZERO, Position::value);
+        if let Some(one) = self.symbols.get_mut(symbol.index()) {
+            one.flows.gross += value - one.value;
+            one.value = value;
+            one.has_bar = close.is_some();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

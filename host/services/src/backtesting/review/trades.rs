@@ -1,0 +1,140 @@
+//! Round trips and refusals as the report lists them.
+
+use fusebox_engine::backtest::BacktestResult;
+use fusebox_engine::execution::OrderReason;
+use fusebox_engine::portfolio::Trade;
+use fusebox_engine::strategy::Direction as Side;
+use fusebox_engine::types::{Cash, Market, Quantity, SymbolId};
+
+use crate::report::{NamedCount, TradeRow, TradeSide};
+
+/// Net profit over the value at entry.
+pub(super) fn net_return(trade: &Trade) -> Option<f64> {
+    let entry = trade.entry_price.times(trade.quantity).abs().to_f64();
+    (entry > 0.0).then(|| trade.net.to_f64() / entry)
+}
+
+/// Refused orders by reason.
+pub(super) fn refusals(result: &BacktestResult) -> Vec<NamedCount> {
+    let named = result.refusals.iter();
+    named
+        .map(|(reason, count)| NamedCount {
+            name: reason.to_string(),
+            count: *count,
+        })
+        .collect()
+}
+
+/// All round trips by entry, those still open included.
+pub(super) fn trades(market: &Market, result: &BacktestResult) -> Vec<TradeRow> {
+    let name = |symbol| {
+        market
+            .get(symbol)
+            .map_or(String::new(), |series| series.name.clone())
+    };
+    let ended = result.trades.iter().map(|trade| TradeRow {
+        symbol: name(trade.symbol),
+        side: side(trade.direction == Side::Short),
+        entered_at: trade.opened_at,
+        exited_at: Some(trade.closed_at),
+        quantity: trade.quantity.to_f64(),
+        entry_price: trade.entry_price.to_f64(),
+        exit_price: Some(trade.exit_price.to_f64()),
+        gross_profit: trade.gross.to_f64(),
+        fees: trade.fees.to_f64(),
+        slippage: trade.slippage.to_f64(),
+        net_profit: trade.net.to_f64(),
+        net_return: net_return(trade),
+        bars_held: u64::from(trade.bars_held),
+        exit_reason: reason(trade.exit_reason).to_owned(),
+    });
+    let mut rows: Vec<TradeRow> = ended.collect();
+    for position in &result.open_positions {
+        rows.extend(open_row(
+            market,
+            result,
+            position.symbol,
+            name(position.symbol),
+        ));
+    }
+    rows.sort_by(|a, b| (a.entered_at, &a.symbol).cmp(&(b.entered_at, &b.symbol)));
+    rows
+}
+
+/// The row of a position that is still held.
+fn open_row(
+    market: &Market,
+    result: &BacktestResult,
+    symbol: SymbolId,
+    name: String,
+) -> Option<TradeRow> {
+    let position = result
+        .open_positions
+        .iter()
+        .find(|one| one.symbol == symbol)?;
+    let mut held = Quantity::ZERO;
+    let mut since = None;
+    for fill in result.fills.iter().filter(|fill| fill.symbol == symbol) {
+        let before = held.signum();
+        held += fill.quantity;
+        if held.signum() != before {
+            since = Some(fill.filled_at);
+        }
+    }
+    let entered_at = since?;
+    // The costs that no ended trade has paid: a fill that turns a position is shared by both.
+    let all = result.costs_by_symbol.get(symbol.index())?;
+    let ended = || result.trades.iter().filter(|one| one.symbol == symbol);
+    let fees = all.fees - ended().map(|one| one.fees).sum::<Cash>();
+    let slippage = all.slippage - ended().map(|one| one.slippage).sum::<Cash>();
+    let last = result.equity.last()?.at;
+    let gross = position.unrealised + slippage;
+    let net = position.unrealised - fees;
+    let entry = position
+        .average_price
+        .times(position.quantity)
+        .abs()
+        .to_f64();
+    let bars_held = last.nanos_since(entered_at) / market.time_frame().nanos();
+    Some(TradeRow {
+        symbol: name,
+        side: side(position.quantity.signum() < 0),
+        entered_at,
+        exited_at: None,
+        quantity: position.quantity.abs().to_f64(),
+        entry_price: position.average_price.to_f64(),
+        exit_price: None,
+        gross_profit: gross.to_f64(),
+        fees: fees.to_f64(),
+        slippage: slippage.to_f64(),
+        net_profit: net.to_f64(),
+        net_return: (entry > 0.0).then(|| net.to_f64() / entry),
+        bars_held: u64::try_from(bars_held).unwrap_or(0),
+        exit_reason: "open".to_owned(),
+    })
+}
+
+fn side(is_short: bool) -> TradeSide {
+    if is_short {
+        TradeSide::Short
+    } else {
+        TradeSide::Long
+    }
+}
+
+fn reason(reason: OrderReason) -> &'static str {
+    match reason {
+        OrderReason::Entry => "entry",
+        OrderReason::Exit => "signal",
+        OrderReason::Flip => "flip",
+        OrderReason::Breaker => "breaker",
+        OrderReason::Protection => "protection",
+        OrderReason::Liquidation => "liquidation",
+        OrderReason::Ruin => "ruin",
+        OrderReason::FailSafe => "fail-safe",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests;

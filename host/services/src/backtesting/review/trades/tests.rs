@@ -1,0 +1,137 @@
+//! Round trips, the open one included, sum to the account's totals.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use fusebox_engine::backtest::{Costs as EngineCosts, OpenPosition, total_flows};
+use fusebox_engine::execution::{Fill, Order, OrderId};
+use fusebox_engine::portfolio::{Portfolio, TradeBook};
+use fusebox_engine::session::EquityPoint;
+use fusebox_engine::types::{Bar, BarSeries, Timestamp};
+
+use super::super::tests::config;
+
+const HOUR: i64 = 3_600_000_000_000;
+
+fn market() -> Market {
+    // The last close is what the open position is valued at.
+    let close = |hour: i64| if hour == 3 { 85.0 } else { 90.0 };
+    let bar = |hour: i64| Bar {
+        opened_at: Timestamp::from_nanos(hour * HOUR),
+        closed_at: Timestamp::from_nanos((hour + 1) * HOUR),
+        open: 90.0,
+        high: 90.0,
+        low: 85.0,
+        close: close(hour),
+        volume: 1.0,
+        quote_volume: None,
+        trades: None,
+        taker_buy_volume: None,
+    };
+    let series = BarSeries {
+        name: "AUSDT".to_owned(),
+        time_frame: "1h".parse().unwrap(),
+        bars: (0..4).map(bar).collect(),
+    };
+    Market::new(vec![series]).unwrap()
+}
+
+/// A fill of the only symbol, with its order.
+fn fill(hour: i64, quantity: &str, price: &str) -> (Fill, Order) {
+    let fill = Fill {
+        order: OrderId(0),
+        symbol: SymbolId(0),
+        quantity: quantity.parse().unwrap(),
+        price: price.parse().unwrap(),
+        fee: "0.5".parse().unwrap(),
+        slippage: "0.1".parse().unwrap(),
+        filled_at: Timestamp::from_nanos(hour * HOUR),
+        spread: Cash::ZERO,
+        remaining: Quantity::ZERO,
+        is_maker: false,
+    };
+    let order = Order {
+        id: fill.order,
+        symbol: fill.symbol,
+        quantity: fill.quantity,
+        decided_at: fill.filled_at,
+        reason: OrderReason::Flip,
+        model: None,
+        terms: fusebox_engine::execution::OrderTerms::default(),
+    };
+    (fill, order)
+}
+
+/// Buys 1 at 100, then sells 5 at 90: the long ends, and a short of 4 is still held.
+fn turned() -> BacktestResult {
+    let mut portfolio = Portfolio::new("1000".parse().unwrap(), 1);
+    let mut book = TradeBook::new("1h".parse().unwrap(), 1);
+    let mut costs = EngineCosts::default();
+    let (mut fills, mut trades) = (Vec::new(), Vec::new());
+    for (fill, order) in [fill(1, "1", "100"), fill(2, "-5", "90")] {
+        portfolio.apply(&fill).unwrap();
+        trades.extend(book.apply(&fill, &order));
+        costs.fees += fill.fee;
+        costs.slippage += fill.slippage;
+        costs.turnover += fill.notional().abs();
+        costs.fills += 1;
+        fills.push(fill);
+    }
+    let symbol = SymbolId(0);
+    portfolio.mark(symbol, "85".parse().unwrap());
+    let position = portfolio.position(symbol).unwrap();
+    let point = |hour: i64| EquityPoint {
+        at: Timestamp::from_nanos(hour * HOUR),
+        equity: portfolio.equity(),
+        cash: portfolio.cash(),
+        gross_exposure: portfolio.gross_exposure(),
+    };
+    BacktestResult {
+        initial_cash: portfolio.initial_cash(),
+        equity: (1..=4).map(point).collect(),
+        fills,
+        fill_steps: vec![1, 2],
+        payments: Vec::new(),
+        ambiguous_slices: (0, 4),
+        trades,
+        open_positions: vec![OpenPosition {
+            symbol,
+            quantity: position.quantity(),
+            average_price: position.average_price().unwrap(),
+            unrealised: position.unrealised(),
+        }],
+        realised: portfolio.realised(),
+        unrealised: portfolio.unrealised(),
+        costs,
+        costs_by_symbol: vec![costs],
+        refusals: BTreeMap::new(),
+        breaker_tripped: false,
+        ruined: false,
+        journal_digest: None,
+    }
+}
+
+#[test]
+fn trades_and_what_is_still_open_add_up_to_the_totals() {
+    let (market, config) = (market(), config());
+    let result = turned();
+    let rows = trades(&market, &result);
+    assert_eq!(rows.len(), 2);
+    let open = &rows[1];
+    assert_eq!((open.exited_at, open.bars_held), (None, 2));
+    // Four fifths of the turning fill's fee and slippage belong to the short.
+    assert!((open.fees - 0.4).abs() < 1e-9, "{}", open.fees);
+    assert!((open.slippage - 0.08).abs() < 1e-9, "{}", open.slippage);
+    assert!((open.net_profit - (4.0 * 5.0 - 0.4)).abs() < 1e-9);
+    let all = total_flows(&market, &config, &result).unwrap();
+    assert_eq!(all.net(), result.final_equity() - result.initial_cash);
+    let sum = |value: &dyn Fn(&TradeRow) -> f64| rows.iter().map(value).sum::<f64>();
+    for (told, total) in [
+        (sum(&|row| row.gross_profit), all.gross),
+        (sum(&|row| row.fees), all.fees),
+        (sum(&|row| row.slippage), all.spread + all.impact),
+        (sum(&|row| row.net_profit), all.net()),
+    ] {
+        assert!((told - total.to_f64()).abs() < 1e-9, "{told} {total}");
+    }
+}
