@@ -53,10 +53,12 @@ pub(super) fn capacity(
     Ok(capacity)
 }
 
-/// Whether the exchange makes a larger order dearer, or fills less of it.
+/// Whether the exchange makes a larger order dearer (by impact, or by the levels of a book), or
+/// fills less of it.
 fn size_matters(execution: &ExecutionConfig) -> bool {
     let impact = match execution.slippage {
         SlippageConfig::Impact { factor, .. } => factor > 0.0,
+        SlippageConfig::Book { .. } => true,
         _ => false,
     };
     impact || execution.participation.is_some()
