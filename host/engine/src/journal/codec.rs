@@ -176,7 +176,7 @@ impl<W: Write> JournalSink for JsonLines<W> {
         self.line.pop();
         let link = link(self.last, &self.line);
         self.line.extend_from_slice(BEFORE_LINK);
-        self.line.extend_from_slice(hexadecimal(&link).as_bytes());
+        self.line.extend(digits(&link));
         self.line.extend_from_slice(AFTER_LINK);
         self.last = link;
         self.writer
@@ -265,7 +265,7 @@ impl<R: BufRead> Entries<R> {
             return Err(JournalError::Unlinked { line: line - 1 });
         }
         let found = link(self.last.unwrap_or_default(), body);
-        let fits = hexadecimal(&found).as_bytes() == written;
+        let fits = digits(&found).eq(written.iter().copied());
         let length = body.len();
         self.line.truncate(length);
         self.line.push(b'}');
@@ -302,12 +302,17 @@ impl<R: BufRead> Iterator for Entries<R> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
+    digits(bytes).map(char::from).collect()
+}
+
+/// Lower-case hexadecimal digits.
+fn digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |four: u8| char::from(DIGITS[usize::from(four & 15)]);
-    let digits = bytes
+    let digit = |four: u8| DIGITS[usize::from(four & 15)];
+    let pairs = bytes
         .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
-    digits.collect()
+        .map(move |byte| [digit(byte >> 4), digit(*byte)]);
+    pairs.flatten()
 }
 
 #[cfg(test)]

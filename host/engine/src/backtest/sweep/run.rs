@@ -253,12 +253,13 @@ impl<'a> Run<'a> {
             };
             self.venue.meet(order, &opening, (seat.held, cash))
         };
+        let filled_at = cell.opened_at.max(order.arrives_at);
         match met {
             Met::Waits(from) => order.arrives_at = from,
             Met::Nothing => self.answered(symbol),
             Met::Deal(deal) => {
                 self.answered(symbol);
-                self.book(symbol, &deal, cell.opened_at);
+                self.book(symbol, &deal, filled_at);
             }
         }
     }

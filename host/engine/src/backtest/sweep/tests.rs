@@ -23,7 +23,8 @@ fn model() -> ModelInfo {
     }
 }
 
-/// Random walks with gaps, and predictions at most of their closes.
+/// Random walks with gaps, and predictions at most of their closes. Some symbols close at the half
+/// hour, so that orders come late in their bars, and some bars have no range that fills.
 fn market(seed: u64, symbols: usize, bars: i64) -> (Market, Vec<Prediction>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let time_frame: TimeFrame = "1h".parse().unwrap();
@@ -32,19 +33,29 @@ fn market(seed: u64, symbols: usize, bars: i64) -> (Market, Vec<Prediction>) {
     for symbol in 0..symbols {
         let mut price = 50.0 + 50.0 * symbol as f64;
         let mut series = Vec::new();
+        let shift = if symbol > 0 && rng.random::<f64>() < 0.4 {
+            time_frame.nanos() / 2
+        } else {
+            0
+        };
         for hour in 0..bars {
             let open = price * (1.0 + 0.01 * (rng.random::<f64>() - 0.5));
             price = open * (1.0 + 0.06 * (rng.random::<f64>() - 0.5));
             if rng.random::<f64>() < 0.1 {
                 continue;
             }
-            let opened_at = Timestamp::from_nanos(hour * time_frame.nanos());
+            let opened_at = Timestamp::from_nanos(hour * time_frame.nanos() + shift);
             let closed_at = opened_at.saturating_add_nanos(time_frame.nanos());
+            let has_range = rng.random::<f64>() > 0.03;
             series.push(Bar {
                 opened_at,
                 closed_at,
                 open,
-                high: open.max(price) * 1.01,
+                high: if has_range {
+                    open.max(price) * 1.01
+                } else {
+                    f64::NAN
+                },
                 low: open.min(price) * 0.99,
                 close: price,
                 volume: 10.0,
@@ -55,10 +66,15 @@ fn market(seed: u64, symbols: usize, bars: i64) -> (Market, Vec<Prediction>) {
             if rng.random::<f64>() < 0.9 {
                 let up: f32 = rng.random();
                 let down = (1.0 - up) * rng.random::<f32>();
+                // Now and then an answer that is none, or one about a symbol without a bar.
+                let is_answer = rng.random::<f64>() > 0.02;
+                let other = rng.random::<u32>() % u32::try_from(symbols).unwrap();
+                let own = u32::try_from(symbol).unwrap();
+                let is_own = shift == 0 || rng.random::<f64>() > 0.2;
                 predictions.push(Prediction {
-                    symbol: SymbolId(u32::try_from(symbol).unwrap()),
+                    symbol: SymbolId(if is_own { own } else { other }),
                     closed_at,
-                    probabilities: [down, 1.0 - up - down, up],
+                    probabilities: [down, 1.0 - up - down, if is_answer { up } else { 2.0 }],
                     model: ModelRef(0),
                 });
             }
@@ -69,6 +85,9 @@ fn market(seed: u64, symbols: usize, bars: i64) -> (Market, Vec<Prediction>) {
             bars: series,
         });
     }
+    let key = |one: &Prediction| (one.closed_at, one.symbol);
+    predictions.sort_by_key(key);
+    predictions.dedup_by_key(|one| key(one));
     (Market::new(all).unwrap(), predictions)
 }
 
@@ -81,7 +100,7 @@ fn config(seed: u64, allow_short: bool) -> SessionConfig {
         strategy: StrategyConfig {
             entry_threshold,
             exit_threshold: draw(-0.3, entry_threshold),
-            minimum_holding_bars: draw(0.0, 5.0) as u32,
+            minimum_holding_bars: draw(0.0, 12.0) as u32,
             minimum_confidence: (draw(0.0, 1.0) > 0.5).then_some(0.45),
             allow_short,
             fail_safe: FailSafe::Flatten,
@@ -119,7 +138,7 @@ fn config(seed: u64, allow_short: bool) -> SessionConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn a_sweep_is_a_session_without_its_journal(
@@ -148,13 +167,21 @@ proptest! {
             prop_assert_eq!(swept.fills, session.costs.fills);
             prop_assert_eq!(swept.steps, session.equity.len() as u64);
             let mut peak = session.initial_cash.to_f64();
-            let mut deepest = 0.0_f64;
+            let (mut deepest, mut last) = (0.0_f64, peak);
+            let mut returns = Vec::new();
             for point in &session.equity {
                 let equity = point.equity.to_f64();
                 peak = peak.max(equity);
                 deepest = deepest.max(1.0 - equity / peak);
+                returns.push(equity / last - 1.0);
+                last = equity;
             }
             prop_assert!((swept.max_drawdown - deepest).abs() < 1e-12);
+            let count = returns.len().max(1) as f64;
+            let mean = returns.iter().sum::<f64>() / count;
+            let variance = returns.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / count;
+            prop_assert!((swept.mean_return - mean).abs() < 1e-14);
+            prop_assert!((swept.return_variance - variance).abs() < 1e-14);
         }
     }
 }

@@ -386,7 +386,7 @@ impl<'a> Walk<'a> {
         }
         let one = &mut self.orders[at];
         one.waiting -= quantity;
-        let waiting = one.waiting;
+        let (waiting, decided_at) = (one.waiting, one.order.decided_at);
         let lost = (price - reference).times(quantity);
         // Of a price that the limit capped, the spread comes first.
         let spread = spread.map_or(Cash::ZERO, |spread| spread.times(quantity.abs()).min(lost));
@@ -403,7 +403,8 @@ impl<'a> Walk<'a> {
             spread,
             remaining: waiting,
             is_maker,
-            filled_at: self.dated,
+            // One that was decided inside the slice is there at its open, but not before itself.
+            filled_at: self.dated.max(decided_at),
         }));
         self.follow(id, quantity);
     }
