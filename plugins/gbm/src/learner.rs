@@ -56,7 +56,7 @@ fn fit(request: FitRequest<'_>) -> Result<GbmModel> {
     drop(training);
     drop(grant);
     let artifact = artifact::write(&header, &text)?;
-    GbmModel::from_artifact(library, plan.params.predict_threads, artifact)
+    GbmModel::from_artifact(library, &plan.params, artifact)
 }
 
 /// Everything that stays the same during a fit.

@@ -8,6 +8,7 @@
 //! | `early_stopping` | when a fit stops, and which round it keeps |
 //! | `artifact` | the bytes of a model and of a checkpoint, guarded by length and digest |
 //! | `model`, `explain` | predictions, importances, contributions |
+//! | `flat` | the trees laid out for fast prediction with the library's bits |
 //! | `lightgbm` | the library, found and loaded at run time; all `unsafe` is in `lightgbm/ffi.rs` |
 //!
 //! The library is named by the configuration key `library`, else by the environment variable
@@ -21,6 +22,7 @@
 mod artifact;
 mod early_stopping;
 mod explain;
+mod flat;
 mod learner;
 mod lightgbm;
 mod model;
@@ -37,7 +39,8 @@ pub use model::GbmModel;
 /// What is wrong with them.
 #[doc(hidden)]
 pub fn check_artifact(bytes: &[u8]) -> fusebox_plugin_api::error::Result<()> {
-    artifact::read(bytes).map(drop)
+    let (_, text) = artifact::read(bytes)?;
+    flat::lightgbm::read(&text.to_string_lossy()).map(drop)
 }
 
 fusebox_plugin_api::export_plugin! {

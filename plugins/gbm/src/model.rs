@@ -1,15 +1,21 @@
 //! A fitted model: rows in, class probabilities or numbers out.
 //!
-//! A packed batch goes to LightGBM as a whole; a single row, rows with gaps between them, and rows
+//! Flat trees answer by default; LightGBM answers where the configuration says so, and for models
+//! that flat trees cannot hold. The answers are the same bits, whoever gives them and however many
+//! rows come at once. Rows are read where the host has them. The model keeps no state between rows:
+//! its snapshot is empty.
+//!
+//! LightGBM gets a packed batch as a whole; a single row, rows with gaps between them, and rows
 //! that would have to wait for a fit with another number of threads go one by one through its
-//! prepared single-row path. The answers are the same bits. Rows are read where the host has them.
-//! The model keeps no state between rows: its snapshot is empty.
+//! prepared single-row path.
 
 use std::ffi::CString;
 
+use fusebox_plugin_api::export::{LogLevel, log};
 use fusebox_plugin_api::prelude::*;
 
 use crate::artifact::{self, Header};
+use crate::flat::{self, FlatPredictor};
 use crate::lightgbm::{self, Booster, Grant, Library, Output, RowPredictor};
 use crate::params::{Params, predict_text};
 
@@ -22,6 +28,8 @@ const FEWEST_BATCH_ROWS: usize = 16;
 #[derive(Debug)]
 pub struct GbmModel {
     predictor: RowPredictor,
+    /// `None` where the library answers.
+    flat: Option<FlatPredictor>,
     header: Header,
     artifact: Vec<u8>,
     threads: u32,
@@ -34,7 +42,7 @@ impl CreateModel for GbmModel {
     fn create(config: &Config, artifact: &[u8]) -> Result<Self> {
         let params = Params::resolve(config)?;
         let library = lightgbm::library(config)?;
-        Self::from_artifact(library, params.predict_threads, artifact.to_vec())
+        Self::from_artifact(library, &params, artifact.to_vec())
     }
 }
 
@@ -42,7 +50,7 @@ impl GbmModel {
     /// Reads a model from the bytes of its artifact.
     pub(crate) fn from_artifact(
         library: &'static Library,
-        threads: u32,
+        params: &Params,
         artifact: Vec<u8>,
     ) -> Result<Self> {
         let (header, text) = artifact::read(&artifact)?;
@@ -52,18 +60,21 @@ impl GbmModel {
                 checkpoint.rounds_done
             )));
         }
+        let flat = flat_trees(params, &text.to_string_lossy())?;
         let (booster, iterations) = Booster::from_text(library, &text)?;
         check_text(&header, &booster, iterations)?;
+        check_flat(flat.as_ref(), &booster, iterations)?;
         let grant = lightgbm::share();
         let predictor = RowPredictor::new(booster, &predict_text(grant.threads())?)?;
         drop(grant);
         Ok(Self {
             answers: vec![0.0; predictor.outputs()],
             predictor,
+            flat,
             header,
             artifact,
-            threads,
-            batch_parameters: predict_text(threads)?,
+            threads: params.predict_threads,
+            batch_parameters: predict_text(params.predict_threads)?,
         })
     }
 
@@ -119,6 +130,25 @@ impl GbmModel {
     }
 }
 
+/// The flat trees of `text`; `None` where the library answers, by choice or because they cannot.
+fn flat_trees(params: &Params, text: &str) -> Result<Option<FlatPredictor>> {
+    match flat::lightgbm::read(text) {
+        Err(error) if error.status() != Status::Unsupported => {
+            Err(error.at("not a usable artifact"))
+        }
+        _ if params.library_answers => Ok(None),
+        Ok(forest) => Ok(Some(FlatPredictor::new(forest, params.predict_threads))),
+        Err(error) => {
+            let reason = error.message();
+            log(
+                LogLevel::Info,
+                &format!("LightGBM itself answers: {reason}"),
+            );
+            Ok(None)
+        }
+    }
+}
+
 /// A header that does not describe its text is refused, although both are undamaged.
 fn check_text(header: &Header, booster: &Booster, iterations: usize) -> Result<()> {
     let columns = booster.columns()?;
@@ -136,6 +166,21 @@ fn check_text(header: &Header, booster: &Booster, iterations: usize) -> Result<(
         header.features.len(),
         header.iterations
     )))
+}
+
+/// Both readers of one text must have found the same trees.
+fn check_flat(flat: Option<&FlatPredictor>, booster: &Booster, iterations: usize) -> Result<()> {
+    let Some(forest) = flat.map(FlatPredictor::forest) else {
+        return Ok(());
+    };
+    let found = (forest.columns(), forest.outputs(), forest.iterations());
+    let outputs = booster.output_len(1, Output::Normal)?;
+    match found == (booster.columns()?, outputs, iterations) {
+        true => Ok(()),
+        false => Err(PluginError::data(
+            "not a usable artifact: LightGBM reads other trees from it than this plugin",
+        )),
+    }
 }
 
 /// Turns LightGBM's answer for one row into the contract's: both probabilities for two classes.
@@ -183,6 +228,11 @@ impl Model for GbmModel {
 
     fn predict(&mut self, frame: &mut Frame<'_>) -> Result<()> {
         frame.expect(self.predictor.columns(), 1, self.outputs())?;
+        if let Some(flat) = &mut self.flat {
+            let task = &self.header.task;
+            flat.predict(frame, |answer, output| write_answer(task, answer, output));
+            return Ok(());
+        }
         match self.batch_grant(frame) {
             Some(_grant) => self.predict_batch(frame),
             None => self.predict_one_by_one(frame),

@@ -14,6 +14,10 @@ use crate::lightgbm::{LIBRARY_KEY, parameter_text};
 /// Keys of a configuration that are not hyper-parameters.
 pub(crate) const RESERVED: [&str; 1] = [LIBRARY_KEY];
 
+/// The key that says who answers, and its value for the library.
+const EVALUATOR: &str = "evaluator";
+const BY_LIBRARY: &str = "library";
+
 /// Parameters that are LightGBM's own and pass through unchanged.
 const PASSED_ON: [&str; 15] = [
     "learning_rate",
@@ -58,6 +62,8 @@ pub(crate) struct Params {
     pub(crate) class_weight: ClassWeight,
     /// Name of the label column; empty where the data has only one.
     pub(crate) label: String,
+    /// Whether the library answers instead of the flat trees.
+    pub(crate) library_answers: bool,
 }
 
 impl Params {
@@ -75,14 +81,16 @@ impl Params {
                 false => ClassWeight::None,
             },
             label: resolved.get("label")?,
+            library_answers: resolved.get::<String>(EVALUATOR)? == BY_LIBRARY,
             resolved,
         })
     }
 
-    /// Every hyper-parameter with its value, for the artifact. The library's path is left out: a
-    /// model does not depend on where the library lies.
+    /// Every hyper-parameter with its value, for the artifact. The library's path and who evaluates
+    /// are left out: a model depends on neither.
     pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
-        let keys = self.resolved.keys().filter(|key| !RESERVED.contains(key));
+        let kept = |key: &&str| !RESERVED.contains(key) && *key != EVALUATOR;
+        let keys = self.resolved.keys().filter(kept);
         keys.filter_map(|key| Some((key.to_owned(), self.resolved.value(key)?.clone())))
             .collect()
     }
@@ -302,6 +310,13 @@ fn training_specs() -> Vec<ParamSpec> {
         )
         .at_least(1.0)
         .at_most(1_024.0),
+        ParamSpec::choice(
+            EVALUATOR,
+            "flat",
+            &["flat", BY_LIBRARY],
+            "Who answers: this plugin's flat trees, which are faster, or the library; the answers \
+             have the same bits. The library also answers for models that flat trees cannot hold.",
+        ),
         ParamSpec::text(
             "label",
             "",
@@ -341,6 +356,7 @@ mod tests {
             "predict_threads",
             "class_weight",
             "label",
+            EVALUATOR,
         ];
         for spec in specs() {
             assert_eq!(spec.problem_with(&spec.default), None);

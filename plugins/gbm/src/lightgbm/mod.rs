@@ -114,11 +114,11 @@ pub(crate) fn parameter_text(pairs: &[(&str, String)]) -> Result<CString> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The pinned library, fetched where it is missing.
-    fn pinned_library() -> String {
+    pub(crate) fn pinned_library() -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let fetched = std::process::Command::new("python3")
             .args(["plugins/native/fetch.py", "--only", "lightgbm"])
