@@ -20,7 +20,7 @@ const NATIVE_DIR: &str = ".fusebox/native";
 pub(crate) struct KnownLibrary {
     /// Name, as in `[engine.libraries]`.
     pub(crate) name: &'static str,
-    /// File name.
+    /// File name, with folders where the library needs those around it.
     file: &'static str,
     /// Environment variable that names a copy.
     variable: &'static str,
@@ -31,13 +31,22 @@ pub(crate) struct KnownLibrary {
 }
 
 /// The libraries that plugins of this project need.
-pub(crate) const LIBRARIES: [KnownLibrary; 1] = [KnownLibrary {
-    name: "lightgbm",
-    file: "lib_lightgbm.so",
-    variable: "FUSEBOX_LIGHTGBM_LIBRARY",
-    plugin: "ai.fusebox.gbm",
-    setting: "library",
-}];
+pub(crate) const LIBRARIES: [KnownLibrary; 2] = [
+    KnownLibrary {
+        name: "lightgbm",
+        file: "lib_lightgbm.so",
+        variable: "FUSEBOX_LIGHTGBM_LIBRARY",
+        plugin: "ai.fusebox.gbm",
+        setting: "library",
+    },
+    KnownLibrary {
+        name: "xgboost",
+        file: "xgboost/lib/libxgboost.so",
+        variable: "FUSEBOX_XGBOOST_LIBRARY",
+        plugin: "ai.fusebox.gbm",
+        setting: "xgboost_library",
+    },
+];
 
 /// The directories of the libraries that are there: the project's own with all that lies in it, and
 /// those of other copies.
@@ -116,7 +125,13 @@ pub(crate) fn find(
     let unreadable = |error: io::Error| format!("{} ({from}): {error}", path.display());
     let absolute = path.canonicalize().map_err(unreadable)?;
     let sha256 = digest(&absolute).map_err(unreadable)?;
-    let record = std::fs::read_to_string(absolute.with_file_name("record.json")).ok();
+    // Beside the file, or above the folders that are part of its name.
+    let folders = absolute
+        .ancestors()
+        .skip(1)
+        .take(library.file.split('/').count());
+    let mut records = folders.map(|folder| std::fs::read_to_string(folder.join("record.json")));
+    let record = records.find_map(Result::ok);
     let record: Option<Record> = record.and_then(|text| serde_json::from_str(&text).ok());
     Ok(FoundLibrary {
         path: absolute,

@@ -165,13 +165,13 @@ impl Source {
             Self::Column(column, missing, left) => {
                 let value = row[*column];
                 let is_missing = match missing {
-                    Missing::Nan => value.is_nan(),
+                    Missing::Nan | Missing::NanAlone => value.is_nan(),
                     Missing::Zero => value.is_nan() || value.abs() <= ZERO,
                     Missing::Never => false,
                 };
                 if is_missing {
                     direction(*left)
-                } else if value.abs() > ZERO {
+                } else if value.abs() > ZERO || *missing == Missing::NanAlone {
                     value
                 } else {
                     // Zero, what is nearly zero, and NaN where it is not missing.

@@ -1,18 +1,18 @@
 //! LightGBM's model text (`version=v4`, and v3, which has the same trees), read strictly.
 //!
 //! Follows `src/io/tree.cpp` and `src/boosting/gbdt_model_text.cpp` of LightGBM. The library trusts
-//! its text; this reader trusts nothing: no text makes it panic, or take more memory than a small multiple
-//! of the text's length.
+//! its text; this reader trusts nothing: no text makes it panic, or take more memory than a small
+//! multiple of the text's length.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use fusebox_plugin_api::prelude::*;
 
-use super::Forest;
 use super::layout::Layout;
 use super::link::Link;
 use super::tree::{Child, Missing, Split, Test, Tree};
+use super::{Forest, Sums};
 
 const CATEGORICAL: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
@@ -48,6 +48,7 @@ pub(crate) fn read(text: &str) -> Result<Forest> {
         columns,
         classes,
         iterations: trees.len() / classes,
+        sums: Sums::Double,
         link,
     })
 }

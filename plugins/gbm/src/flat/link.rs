@@ -1,7 +1,8 @@
 //! From sums of leaves to what the library answers, operation by operation as the library does it.
 //!
 //! The only function that is not plain arithmetic is the exponential: the standard library calls
-//! the same one of the system's mathematical library that LightGBM calls.
+//! the same one of the system's mathematical library that LightGBM and XGBoost call. XGBoost's sums
+//! are f32 in places for f64.
 
 /// How sums become answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,12 @@ pub(crate) enum Link {
     Logistic,
     /// Shares of the exponentials.
     Softmax,
+    /// The logistic function as XGBoost computes it, in f32.
+    SingleLogistic,
+    /// Shares of the exponentials as XGBoost computes them, in f32.
+    SingleSoftmax,
+    /// In ascending order, as XGBoost keeps quantiles from crossing.
+    Ascending,
 }
 
 impl Link {
@@ -31,6 +38,11 @@ impl Link {
                 .iter_mut()
                 .for_each(|sum| *sum = 1.0 / (1.0 + (-*sum).exp())),
             Self::Softmax => softmax(sums),
+            Self::SingleLogistic => sums
+                .iter_mut()
+                .for_each(|sum| *sum = f64::from(single_logistic(*sum as f32))),
+            Self::SingleSoftmax => single_softmax(sums),
+            Self::Ascending => sums.sort_by(f64::total_cmp),
         }
     }
 }
@@ -50,5 +62,25 @@ fn softmax(sums: &mut [f64]) {
     }
     for sum in sums {
         *sum /= total;
+    }
+}
+
+/// XGBoost bounds the exponent, so that nothing overflows.
+fn single_logistic(sum: f32) -> f32 {
+    let exponent = if 88.7 < -sum { 88.7 } else { -sum };
+    1.0 / (exponent.exp() + 1.0 + 1e-16)
+}
+
+fn single_softmax(sums: &mut [f64]) {
+    let largest = sums
+        .iter()
+        .fold(f32::NEG_INFINITY, |so_far, sum| so_far.max(*sum as f32));
+    let mut total = 0.0;
+    for sum in sums.iter_mut() {
+        *sum = f64::from((*sum as f32 - largest).exp());
+        total += *sum;
+    }
+    for sum in sums {
+        *sum = f64::from(*sum as f32 / total as f32);
     }
 }

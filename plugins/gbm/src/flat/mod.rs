@@ -2,7 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `lightgbm` | reads LightGBM's model text |
+//! | `lightgbm`, `xgboost` | read a library's model text |
 //! | `tree` | trees as a library describes them, checked |
 //! | `layout` | the same trees as one array of 8-byte nodes, and what a row must be turned into |
 //! | `walk` | rows down the trees, several at a time |
@@ -28,6 +28,7 @@ mod link;
 mod tests;
 mod tree;
 mod walk;
+pub(crate) mod xgboost;
 
 pub(crate) use frame::FlatPredictor;
 use layout::Layout;
@@ -43,7 +44,17 @@ pub(crate) struct Forest {
     /// Sums per row; tree `i` adds to sum `i % classes`.
     classes: usize,
     iterations: usize,
+    sums: Sums,
     link: Link,
+}
+
+/// How leaves are added.
+#[derive(Debug, Clone, PartialEq)]
+enum Sums {
+    /// In f64, from zero.
+    Double,
+    /// In f32, from one number per output.
+    Single(Vec<f32>),
 }
 
 impl Forest {

@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and its number of rows comes from the environment"
@@ -13,9 +14,12 @@ use std::ffi::{CStr, CString};
 use fusebox_plugin_api::prelude::*;
 use proptest::prelude::*;
 
+use super::xgboost as json_reader;
 use super::{FlatPredictor, lightgbm as text_reader};
 use crate::lightgbm::tests::pinned_library;
 use crate::lightgbm::{self, Binned, Booster, FieldValues, LIBRARY_KEY, Library, Output, Runs};
+use crate::xgboost::tests::pinned_library as pinned_xgboost;
+use crate::xgboost::{self, Matrix};
 
 const COLUMNS: usize = 10;
 const TRAIN_ROWS: usize = 1_500;
@@ -132,9 +136,14 @@ fn library_answers(booster: &Booster, input: &[f32]) -> Vec<u64> {
 
 #[track_caller]
 fn assert_same_bits(case: &str, flat: &mut FlatPredictor, booster: &Booster, input: &[f32]) {
-    let (found, expected) = (flat_answers(flat, input), library_answers(booster, input));
+    assert_answers(case, flat, input, &library_answers(booster, input));
+}
+
+#[track_caller]
+fn assert_answers(case: &str, flat: &mut FlatPredictor, input: &[f32], expected: &[u64]) {
+    let found = flat_answers(flat, input);
     let outputs = flat.forest().outputs();
-    if let Some(position) = found.iter().zip(&expected).position(|(a, b)| a != b) {
+    if let Some(position) = found.iter().zip(expected).position(|(a, b)| a != b) {
         let row = position / outputs;
         let [found, expected] = [found[position], expected[position]].map(f64::from_bits);
         panic!(
@@ -158,17 +167,26 @@ fn rows_at_thresholds(text: &str) -> Vec<f32> {
             continue;
         };
         for (column, threshold) in columns.iter().zip(thresholds) {
-            let at = threshold as f32;
-            for value in [at.next_down(), at, at.next_up(), f32::NAN, 0.0, -0.0] {
-                let mut row = matrix(9_000_000 + number % 97, 1);
-                row[*column as usize] = value;
-                rows.extend(row);
-                number += 1;
-            }
+            rows.extend(rows_around(number, *column as usize, threshold as f32));
+            number += 1;
         }
     }
-    assert!(number > 100, "the model has hardly a threshold");
+    assert!(number > 15, "the model has hardly a threshold");
     rows
+}
+
+/// Rows with the f32 neighbours of a threshold, and what is special, in its column.
+fn rows_around(number: usize, column: usize, at: f32) -> Vec<f32> {
+    let special = [f32::NAN, 0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY];
+    let values = [at.next_down(), at, at.next_up()]
+        .into_iter()
+        .chain(special);
+    let row = |value| {
+        let mut row = matrix(9_000_000 + number % 97, 1);
+        row[column] = value;
+        row
+    };
+    values.flat_map(row).collect()
 }
 
 const CASES: [&str; 16] = [
@@ -212,6 +230,117 @@ fn every_kind_of_model_answers_with_the_bits_of_the_library() {
     }
 }
 
+/// A model text that XGBoost wrote, and the model.
+fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
+    let library = Config::new().with(xgboost::LIBRARY_KEY, pinned_xgboost());
+    let library = xgboost::library(&library).unwrap();
+    let objective = parameters.split_once("objective=").unwrap().1;
+    let objective = match objective.split(' ').next().unwrap() {
+        "binary:logistic" => "binary",
+        "multi:softprob" => "multiclass",
+        other => other,
+    };
+    // XGBoost does not learn from infinite values.
+    let finite = |value: f32| if value.is_infinite() { f32::NAN } else { value };
+    let rows: Vec<f32> = matrix(0, TRAIN_ROWS).into_iter().map(finite).collect();
+    let labels: Vec<f32> = (0..TRAIN_ROWS).map(|row| label(row, objective)).collect();
+    let middle = rows.len() / 2 / COLUMNS * COLUMNS;
+    let runs = [&rows[..middle], &rows[middle..]];
+    let mut train = Matrix::from_runs(library, &runs, COLUMNS).unwrap();
+    train.set(c"label", &labels).unwrap();
+    let mut booster = xgboost::Booster::new(library, &[&train]).unwrap();
+    let common = "nthread=1 verbosity=0 seed=3 tree_method=hist";
+    for pair in parameters.split(' ').chain(common.split(' ')) {
+        let (name, value) = pair.split_once('=').unwrap();
+        booster.set(name, value).unwrap();
+    }
+    for round in 0..rounds {
+        booster.update(round, &train).unwrap();
+    }
+    (booster.to_text().unwrap(), booster)
+}
+
+/// Rows at every threshold of a model as JSON.
+fn rows_at_json_thresholds(text: &str) -> Vec<f32> {
+    let model: serde_json::Value = serde_json::from_str(text).unwrap();
+    let trees = &model["learner"]["gradient_booster"]["model"]["trees"];
+    let (mut rows, mut number) = (Vec::new(), 0);
+    for tree in trees.as_array().unwrap() {
+        for (node, left) in tree["left_children"].as_array().unwrap().iter().enumerate() {
+            if left.as_i64().unwrap() >= 0 {
+                let column = tree["split_indices"][node].as_u64().unwrap() as usize;
+                let threshold = tree["split_conditions"][node].as_f64().unwrap() as f32;
+                rows.extend(rows_around(number, column, threshold));
+                number += 1;
+            }
+        }
+    }
+    assert!(number > 15, "the model has hardly a threshold");
+    rows
+}
+
+const XGBOOST_CASES: [&str; 6] = [
+    "objective=binary:logistic max_leaves=31 max_depth=0 grow_policy=lossguide eta=0.3",
+    "objective=binary:logistic max_depth=6 eta=1.0 lambda=0 min_child_weight=0 scale_pos_weight=3",
+    "objective=multi:softprob num_class=3 max_depth=5 subsample=0.5",
+    "objective=reg:squarederror max_leaves=50 max_depth=0 grow_policy=lossguide max_bin=1000",
+    "objective=reg:quantileerror quantile_alpha=[0.1,0.5,0.9] max_depth=4",
+    "objective=reg:squarederror base_score=7.25 max_depth=3 colsample_bynode=0.5",
+];
+
+#[test]
+fn every_kind_of_xgboost_model_answers_with_the_bits_of_the_library() {
+    let count = rows_of_all_cases() / XGBOOST_CASES.len();
+    for (number, case) in XGBOOST_CASES.iter().enumerate() {
+        let (text, booster) = train_xgboost(case, 11 + 9 * number as u32 % 4);
+        let text = text.to_str().unwrap();
+        let by_library = |input: &[f32]| -> Vec<u64> {
+            let answers = booster.predict(input, COLUMNS).unwrap();
+            answers
+                .into_iter()
+                .map(|answer| f64::from(answer).to_bits())
+                .collect()
+        };
+        let mut flat = FlatPredictor::new(json_reader::read(text).unwrap(), 1);
+        let edges = rows_at_json_thresholds(text);
+        assert_answers(case, &mut flat, &edges, &by_library(&edges));
+        for first in (0..count).step_by(20_000) {
+            let input = matrix(1_000_000 + first, (count - first).min(20_000));
+            assert_answers(case, &mut flat, &input, &by_library(&input));
+        }
+        let input = matrix(77, 100);
+        let expected = by_library(&input);
+        let outputs = expected.len() / 100;
+        for (row, expected) in input.chunks(COLUMNS).zip(expected.chunks(outputs)) {
+            assert_eq!(flat_answers(&mut flat, row), expected, "{case}: one row");
+            assert_eq!(by_library(row), expected, "{case}: one row by the library");
+        }
+    }
+}
+
+#[test]
+fn what_flat_trees_cannot_hold_of_xgboost_is_unsupported_and_says_what() {
+    for (parameters, expected) in [
+        (
+            "objective=reg:squarederror rate_drop=0.5 one_drop=1",
+            "trees with weights",
+        ),
+        (
+            "objective=reg:squarederror num_parallel_tree=2",
+            "several trees",
+        ),
+        (
+            "objective=reg:pseudohubererror",
+            "the objective `reg:pseudohubererror`",
+        ),
+    ] {
+        let (text, _) = train_xgboost(parameters, 2);
+        let error = json_reader::read(text.to_str().unwrap()).unwrap_err();
+        assert_eq!(error.status(), Status::Unsupported, "{error}");
+        assert!(error.message().contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn a_model_of_constants_answers_with_the_bits_of_the_library() {
     let text = train("objective=binary min_data_in_leaf=5000", 3);
@@ -251,9 +380,20 @@ fn small_text() -> &'static str {
     })
 }
 
+fn small_json() -> &'static str {
+    static TEXT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    TEXT.get_or_init(|| {
+        let parameters = "objective=multi:softprob num_class=3 max_depth=2";
+        train_xgboost(parameters, 2).0.into_string().unwrap()
+    })
+}
+
 /// Reads a text that may be damaged and, where it reads, asks it for an answer.
 fn read_and_ask(text: &str) -> Result<()> {
-    let forest = text_reader::read(text)?;
+    let forest = match text.starts_with('{') {
+        true => json_reader::read(text)?,
+        false => text_reader::read(text)?,
+    };
     let columns = forest.columns().min(100);
     if columns == forest.columns() {
         let (input, mut output) = (vec![0.5; 9 * columns], vec![0.0; 9 * forest.outputs()]);
@@ -273,6 +413,53 @@ fn every_truncation_within_the_trees_is_an_error() {
         let error = read_and_ask(&text[..length]).unwrap_err();
         let expected = [Status::Data, Status::Unsupported].contains(&error.status());
         assert!(expected, "{length} bytes: {error}");
+    }
+}
+
+#[test]
+fn every_truncation_of_json_is_an_error_and_damage_is_named() {
+    let text = small_json();
+    assert!(read_and_ask(text).is_ok());
+    for length in 1..text.len() {
+        assert_eq!(
+            read_and_ask(&text[..length]).unwrap_err().status(),
+            Status::Data
+        );
+    }
+    for (from, to, expected) in [
+        (
+            "\"left_children\":[1,",
+            "\"left_children\":[99,",
+            "tree 0: ",
+        ),
+        (
+            "\"left_children\":[1,",
+            "\"left_children\":[0,",
+            "two splits lead to one node",
+        ),
+        ("\"default_left\":[0,", "\"default_left\":[0,0,", "tree 0: "),
+        (
+            "\"split_conditions\":[",
+            "\"split_conditions\":[null,",
+            "a wrong number",
+        ),
+        (
+            "\"version\":[3,",
+            "\"version\":[9,",
+            "models of XGBoost 9.4",
+        ),
+        (
+            "\"tree_info\":[0,1,",
+            "\"tree_info\":[0,0,",
+            "in another order",
+        ),
+    ] {
+        let damaged = text.replacen(from, to, 1);
+        let error = read_and_ask(&damaged).unwrap_err();
+        assert!(
+            error.message().contains(expected),
+            "{expected} not in: {error}"
+        );
     }
 }
 
@@ -310,12 +497,13 @@ proptest! {
 
     /// Whatever stands in the text, reading ends with a model or one clear error.
     #[test]
-    fn no_damage_makes_the_reader_panic(
+    fn no_damage_makes_a_reader_panic(
+        of_xgboost: bool,
         position in any::<prop::sample::Index>(),
         length in 0_usize..40,
-        put in "[-0-9. =\n]{0,12}|1e999|nan|18446744073709551615|-9223372036854775808",
+        put in "[-0-9. =\n,{}\\[\\]\"]{0,12}|1e999|nan|18446744073709551615|-9223372036854775808",
     ) {
-        let text = small_text();
+        let text = if of_xgboost { small_json() } else { small_text() };
         let start = position.index(text.len());
         let end = text.len().min(start + length);
         let damaged = format!("{}{put}{}", &text[..start], &text[end..]);

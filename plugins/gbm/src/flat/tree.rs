@@ -11,6 +11,8 @@ pub(super) enum Missing {
     Zero,
     /// NaN.
     Nan,
+    /// NaN, and values that LightGBM would read as zero are themselves.
+    NanAlone,
 }
 
 /// The question at a split.

@@ -5,8 +5,8 @@
 //! nodes then stay in the nearest cache. Leaves are added in the order of the model, which is the
 //! library's order, so that the sums have the same bits either way.
 
-use super::Forest;
 use super::layout::{Layout, Node};
+use super::{Forest, Sums};
 
 /// Walks that share a loop.
 const LANES: usize = 8;
@@ -53,10 +53,10 @@ impl Forest {
             }
             reached[root.tree as usize] = leaves[nodes[at as usize].leaf()];
         }
-        answer.fill(0.0);
+        self.sums.start(answer);
         for iteration in reached.chunks_exact(self.classes) {
             for (sum, leaf) in answer.iter_mut().zip(iteration) {
-                *sum += leaf;
+                self.sums.add(sum, *leaf);
             }
         }
         self.link.apply(answer);
@@ -92,14 +92,16 @@ impl Forest {
                 .prepare(row(position), prepared, position % LANES);
         }
         let (together, alone) = answers.split_at_mut(whole * self.classes);
-        together.fill(0.0);
+        for sums in together.chunks_exact_mut(self.classes) {
+            self.sums.start(sums);
+        }
         for (tree, root) in self.layout.roots.iter().enumerate() {
             let class = tree % self.classes;
             let prepared = scratch.lanes.chunks_exact(width);
             for (prepared, sums) in prepared.zip(together.chunks_exact_mut(LANES * self.classes)) {
                 let leaves = self.leaves_of(root.node, root.depth, prepared);
                 for (leaf, sums) in leaves.iter().zip(sums.chunks_exact_mut(self.classes)) {
-                    sums[class] += leaf;
+                    self.sums.add(&mut sums[class], *leaf);
                 }
             }
         }
@@ -123,6 +125,28 @@ impl Forest {
             }
         }
         at.map(|at| leaves[nodes[at as usize].leaf()])
+    }
+}
+
+impl Sums {
+    fn start(&self, sums: &mut [f64]) {
+        match self {
+            Self::Double => sums.fill(0.0),
+            Self::Single(base) => {
+                for (sum, base) in sums.iter_mut().zip(base) {
+                    *sum = f64::from(*base);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn add(&self, sum: &mut f64, leaf: f64) {
+        match self {
+            Self::Double => *sum += leaf,
+            // Both are f32 already, so that only the sum is rounded.
+            Self::Single(_) => *sum = f64::from(*sum as f32 + leaf as f32),
+        }
     }
 }
 
