@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Records what the XGBoost Python package answers, for `tests/tests/xgboost.rs` to compare with.
+r"""Records what the XGBoost Python package answers, for `tests/tests/xgboost.rs` to compare with.
 
-    pip install --no-deps --only-binary=:all: --python-version 3.13 --target DIR xgboost-cpu==3.4.1
+    pip install --no-deps --only-binary=:all: --python-version 3.13 --ignore-requires-python \
+        --target DIR xgboost-cpu==3.4.1
     PYTHONPATH=DIR python3 tests/reference/xgboost_parity.py    # writes data/xgboost.json
     PYTHONPATH=DIR python3 tests/reference/xgboost_parity.py --check
 
-`--python-version` is there because pip on Python 3.11 otherwise resolves an older version; the
-package itself runs there, and needs numpy and scipy.
+pip on Python 3.11 otherwise resolves an older version; the package runs there all the same, and
+needs numpy and scipy.
 
 Thirty configurations are drawn from a seeded generator, over every task, with and without weights,
 class balance, monotone columns, sampling, early stopping and depth-wise growth. The data is made of
