@@ -66,7 +66,10 @@ reference: need-python ## Regenerate tests/reference/data from the Python refere
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement tests/reference/requirements.txt
 	for script in tests/reference/*.py; do \
-	    case $$script in *mlfinpy*|*/bench_*) ;; *) .venv/bin/python $$script ;; esac; done
+	    case $$script in *mlfinpy*|*xgboost*|*/bench_*) ;; *) .venv/bin/python $$script ;; esac; done
+	.venv/bin/pip install --quiet --no-deps --only-binary=:all: --python-version 3.13 \
+	    --ignore-requires-python --target .venv/xgboost --upgrade xgboost-cpu==3.4.1
+	PYTHONPATH=.venv/xgboost .venv/bin/python tests/reference/xgboost_parity.py
 	$(PYTHON) -m venv .venv/mlfinpy
 	.venv/mlfinpy/bin/pip install --quiet --requirement tests/reference/requirements-mlfinpy.txt
 	.venv/mlfinpy/bin/python tests/reference/mlfinpy_labels.py

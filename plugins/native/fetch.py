@@ -136,9 +136,10 @@ def extract(name, library, pin, wheel, folder):
     try:
         with zipfile.ZipFile(wheel) as archive:
             for file in pin["files"]:
-                with archive.open(file["member"]) as source:
-                    with open(partial / file["name"], "wb") as copy:
-                        shutil.copyfileobj(source, copy)
+                path = partial / file["name"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(file["member"]) as source, open(path, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
         record = {
             "library": name,
             "version": library["version"],

@@ -105,6 +105,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "text, bytes and errors on their way across the C line",
     ),
     ("plugins/gbm/src/lightgbm/ffi.rs", "the LightGBM C API"),
+    ("plugins/gbm/src/xgboost/ffi.rs", "the XGBoost C API"),
     (
         "tests/benches/fusebox/c_table.rs",
         "calls a bare table, to measure what the proxy adds",
@@ -116,6 +117,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "tests/tests/contract.rs",
         "moves Arrow structs between two implementations",
+    ),
+    (
+        "tests/tests/gbm_memory.rs",
+        "an allocator that counts, to see that a fit copies no matrix",
     ),
 ];
 

@@ -177,11 +177,11 @@ fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings)
         ("fusebox".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("rustc".to_owned(), env!("FUSEBOX_RUSTC_VERSION").to_owned()),
     ];
-    for library in libraries::LIBRARIES
-        .iter()
-        .filter(|one| one.plugin == plugin)
-    {
-        match libraries::find(library, settings) {
+    for library in libraries::LIBRARIES {
+        if !library.is_used(plugin, &spec.model.params) {
+            continue;
+        }
+        match libraries::find(&library, settings) {
             Ok(found) => {
                 let path = Value::String(found.path.display().to_string());
                 spec.model

@@ -3,10 +3,10 @@
 //! ```text
 //! fusebox-gbm 1 <length of the rest> <sha256 of the rest>\n
 //! <header: one line of JSON>\n
-//! <LightGBM's model text>
+//! <LightGBM's model text, or XGBoost's model as JSON>
 //! ```
 //!
-//! LightGBM's reader trusts its text and may crash on a damaged one, so length and digest are
+//! A library's reader trusts its text and may crash on a damaged one, so length and digest are
 //! checked before it sees a byte. The digest finds damage, not malice: artifacts come from a
 //! registry that the operator trusts. The bytes do not depend on the machine, the library's path or
 //! the number of threads.
@@ -24,8 +24,6 @@ const MAGIC: &str = "fusebox-gbm";
 const FORMAT: u32 = 1;
 /// Longest first line accepted while looking for its end.
 const PREAMBLE_LIMIT_BYTES: usize = 128;
-/// Library whose text this is and the version from which on it is written and read.
-const LIBRARY: &str = "LightGBM >= 4.7.0";
 
 /// What the model text alone does not say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,13 +53,6 @@ pub(crate) struct Header {
     pub(crate) resumed_after: Vec<u32>,
     /// Where to continue; `None` in a model.
     pub(crate) checkpoint: Option<Continuation>,
-}
-
-impl Header {
-    /// The library named in every header.
-    pub(crate) fn library_name() -> String {
-        LIBRARY.to_owned()
-    }
 }
 
 /// The rest of the state of an unfinished fit.
@@ -159,7 +150,7 @@ mod tests {
 
     fn artifact() -> Vec<u8> {
         let header = Header {
-            library: Header::library_name(),
+            library: "LightGBM >= 4.7.0".to_owned(),
             task: Task::Regression,
             features: vec!["a\nb".to_owned()],
             label: "y".to_owned(),

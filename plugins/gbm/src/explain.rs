@@ -1,13 +1,13 @@
 //! Why a model says what it says: importance of features, and SHAP contributions per row.
 //!
-//! Importances and contributions are LightGBM's own (TreeSHAP, Lundberg et al. 2018). They are for
-//! study, not for the hot path: contributions of one row cost about as much as a hundred answers.
+//! Importances and contributions are the library's own (TreeSHAP, Lundberg et al. 2018). They are
+//! for study, not for the hot path: contributions of one row cost about as much as a hundred
+//! answers.
 
 use fusebox_plugin_api::prelude::*;
 
-use crate::lightgbm::{self, Importance, Output};
+use crate::booster::Importance;
 use crate::model::GbmModel;
-use crate::params::predict_text;
 
 const GAIN: &str = "gain";
 const SPLIT: &str = "split";
@@ -28,24 +28,15 @@ impl Explain for GbmModel {
                 )));
             }
         };
-        self.booster().importance(kind)
+        self.library().importance(kind)
     }
 
     fn contributions(&self, frame: &mut Frame<'_>) -> Result<()> {
-        let booster = self.booster();
-        let per_output = booster.columns()? + 1;
+        let per_output = self.library().columns() + 1;
         let outputs = self.outputs();
         frame.expect(per_output - 1, 1, outputs * per_output)?;
-        let grant = lightgbm::share();
-        let parameters = predict_text(grant.threads())?;
-        let mut values = vec![0.0; booster.output_len(1, Output::Contributions)?];
         for row in 0..frame.rows() {
-            booster.predict(
-                frame.features(row),
-                Output::Contributions,
-                &parameters,
-                &mut values,
-            )?;
+            let values = self.library().contributions(frame.features(row))?;
             let written = frame.output_row_mut(row);
             if values.len() == written.len() {
                 copy(&values, written, 1.0);

@@ -1,34 +1,37 @@
-//! Fitting: dataset -> LightGBM data sets -> boosting rounds -> artifact -> model.
+//! Fitting: dataset -> boosting rounds in a library -> artifact -> model.
 //!
-//! A fit equals the Python package's `lightgbm.train` with the same parameters, data and seed, tree
-//! by tree. It never copies the feature matrix: LightGBM bins the host's rows where they lie.
+//! A fit equals the Python package's `train` with the same parameters, data and seed, tree by tree.
+//! It never copies the feature matrix.
 
 use std::ffi::{CStr, CString};
 
+use fusebox_plugin_api::export::{LogLevel, log};
 use fusebox_plugin_api::prelude::*;
 
 use crate::artifact::{self, Continuation, Header};
+use crate::booster::Trainer;
 use crate::early_stopping::EarlyStopping;
-use crate::lightgbm::{self, Binned, Booster, FieldValues, Grant, Library, LogRelay, Output, Runs};
 use crate::model::GbmModel;
 use crate::params::{self, Params};
 use crate::samples::{Samples, label_column};
 
-/// Gradient-boosted trees by LightGBM.
+/// Gradient-boosted trees by LightGBM or XGBoost.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GbmLearner;
 
 impl Learner for GbmLearner {
     fn describe(&self) -> Result<LearnerInfo> {
         Ok(LearnerInfo {
-            name: "LightGBM".to_owned(),
-            doc: "Gradient-boosted decision trees (Ke et al. 2017) for classes and numbers, with \
+            name: "Gradient boosting".to_owned(),
+            doc: "Gradient-boosted decision trees by LightGBM (Ke et al. 2017) or XGBoost (Chen \
+                  and Guestrin 2016), for classes, numbers and, with XGBoost, quantiles, with \
                   early stopping on the validation rows; missing values are learned from."
                 .to_owned(),
             tasks: vec![
                 TaskKind::BinaryClassification,
                 TaskKind::MulticlassClassification,
                 TaskKind::Regression,
+                TaskKind::Quantiles,
             ],
             input: InputShape::Row,
             params: params::specs(),
@@ -43,38 +46,40 @@ impl Learner for GbmLearner {
 }
 
 fn fit(request: FitRequest<'_>) -> Result<GbmModel> {
-    params::objective(request.task)?;
     let params = Params::resolve(request.config)?;
-    let library = lightgbm::library(request.config)?;
-    let plan = Plan::new(&request, params, library)?;
+    params::check_task(params.booster, request.task)?;
+    let library = params.booster.load(request.config)?;
+    let plan = Plan::new(&request, params)?;
     let (threads, progress) = (request.max_threads.max(1), request.progress);
-    let grant = lightgbm::acquire(threads, &|| progress.is_cancelled())?;
-    let mut training = Training::start(&plan, &grant)?;
+    let trainer = library.start(&plan, threads, &|| progress.is_cancelled())?;
+    let mut training = Training::start(&plan, trainer);
     training.run(&plan, progress)?;
     let (header, text) = training.finish(&plan)?;
-    // The data sets are freed before the model is read back, and the grant before it is shared.
+    // The library's data goes before the model is read back.
     drop(training);
-    drop(grant);
     let artifact = artifact::write(&header, &text)?;
-    GbmModel::from_artifact(library, plan.params.predict_threads, artifact)
+    GbmModel::from_artifact(library, &plan.params, artifact)
 }
 
 /// Everything that stays the same during a fit.
 #[derive(Debug)]
-struct Plan<'a> {
-    library: &'static Library,
-    params: Params,
-    task: &'a Task,
+pub(crate) struct Plan<'a> {
+    /// The hyper-parameters.
+    pub(crate) params: Params,
+    /// What to learn.
+    pub(crate) task: &'a Task,
     schema: &'a DatasetSchema,
     label: String,
     seed: u64,
-    train: Samples<'a>,
-    valid: Option<Samples<'a>>,
+    /// Rows to learn from.
+    pub(crate) train: Samples<'a>,
+    /// Rows for early stopping.
+    pub(crate) valid: Option<Samples<'a>>,
     resume: Option<Resume>,
 }
 
 impl<'a> Plan<'a> {
-    fn new(request: &FitRequest<'a>, params: Params, library: &'static Library) -> Result<Self> {
+    fn new(request: &FitRequest<'a>, params: Params) -> Result<Self> {
         let schema = request.train.schema();
         let column = label_column(schema, &params.label)?;
         let label = schema.labels[column].clone();
@@ -87,7 +92,6 @@ impl<'a> Plan<'a> {
             .transpose()
             .map_err(|error| error.at("validation rows"))?;
         let mut plan = Self {
-            library,
             params,
             task: request.task,
             schema,
@@ -97,11 +101,29 @@ impl<'a> Plan<'a> {
             valid,
             resume: None,
         };
+        plan.params.check_columns(&schema.features)?;
         if let Some(bytes) = request.checkpoint.filter(|bytes| !bytes.is_empty()) {
             let resume = Resume::read(bytes, &plan).map_err(|error| error.at("checkpoint"))?;
             plan.resume = Some(resume);
         }
         Ok(plan)
+    }
+
+    /// Names of the columns.
+    pub(crate) fn features(&self) -> &[String] {
+        &self.schema.features
+    }
+
+    /// The seed for the library. A resumed fit cannot take up the library's random streams where
+    /// they were, so it draws from new ones rather than repeating the first rounds' draws.
+    pub(crate) fn library_seed(&self) -> u64 {
+        let resumed_after = self.resume.as_ref().map_or(0, Resume::next_round);
+        self.seed.wrapping_add(u64::from(resumed_after))
+    }
+
+    /// The model text of the fit that this one continues.
+    pub(crate) fn earlier_text(&self) -> Option<&CStr> {
+        self.resume.as_ref().map(|resume| resume.text.as_c_str())
     }
 
     /// What the artifact says besides the trees, before any of them is known.
@@ -112,7 +134,7 @@ impl<'a> Plan<'a> {
             resumed_after.push(resume.next_round());
         }
         Header {
-            library: Header::library_name(),
+            library: self.params.booster.library_name().to_owned(),
             task: self.task.clone(),
             features: self.schema.features.clone(),
             label: self.label.clone(),
@@ -125,14 +147,6 @@ impl<'a> Plan<'a> {
             resumed_after,
             checkpoint: None,
         }
-    }
-
-    /// LightGBM's parameters. A resumed fit cannot take up LightGBM's random streams where they
-    /// were, so it draws from new ones rather than repeating the first rounds' draws.
-    fn parameters(&self, grant: &Grant) -> Result<CString> {
-        let resumed_after = self.resume.as_ref().map_or(0, Resume::next_round);
-        let seed = self.seed.wrapping_add(u64::from(resumed_after));
-        self.params.fit_text(self.task, seed, grant.threads())
     }
 }
 
@@ -155,7 +169,7 @@ fn collect_validation<'a>(
 struct Resume {
     header: Header,
     continuation: Continuation,
-    booster: Booster,
+    text: CString,
 }
 
 impl Resume {
@@ -166,6 +180,7 @@ impl Resume {
             .ok_or_else(|| PluginError::data("this is a finished model, not a checkpoint"))?;
         let present = plan.header();
         let differing: Vec<&str> = [
+            ("library", header.library == present.library),
             ("task", header.task == present.task),
             ("features", header.features == present.features),
             ("label", header.label == present.label),
@@ -188,11 +203,10 @@ impl Resume {
                 differing.join(", ")
             )));
         }
-        let (booster, _) = Booster::from_text(plan.library, &text)?;
         Ok(Self {
             header,
             continuation,
-            booster,
+            text,
         })
     }
 
@@ -214,61 +228,42 @@ fn decisive(
 
 /// The moving part of a fit.
 #[derive(Debug)]
-struct Training {
-    booster: Booster,
+struct Training<'a> {
+    trainer: Box<dyn Trainer + 'a>,
     next_round: u32,
     early_stopping: Option<EarlyStopping>,
-    log: LogRelay,
+    /// Whether a checkpoint that was not stored was complained of.
+    complained: bool,
 }
 
-impl Training {
-    fn start(plan: &Plan<'_>, grant: &Grant) -> Result<Self> {
-        let text = plan.parameters(grant)?;
-        let weights = plan.train.loss_weights(plan.task, plan.params.class_weight);
-        let train_set = binned(plan, &plan.train, weights.as_deref(), &text, None)?;
-        let mut booster = Booster::train(train_set, &text)?;
-        if let Some(resume) = &plan.resume {
-            booster.continue_from(&resume.booster)?;
-        }
-        if let Some(valid) = &plan.valid {
-            // Rows count as they are here: balancing classes is a means of learning, not a measure.
-            let weights = valid.loss_weights(plan.task, params::ClassWeight::None);
-            let reference = booster.training_set();
-            let valid_set = binned(plan, valid, weights.as_deref(), &text, reference)?;
-            booster.add_validation(valid_set)?;
-        }
+impl<'a> Training<'a> {
+    fn start(plan: &Plan<'_>, trainer: Box<dyn Trainer + 'a>) -> Self {
         let patience = plan.params.early_stopping_rounds;
         let fresh = (patience > 0 && plan.valid.is_some()).then(|| EarlyStopping::new(patience));
         let continuation = plan.resume.as_ref().map(|resume| resume.continuation);
-        let mut log = LogRelay::default();
-        log.forward();
-        Ok(Self {
-            booster,
+        Self {
+            trainer,
             next_round: continuation.map_or(0, |state| state.rounds_done),
             early_stopping: continuation.map_or(fresh, |state| {
                 fresh.map(|fresh| state.early_stopping.unwrap_or(fresh))
             }),
-            log,
-        })
+            complained: false,
+        }
     }
 
     fn run(&mut self, plan: &Plan<'_>, progress: &mut dyn Progress) -> Result<()> {
         let rounds = plan.params.rounds;
         let draws = plan.params.draws()?;
-        let metric_name = params::metric_name(plan.task);
+        let metric_name = params::metric_name(plan.params.booster, plan.task);
         while self.next_round < rounds {
             if progress.is_cancelled() {
                 return Err(PluginError::cancelled());
             }
-            let exhausted = self.booster.update()?;
-            self.log.forward();
             let round = self.next_round;
+            let exhausted = self.trainer.update(round)?;
             self.next_round += 1;
             let step = u64::from(self.next_round);
-            let value = match plan.valid {
-                Some(_) => self.booster.metric(1)?.map(whatever_the_threads),
-                None => None,
-            };
+            let value = self.trainer.metric(round)?.map(whatever_the_threads);
             let metric = value.map(|value| Metric {
                 name: metric_name,
                 value,
@@ -297,19 +292,20 @@ impl Training {
             return Ok(());
         }
         let mut header = plan.header();
-        header.iterations = self.booster.iterations()?;
+        header.iterations = self.trainer.iterations()?;
         header.checkpoint = Some(Continuation {
             rounds_done: self.next_round,
             early_stopping: self.early_stopping,
         });
-        let bytes = artifact::write(&header, &self.booster.to_text(None)?)?;
+        let bytes = artifact::write(&header, &self.trainer.to_text(None)?)?;
         match progress.checkpoint(u64::from(self.next_round), &bytes) {
             Err(error) if error.status() == Status::Cancelled => Err(error),
             Err(error) => {
                 let round = self.next_round;
-                self.log.warn(&format!(
-                    "the checkpoint after round {round} was not stored: {error}"
-                ));
+                let message = format!("the checkpoint after round {round} was not stored: {error}");
+                if !std::mem::replace(&mut self.complained, true) {
+                    log(LogLevel::Warn, &message);
+                }
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -318,7 +314,7 @@ impl Training {
 
     /// The header and the text of the finished model.
     fn finish(&mut self, plan: &Plan<'_>) -> Result<(Header, CString)> {
-        let held = self.booster.iterations()?;
+        let held = self.trainer.iterations()?;
         let best = self.early_stopping.and_then(|rule| rule.best());
         let best_iteration = best.map(|best| best.round as usize + 1);
         let mut header = plan.header();
@@ -327,13 +323,12 @@ impl Training {
         header.best_score = best
             .map(|best| best.value)
             .filter(|value| value.is_finite());
-        let text = self.booster.to_text(Some(header.iterations))?;
-        self.log.forward();
+        let text = self.trainer.to_text(Some(header.iterations))?;
         Ok((header, text))
     }
 }
 
-/// A metric without its last digits: LightGBM sums it in as many parts as there are threads, and
+/// A metric without its last digits: a library sums it in as many parts as there are threads, and
 /// neither the round that is kept nor the digest of an artifact must depend on their number. 32 of
 /// 52 bits after the first are kept, to about 2e-10.
 fn whatever_the_threads(value: f64) -> f64 {
@@ -343,51 +338,4 @@ fn whatever_the_threads(value: f64) -> f64 {
     }
     let half = 1_u64 << (DROPPED - 1);
     f64::from_bits(value.to_bits().saturating_add(half) >> DROPPED << DROPPED)
-}
-
-/// A LightGBM data set of `samples`, which starts from the trees of an earlier fit where there is
-/// one.
-fn binned(
-    plan: &Plan<'_>,
-    samples: &Samples<'_>,
-    weights: Option<&[f32]>,
-    text: &CStr,
-    reference: Option<&Binned>,
-) -> Result<Binned> {
-    let Samples {
-        runs,
-        columns,
-        labels,
-        ..
-    } = samples;
-    let runs = Runs::new(runs, *columns)?;
-    let mut set = Binned::from_runs(plan.library, &runs, text, reference)?;
-    set.set(c"label", FieldValues::Float(labels))?;
-    if let Some(weights) = weights {
-        set.set(c"weight", FieldValues::Float(weights))?;
-    }
-    if let Some(resume) = &plan.resume {
-        let scores = scores(&resume.booster, samples, text)?;
-        set.set(c"init_score", FieldValues::Double(&scores))?;
-    }
-    Ok(set)
-}
-
-/// The raw score of every row, class by class as LightGBM wants them for a start.
-fn scores(booster: &Booster, samples: &Samples<'_>, text: &CStr) -> Result<Vec<f64>> {
-    let rows = samples.labels.len();
-    let classes = booster.output_len(1, Output::Raw)?;
-    let mut scores = vec![0.0; rows * classes];
-    let mut first_row = 0;
-    for run in &samples.runs {
-        let count = run.len() / samples.columns;
-        let mut values = vec![0.0; count * classes];
-        booster.predict(run, Output::Raw, text, &mut values)?;
-        for (position, value) in values.into_iter().enumerate() {
-            let (row, class) = (first_row + position / classes, position % classes);
-            scores[class * rows + row] = value;
-        }
-        first_row += count;
-    }
-    Ok(scores)
 }

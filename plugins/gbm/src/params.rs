@@ -1,18 +1,28 @@
-//! The hyper-parameters: what a pipeline may set, and the text LightGBM is given.
+//! The hyper-parameters: what a pipeline may set, and what the library is given.
 //!
-//! Names, meanings and defaults are LightGBM's own (its "Parameters" page) except for `rounds`,
-//! `class_weight`, `label`, `checkpoint_rounds` and `predict_threads`, which this plugin acts on
-//! itself.
+//! One list serves both libraries, so that a pipeline changes from one to the other by the key
+//! `booster` alone. Names, meanings and defaults are LightGBM's own (its "Parameters" page), except
+//! for those that this plugin acts on itself; `xgboost` says what they are called there. A setting
+//! that the chosen library does not have is refused rather than ignored.
 
 use std::ffi::CString;
 
 use fusebox_plugin_api::prelude::*;
 use serde_json::Value;
 
+use crate::booster::Booster;
 use crate::lightgbm::{LIBRARY_KEY, parameter_text};
+use crate::xgboost::LIBRARY_KEY as XGBOOST_LIBRARY_KEY;
+
+mod monotone;
+mod xgboost;
 
 /// Keys of a configuration that are not hyper-parameters.
-pub(crate) const RESERVED: [&str; 1] = [LIBRARY_KEY];
+pub(crate) const RESERVED: [&str; 2] = [LIBRARY_KEY, XGBOOST_LIBRARY_KEY];
+
+/// The key that says who answers, and its value for the library.
+const EVALUATOR: &str = "evaluator";
+const BY_LIBRARY: &str = "library";
 
 /// Parameters that are LightGBM's own and pass through unchanged.
 const PASSED_ON: [&str; 15] = [
@@ -46,6 +56,8 @@ pub(crate) enum ClassWeight {
 #[derive(Debug, Clone)]
 pub(crate) struct Params {
     resolved: Config,
+    /// Who grows the trees.
+    pub(crate) booster: Booster,
     /// Most boosting rounds.
     pub(crate) rounds: u32,
     /// Rounds without a better validation metric after which the fit stops; 0 never stops early.
@@ -58,6 +70,8 @@ pub(crate) struct Params {
     pub(crate) class_weight: ClassWeight,
     /// Name of the label column; empty where the data has only one.
     pub(crate) label: String,
+    /// Whether the library answers instead of the flat trees.
+    pub(crate) library_answers: bool,
 }
 
 impl Params {
@@ -65,7 +79,8 @@ impl Params {
     pub(crate) fn resolve(config: &Config) -> Result<Self> {
         let resolved = ParamSpec::resolve(&specs(), config, &RESERVED)?;
         let balanced = resolved.get::<String>("class_weight")? == "balanced";
-        Ok(Self {
+        let params = Self {
+            booster: Booster::named(&resolved.get::<String>("booster")?),
             rounds: resolved.get("rounds")?,
             early_stopping_rounds: resolved.get("early_stopping_rounds")?,
             checkpoint_rounds: resolved.get("checkpoint_rounds")?,
@@ -75,14 +90,39 @@ impl Params {
                 false => ClassWeight::None,
             },
             label: resolved.get("label")?,
+            library_answers: resolved.get::<String>(EVALUATOR)? == BY_LIBRARY,
             resolved,
-        })
+        };
+        let problems = params.foreign_settings()?;
+        match problems.is_empty() {
+            true => Ok(params),
+            false => Err(PluginError::config(problems.join("; "))),
+        }
     }
 
-    /// Every hyper-parameter with its value, for the artifact. The library's path is left out: a
-    /// model does not depend on where the library lies.
+    /// Settings that the chosen library does not have.
+    fn foreign_settings(&self) -> Result<Vec<String>> {
+        match self.booster {
+            Booster::XgBoost => self.foreign_to_xgboost(),
+            Booster::LightGbm if self.resolved.get::<String>("grow_policy")? == "depthwise" => {
+                let message = "`grow_policy` is depthwise, which LightGBM does not have; set \
+                               `booster` to xgboost, or bound `max_depth`";
+                Ok(vec![message.to_owned()])
+            }
+            Booster::LightGbm => Ok(Vec::new()),
+        }
+    }
+
+    /// Checks what names columns against their names.
+    pub(crate) fn check_columns(&self, features: &[String]) -> Result<()> {
+        self.monotone(features).map(drop)
+    }
+
+    /// Every hyper-parameter with its value, for the artifact. The library's path and who evaluates
+    /// are left out: a model depends on neither.
     pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
-        let keys = self.resolved.keys().filter(|key| !RESERVED.contains(key));
+        let kept = |key: &&str| !RESERVED.contains(key) && *key != EVALUATOR;
+        let keys = self.resolved.keys().filter(kept);
         keys.filter_map(|key| Some((key.to_owned(), self.resolved.value(key)?.clone())))
             .collect()
     }
@@ -98,7 +138,13 @@ impl Params {
     }
 
     /// LightGBM's parameter text for a fit.
-    pub(crate) fn fit_text(&self, task: &Task, seed: u64, threads: u32) -> Result<CString> {
+    pub(crate) fn lightgbm_text(
+        &self,
+        task: &Task,
+        features: &[String],
+        seed: u64,
+        threads: u32,
+    ) -> Result<CString> {
         let mut pairs = objective(task)?;
         for key in PASSED_ON {
             let value = self
@@ -106,6 +152,9 @@ impl Params {
                 .value(key)
                 .map_or_else(String::new, number_text);
             pairs.push((key, value));
+        }
+        if let Some(directions) = self.monotone(features)? {
+            pairs.push(("monotone_constraints", directions.join(",")));
         }
         pairs.push(("seed", fold_seed(seed).to_string()));
         // Row-wise histograms are named because LightGBM otherwise times both ways and picks one,
@@ -128,7 +177,7 @@ pub(crate) fn predict_text(threads: u32) -> Result<CString> {
 ///
 /// # Errors
 /// `E_UNSUPPORTED` for a task that this learner does not serve.
-pub(crate) fn objective(task: &Task) -> Result<Vec<(&'static str, String)>> {
+fn objective(task: &Task) -> Result<Vec<(&'static str, String)>> {
     let pair = |objective: &str, metric: &str| {
         vec![
             ("objective", objective.to_owned()),
@@ -152,10 +201,23 @@ pub(crate) fn objective(task: &Task) -> Result<Vec<(&'static str, String)>> {
     }
 }
 
+/// Refuses a task that the booster does not serve.
+pub(crate) fn check_task(booster: Booster, task: &Task) -> Result<()> {
+    match (booster, task) {
+        (Booster::XgBoost, _) => xgboost::objective(task).map(drop),
+        (Booster::LightGbm, Task::Quantiles { .. }) => Err(PluginError::unsupported(
+            "quantiles with LightGBM, which fits one level at a time; set `booster` to xgboost",
+        )),
+        (Booster::LightGbm, _) => objective(task).map(drop),
+    }
+}
+
 /// Name under which the validation metric is reported.
-pub(crate) fn metric_name(task: &Task) -> &'static str {
-    match task {
-        Task::Regression => "valid_mean_squared_error",
+pub(crate) fn metric_name(booster: Booster, task: &Task) -> &'static str {
+    match (booster, task) {
+        (Booster::LightGbm, Task::Regression) => "valid_mean_squared_error",
+        (Booster::XgBoost, Task::Regression) => "valid_root_mean_squared_error",
+        (_, Task::Quantiles { .. }) => "valid_pinball_loss",
         _ => "valid_log_loss",
     }
 }
@@ -179,7 +241,13 @@ fn number_text(value: &Value) -> String {
 
 /// The hyper-parameters with their documentation.
 pub(crate) fn specs() -> Vec<ParamSpec> {
-    let mut specs = tree_specs();
+    let mut specs = vec![ParamSpec::choice(
+        "booster",
+        Booster::NAMES[0],
+        &Booster::NAMES,
+        "Library that grows the trees; what differs between them is said at the settings.",
+    )];
+    specs.extend(tree_specs());
     specs.extend(sampling_specs());
     specs.extend(training_specs());
     specs
@@ -199,9 +267,20 @@ fn tree_specs() -> Vec<ParamSpec> {
             .at_least(-1.0)
             .at_most(1_000.0)
             .search(3.0, 12.0),
-        ParamSpec::integer("min_data_in_leaf", 20, "Fewest rows in a leaf.")
-            .at_least(0.0)
-            .search_log(5.0, 500.0),
+        ParamSpec::choice(
+            "grow_policy",
+            "lossguide",
+            &["lossguide", "depthwise"],
+            "Which leaf is split next: that with the largest gain, or that nearest to the root \
+             (XGBoost only).",
+        ),
+        ParamSpec::integer(
+            "min_data_in_leaf",
+            20,
+            "Fewest rows in a leaf; LightGBM only.",
+        )
+        .at_least(0.0)
+        .search_log(5.0, 500.0),
         ParamSpec::float(
             "min_sum_hessian_in_leaf",
             1e-3,
@@ -224,12 +303,19 @@ fn tree_specs() -> Vec<ParamSpec> {
         ParamSpec::boolean(
             "extra_trees",
             false,
-            "Whether one random threshold per column is tried instead of all.",
+            "Whether one random threshold per column is tried instead of all; LightGBM only.",
         ),
         ParamSpec::integer("max_bin", 255, "Most histogram bins of a column.")
             .at_least(2.0)
             .at_most(65_535.0),
-        ParamSpec::integer("min_data_in_bin", 3, "Fewest rows in a histogram bin.").at_least(1.0),
+        ParamSpec::integer(
+            "min_data_in_bin",
+            3,
+            "Fewest rows in a histogram bin; LightGBM only.",
+        )
+        .at_least(1.0),
+        monotone::spec("monotone_increasing", "never fall as the column rises"),
+        monotone::spec("monotone_decreasing", "never rise as the column rises"),
     ]
 }
 
@@ -261,7 +347,7 @@ fn sampling_specs() -> Vec<ParamSpec> {
         ParamSpec::integer(
             "bagging_freq",
             0,
-            "Rounds between draws of rows; 0 draws none.",
+            "Rounds between draws of rows; 0 draws none, and XGBoost knows only 0 and 1.",
         )
         .at_least(0.0)
         .search(0.0, 7.0),
@@ -302,6 +388,13 @@ fn training_specs() -> Vec<ParamSpec> {
         )
         .at_least(1.0)
         .at_most(1_024.0),
+        ParamSpec::choice(
+            EVALUATOR,
+            "flat",
+            &["flat", BY_LIBRARY],
+            "Who answers: this plugin's flat trees, which are faster, or the library; the answers \
+             have the same bits. The library also answers for models that flat trees cannot hold.",
+        ),
         ParamSpec::text(
             "label",
             "",
@@ -341,6 +434,11 @@ mod tests {
             "predict_threads",
             "class_weight",
             "label",
+            "booster",
+            "grow_policy",
+            "monotone_increasing",
+            "monotone_decreasing",
+            EVALUATOR,
         ];
         for spec in specs() {
             assert_eq!(spec.problem_with(&spec.default), None);
@@ -356,7 +454,7 @@ mod tests {
             .with("lambda_l1", 1e-5)
             .with("learning_rate", 1);
         let params = Params::resolve(&config).unwrap();
-        let text = params.fit_text(&direction(), 7, 3).unwrap();
+        let text = params.lightgbm_text(&direction(), &[], 7, 3).unwrap();
         let text = text.to_str().unwrap();
         for part in [
             "objective=multiclass",
@@ -377,13 +475,55 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_refused() {
+    fn quantiles_are_refused_for_lightgbm_with_what_to_do() {
         let task = Task::Quantiles { levels: vec![0.5] };
-        let error = Params::resolve(&Config::new())
-            .unwrap()
-            .fit_text(&task, 0, 1)
-            .unwrap_err();
+        let error = check_task(Booster::LightGbm, &task).unwrap_err();
         assert_eq!(error.status(), Status::Unsupported);
+        assert!(
+            error.message().contains("set `booster` to xgboost"),
+            "{error}"
+        );
+        assert!(check_task(Booster::XgBoost, &task).is_ok());
+    }
+
+    #[test]
+    fn what_a_library_does_not_have_is_refused_all_at_once() {
+        let config = Config::new()
+            .with("booster", "xgboost")
+            .with("min_data_in_leaf", 7)
+            .with("bagging_freq", 3)
+            .with("extra_trees", true);
+        let error = Params::resolve(&config).unwrap_err();
+        for key in ["min_data_in_leaf", "bagging_freq", "extra_trees"] {
+            assert!(error.message().contains(&format!("`{key}`")), "{error}");
+        }
+        let error = Params::resolve(&Config::new().with("grow_policy", "depthwise")).unwrap_err();
+        assert!(
+            error.message().contains("LightGBM does not have"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn monotone_columns_are_found_by_name_and_wrong_names_are_all_listed() {
+        let names = ["macd(12, 26)", "rsi", "adx"].map(str::to_owned);
+        let config = Config::new()
+            .with("monotone_increasing", "macd(12, 26)")
+            .with("monotone_decreasing", "adx ; ");
+        let params = Params::resolve(&config).unwrap();
+        let text = params.lightgbm_text(&direction(), &names, 7, 1).unwrap();
+        let text = text.to_str().unwrap();
+        assert!(text.contains("monotone_constraints=1,0,-1 "), "{text}");
+        let wrong = Config::new()
+            .with("monotone_increasing", "rsi; volume")
+            .with("monotone_decreasing", "rsi; width");
+        let error = Params::resolve(&wrong)
+            .unwrap()
+            .check_columns(&names)
+            .unwrap_err();
+        for part in ["`volume`", "`width`", "`rsi` is in both"] {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
     }
 
     #[test]

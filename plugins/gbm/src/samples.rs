@@ -103,6 +103,28 @@ impl<'a> Samples<'a> {
         }
     }
 
+    /// Refuses infinite features, which XGBoost does not learn from.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        let values = self.runs.iter().flat_map(|run| run.iter());
+        let infinite = |(_, value): &(usize, &f32)| value.is_infinite();
+        let found = values
+            .enumerate()
+            .filter(infinite)
+            .map(|(position, _)| position);
+        let (count, first) = found.fold((0, None), |(count, first): (usize, _), position| {
+            (count + 1, first.or(Some(position)))
+        });
+        match first {
+            None => Ok(()),
+            Some(position) => Err(PluginError::data(format!(
+                "{count} features are infinite (the first: sample {}, column {}), which XGBoost \
+                 does not learn from; bound that feature, or use LightGBM",
+                position / self.columns,
+                position % self.columns
+            ))),
+        }
+    }
+
     fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for label in &self.labels {

@@ -12,6 +12,7 @@
 mod c_table;
 mod feature_matrix;
 mod features;
+mod gbm;
 mod pbo;
 mod plugin_call;
 mod reload;
@@ -105,6 +106,9 @@ fn main() {
     }
     if wants("trading") {
         more.extend(trading::trading());
+    }
+    if wants("gbm") {
+        more.extend(gbm::gbm());
     }
     criterion.final_summary();
     print_table(&home, walk, &more);

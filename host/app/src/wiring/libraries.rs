@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::EngineSettings;
@@ -20,7 +21,7 @@ const NATIVE_DIR: &str = ".fusebox/native";
 pub(crate) struct KnownLibrary {
     /// Name, as in `[engine.libraries]`.
     pub(crate) name: &'static str,
-    /// File name.
+    /// File name, with folders where the library needs those around it.
     file: &'static str,
     /// Environment variable that names a copy.
     variable: &'static str,
@@ -28,16 +29,41 @@ pub(crate) struct KnownLibrary {
     pub(crate) plugin: &'static str,
     /// The plugin's setting that takes its path.
     pub(crate) setting: &'static str,
+    /// The plugin's parameter whose value is the library's name where it is used.
+    chosen_by: &'static str,
+    /// Whether it is used where that parameter is not set.
+    by_default: bool,
+}
+
+impl KnownLibrary {
+    /// Whether a model of `plugin` with these parameters uses the library.
+    pub(crate) fn is_used(&self, plugin: &str, params: &Map<String, Value>) -> bool {
+        let chosen = params.get(self.chosen_by).and_then(Value::as_str);
+        self.plugin == plugin && chosen.map_or(self.by_default, |name| name == self.name)
+    }
 }
 
 /// The libraries that plugins of this project need.
-pub(crate) const LIBRARIES: [KnownLibrary; 1] = [KnownLibrary {
-    name: "lightgbm",
-    file: "lib_lightgbm.so",
-    variable: "FUSEBOX_LIGHTGBM_LIBRARY",
-    plugin: "ai.fusebox.gbm",
-    setting: "library",
-}];
+pub(crate) const LIBRARIES: [KnownLibrary; 2] = [
+    KnownLibrary {
+        name: "lightgbm",
+        file: "lib_lightgbm.so",
+        variable: "FUSEBOX_LIGHTGBM_LIBRARY",
+        plugin: "ai.fusebox.gbm",
+        setting: "library",
+        chosen_by: "booster",
+        by_default: true,
+    },
+    KnownLibrary {
+        name: "xgboost",
+        file: "xgboost/lib/libxgboost.so",
+        variable: "FUSEBOX_XGBOOST_LIBRARY",
+        plugin: "ai.fusebox.gbm",
+        setting: "xgboost_library",
+        chosen_by: "booster",
+        by_default: false,
+    },
+];
 
 /// The directories of the libraries that are there: the project's own with all that lies in it, and
 /// those of other copies.
@@ -116,7 +142,13 @@ pub(crate) fn find(
     let unreadable = |error: io::Error| format!("{} ({from}): {error}", path.display());
     let absolute = path.canonicalize().map_err(unreadable)?;
     let sha256 = digest(&absolute).map_err(unreadable)?;
-    let record = std::fs::read_to_string(absolute.with_file_name("record.json")).ok();
+    // Beside the file, or above the folders that are part of its name.
+    let folders = absolute
+        .ancestors()
+        .skip(1)
+        .take(library.file.split('/').count());
+    let mut records = folders.map(|folder| std::fs::read_to_string(folder.join("record.json")));
+    let record = records.find_map(Result::ok);
     let record: Option<Record> = record.and_then(|text| serde_json::from_str(&text).ok());
     Ok(FoundLibrary {
         path: absolute,
@@ -162,6 +194,26 @@ fn digest(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_uses_the_library_that_its_booster_names() {
+        let used = |booster: Option<&str>| -> Vec<&str> {
+            let pair = booster.map(|name| ("booster".to_owned(), Value::from(name)));
+            let params: Map<String, Value> = pair.into_iter().collect();
+            let used = LIBRARIES
+                .iter()
+                .filter(|one| one.is_used("ai.fusebox.gbm", &params));
+            used.map(|one| one.name).collect()
+        };
+        assert_eq!(used(None), ["lightgbm"]);
+        assert_eq!(used(Some("lightgbm")), ["lightgbm"]);
+        assert_eq!(used(Some("xgboost")), ["xgboost"]);
+        assert!(
+            !LIBRARIES
+                .iter()
+                .any(|one| one.is_used("another", &Map::new()))
+        );
+    }
 
     #[test]
     fn the_newest_copy_is_taken_by_number() {

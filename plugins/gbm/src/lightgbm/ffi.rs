@@ -21,7 +21,8 @@ use fusebox_plugin_api::prelude::*;
 use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 
 use super::runs::{ROW_MAJOR, Runs};
-use super::{FieldValues, Importance, Output};
+use super::{FieldValues, Output};
+use crate::booster::Importance;
 
 /// Keeps the library mapped for good (`dlfcn.h`); its OpenMP threads may outlive every handle.
 #[cfg(target_os = "macos")]
@@ -34,6 +35,9 @@ const VERSION_SYMBOL: &str = "LGBM_DatasetCreateFromArrowStream";
 
 const FLOAT32: c_int = 0;
 const FLOAT64: c_int = 1;
+/// LightGBM's codes for the importances.
+const BY_SPLIT: c_int = 0;
+const BY_GAIN: c_int = 1;
 /// LightGBM's code for "every iteration".
 const ALL_ITERATIONS: c_int = -1;
 
@@ -398,15 +402,7 @@ impl Booster {
             // SAFETY: the buffer has `room` bytes; LightGBM writes only where the text fits.
             let code = unsafe {
                 let text = buffer.as_mut_ptr().cast();
-                save(
-                    self.handle,
-                    0,
-                    count,
-                    Importance::Gain as c_int,
-                    room,
-                    &raw mut needed,
-                    text,
-                )
+                save(self.handle, 0, count, BY_GAIN, room, &raw mut needed, text)
             };
             self.library.check(code, "BoosterSaveModelToString")?;
             let needed = usize::try_from(needed).unwrap_or(0);
@@ -428,7 +424,10 @@ impl Booster {
             call(
                 self.handle,
                 ALL_ITERATIONS,
-                kind as c_int,
+                match kind {
+                    Importance::Split => BY_SPLIT,
+                    Importance::Gain => BY_GAIN,
+                },
                 values.as_mut_ptr(),
             )
         };

@@ -1,13 +1,15 @@
 //! LightGBM as a library found at run time: where it is looked for, and the parts used above.
 //!
-//! [`ffi`] holds the calls, [`runs`] the rows handed to them, [`threads`] the rule that keeps
-//! concurrent calls from disagreeing on LightGBM's process-wide number of threads, [`log`] the way
-//! of its messages to the host.
+//! [`trainer`] is a fit, [`answers`] a model. [`ffi`] holds the calls, [`runs`] the rows handed to
+//! them, [`threads`] the rule that keeps concurrent calls from disagreeing on LightGBM's
+//! process-wide number of threads, [`log`] the way of its messages to the host.
 
+mod answers;
 mod ffi;
 mod log;
 mod runs;
 mod threads;
+mod trainer;
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,18 @@ use std::sync::{Mutex, PoisonError};
 
 use fusebox_plugin_api::prelude::*;
 
-pub(crate) use ffi::{Binned, Booster, Library, RowPredictor};
-pub(crate) use log::LogRelay;
+pub(crate) use answers::LightGbmAnswers;
+pub(crate) use ffi::Library;
+use ffi::RowPredictor;
+#[cfg(test)]
+pub(crate) use ffi::{Binned, Booster};
+#[cfg(not(test))]
+use ffi::{Binned, Booster};
+use log::LogRelay;
 pub(crate) use runs::Runs;
-pub(crate) use threads::{Grant, acquire, share, try_acquire};
+pub(crate) use threads::acquire;
+use threads::{Grant, share, try_acquire};
+pub(crate) use trainer::LightGbmTrainer;
 
 /// Values of a field of a data set.
 #[derive(Debug, Clone, Copy)]
@@ -38,15 +48,6 @@ pub(crate) enum Output {
     Raw = 1,
     /// One SHAP value per column plus the expected value, per class.
     Contributions = 3,
-}
-
-/// How feature importance is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Importance {
-    /// Number of splits.
-    Split = 0,
-    /// Sum of the gains of the splits.
-    Gain = 1,
 }
 
 /// The configuration key with the path of the library; the host sets it.
@@ -114,11 +115,11 @@ pub(crate) fn parameter_text(pairs: &[(&str, String)]) -> Result<CString> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The pinned library, fetched where it is missing.
-    fn pinned_library() -> String {
+    pub(crate) fn pinned_library() -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let fetched = std::process::Command::new("python3")
             .args(["plugins/native/fetch.py", "--only", "lightgbm"])

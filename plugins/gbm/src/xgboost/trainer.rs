@@ -1,0 +1,104 @@
+//! A fit with XGBoost: dataset -> XGBoost matrices -> boosting rounds -> model as JSON.
+//!
+//! It equals the Python package's `xgboost.train` with the same parameters, data and seed, tree by
+//! tree.
+
+use std::ffi::CString;
+
+use fusebox_plugin_api::prelude::*;
+
+use super::Library;
+use super::ffi::{Booster, Matrix};
+use crate::booster::Trainer;
+use crate::learner::Plan;
+use crate::params::ClassWeight;
+use crate::samples::Samples;
+
+/// An unfinished fit.
+#[derive(Debug)]
+pub(crate) struct XgBoostTrainer {
+    booster: Booster,
+    train: Matrix,
+    valid: Option<Matrix>,
+}
+
+impl XgBoostTrainer {
+    /// Hands the rows over and takes up the trees of an earlier fit.
+    pub(crate) fn start(library: &'static Library, plan: &Plan<'_>, threads: u32) -> Result<Self> {
+        let weights = plan.train.loss_weights(plan.task, plan.params.class_weight);
+        let train = matrix(library, &plan.train, weights.as_deref())?;
+        // Rows count as they are here: balancing classes is a means of learning, not a measure.
+        let valid = plan.valid.as_ref().map(|valid| {
+            let weights = valid.loss_weights(plan.task, ClassWeight::None);
+            matrix(library, valid, weights.as_deref())
+        });
+        let valid = valid.transpose()?;
+        let matrices: Vec<&Matrix> = [Some(&train), valid.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut booster = Booster::new(library, &matrices)?;
+        if let Some(text) = plan.earlier_text() {
+            booster.load(text)?;
+        }
+        let (features, seed) = (plan.features(), plan.library_seed());
+        for (name, value) in plan
+            .params
+            .xgboost_pairs(plan.task, features, seed, threads)?
+        {
+            booster.set(name, &value)?;
+        }
+        Ok(Self {
+            booster,
+            train,
+            valid,
+        })
+    }
+}
+
+fn matrix(
+    library: &'static Library,
+    samples: &Samples<'_>,
+    weights: Option<&[f32]>,
+) -> Result<Matrix> {
+    samples.check_finite()?;
+    let mut matrix = Matrix::from_runs(library, &samples.runs, samples.columns)?;
+    matrix.set(c"label", &samples.labels)?;
+    if let Some(weights) = weights {
+        matrix.set(c"weight", weights)?;
+    }
+    Ok(matrix)
+}
+
+impl Trainer for XgBoostTrainer {
+    /// XGBoost does not say whether it could split anything.
+    fn update(&mut self, round: u32) -> Result<bool> {
+        self.booster.update(round, &self.train)?;
+        Ok(false)
+    }
+
+    fn metric(&mut self, round: u32) -> Result<Option<f64>> {
+        let Some(valid) = &self.valid else {
+            return Ok(None);
+        };
+        let line = self.booster.evaluate(round, valid)?;
+        let value = line
+            .rsplit_once(':')
+            .and_then(|(_, value)| value.trim().parse().ok());
+        let unreadable = || PluginError::internal(format!("XGBoost evaluates to `{line}`"));
+        value.map(Some).ok_or_else(unreadable)
+    }
+
+    fn iterations(&self) -> Result<usize> {
+        self.booster.rounds()
+    }
+
+    fn to_text(&mut self, iterations: Option<usize>) -> Result<CString> {
+        match iterations {
+            Some(rounds) if rounds < self.booster.rounds()? => {
+                self.booster.first_rounds(rounds)?.to_text()
+            }
+            _ => self.booster.to_text(),
+        }
+    }
+}
