@@ -329,6 +329,45 @@ fn a_model_package_carries_what_its_model_was_trained_on() {
 }
 
 #[test]
+fn weights_whose_features_failed_their_audit_are_not_put_where_they_go_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let artifact = at.join("fold-01.model");
+    std::fs::write(&artifact, b"weights").unwrap();
+    let digest = train_on(&artifact, "rsi(14)");
+    let package = |more: &[&str]| {
+        let fixed = ["plugin", "model", "fast", "1.0.0", "--plugin", EMA];
+        let files = ["--artifact", "fold-01.model", "--json", "--replace"];
+        run(at, &[&fixed[..], &files, more].concat())
+    };
+    let ran = package(&[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.json()["audit_passed"].is_null());
+    let refused = package(&["--require-audit"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("never audited"), "{refused:?}");
+
+    let audits = at.join(".fusebox/state/audits");
+    std::fs::create_dir_all(&audits).unwrap();
+    let verdict = |passed: bool| {
+        let subject = serde_json::json!({"kind": "feature_set", "sha256": digest});
+        let verdict = serde_json::json!({"format": 1, "subject": subject, "passed": passed});
+        std::fs::write(audits.join(format!("{digest}.json")), verdict.to_string()).unwrap();
+    };
+    verdict(true);
+    let ran = package(&["--require-audit"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["audit_passed"], true);
+    verdict(false);
+    let refused = package(&[]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("failed their last audit"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_served_or_steered_is_said_in_one_error() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();

@@ -7,6 +7,7 @@ use fusebox_loader::live::catalog::Catalog;
 use fusebox_loader::live::model_package::ModelManifest;
 use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
 use fusebox_plugin_api::config::{Config, nearest};
+use fusebox_services::audit::Verdict;
 use fusebox_services::training::{ModelFeatures, ModelFiles};
 use serde_json::json;
 
@@ -20,8 +21,10 @@ use crate::wiring::EngineSettings;
 The model package is DIR/NAME/VERSION/model.toml with the artifact beside it; DIR is the first of
 engine.live.model_dirs. What a run kept beside the artifact goes into it too: the digest of the
 features (NAME.features.json), without which nobody can tell whether the model fits the rows, its
-scaler and its readout. `fusebox plugin serve --model NAME` keeps it live; weights are replaced
-without loading the plugin's code again.
+scaler and its readout. A model whose features failed their last `fusebox features audit` is
+refused; with --require-audit one whose features were never audited is, too.
+`fusebox plugin serve --model NAME` keeps it live; weights are replaced without loading the
+plugin's code again.
 
 Examples:
   fusebox plugin model fast 1.0.0 --plugin com.example.ema --params '{\"alpha\": 0.5}'
@@ -47,6 +50,9 @@ pub(crate) struct ModelArgs {
     /// Replace another package of the same name and version
     #[arg(long)]
     replace: bool,
+    /// Refuse a model whose features have not passed an audit
+    #[arg(long)]
+    require_audit: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -67,6 +73,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         return Err(Failure::Usage(problems.join("; ")));
     };
     let files = files.unwrap_or_default();
+    let audited = audited(args, &files, &settings)?;
     let spec = ModelPackageSpec {
         name: args.name.clone(),
         version: args.number.clone(),
@@ -93,6 +100,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         "version": spec.version,
         "feature_set": spec.feature_set,
         "bars": spec.bars,
+        "audit_passed": audited,
         "has_scaler": !spec.scaler.is_empty(),
         "has_readout": !spec.readout.is_empty(),
     });
@@ -101,11 +109,50 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
     }
     context.output.show(&document, || {
         let mut text = format!("{}: model {} {}\n", path.display(), spec.name, spec.version);
+        if spec.feature_set.is_some() && audited.is_none() {
+            text.push_str("its features were not audited: see fusebox features audit --help\n");
+        }
         for warning in &warnings {
             text.push_str(&format!("warning: {warning}\n"));
         }
         text
     })
+}
+
+/// Whether the features of the model passed their last audit; `None` where they had none.
+///
+/// # Errors
+/// [`Failure::Refused`] where they failed it, or have to have passed one and did not.
+fn audited(
+    args: &ModelArgs,
+    files: &ModelFiles,
+    settings: &EngineSettings,
+) -> Result<Option<bool>, Failure> {
+    let refuse = |words: String| Err(Failure::Refused(anyhow::anyhow!(words)));
+    let Some(features) = &files.features else {
+        return if args.require_audit {
+            refuse(
+                "--require-audit: no features file says what the model was trained on".to_owned(),
+            )
+        } else {
+            Ok(None)
+        };
+    };
+    let digest = &features.feature_set_sha256;
+    let passed = Verdict::passed(&settings.state_dir, digest)
+        .map_err(|error| Failure::Refused(error.into()))?;
+    match passed {
+        Some(false) => refuse(format!(
+            "the features of the model failed their last audit ({}); mend them, audit them again \
+             and train anew",
+            Verdict::path(&settings.state_dir, digest).display()
+        )),
+        None if args.require_audit => refuse(format!(
+            "--require-audit: the features of the model ({digest}) were never audited here; run \
+             `fusebox features audit PIPELINE` first"
+        )),
+        _ => Ok(passed),
+    }
 }
 
 /// What to know where the features of a trained model are not known.
