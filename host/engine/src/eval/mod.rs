@@ -6,6 +6,8 @@
 //! [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
 //! no loss) is `None`, never a number that stands for it.
 //!
+//! What a model's answers rest on is asked of any model by [`permutation_importance`].
+//!
 //! Uncertainty comes from [`bootstrap`], which resamples blocks of time, because samples overlap in
 //! time and symbols move together. What of a result is the luck of having tried many is told by
 //! [`luck`]. Randomness comes in as a seeded generator.
@@ -16,6 +18,7 @@ mod class_shares;
 pub mod classification;
 pub mod forecast;
 pub mod luck;
+pub mod permutation_importance;
 mod prediction;
 pub mod ranking;
 pub mod regimes;
