@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""Records what the XGBoost Python package answers, for `tests/tests/xgboost.rs` to compare with.
+r"""Records what the XGBoost Python package answers, for `tests/tests/gbm_parity.rs` to compare with.
 
     pip install --no-deps --only-binary=:all: --python-version 3.13 --ignore-requires-python \
         --target DIR xgboost-cpu==3.4.1
@@ -10,10 +10,11 @@ pip on Python 3.11 otherwise resolves an older version; the package runs there a
 needs numpy and scipy.
 
 Thirty configurations are drawn from a seeded generator, over every task, with and without weights,
-class balance, monotone columns, sampling, early stopping and depth-wise growth. The data is made of
-integer arithmetic alone, which the Rust test repeats bit by bit. For each case the file holds the
-parameters as the plugin takes them, the best iteration, the sha256 of the JSON of the trees, and
-the predictions for the test rows as the bits of their f32.
+class balance, monotone and categorical columns, sampling, depth-wise growth, and early stopping by
+the loss and by the metrics of `gbm_data.py`; and fitted models take in new rows by more rounds and
+by a refresh of their leaves, which is blended with the old ones here. For each case the file holds
+the parameters as the plugin takes them, the best iteration, the sha256 of the JSON of the trees,
+the predictions for the test rows as the bits of their f32, and SHAP values of one row.
 """
 
 import argparse
@@ -26,11 +27,12 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
+from gbm_data import COLUMNS, Data, balance, metric
+
 OUTPUT = Path(__file__).resolve().parent / "data" / "xgboost.json"
 VERSION = "3.4.1"
 CASES = 30
-COLUMNS = 12
-TRAIN_ROWS, VALID_ROWS, TEST_ROWS = 1_600, 400, 30
+TRAIN_ROWS, VALID_ROWS, TEST_ROWS, UPDATE_ROWS = 1_600, 400, 12, 300
 LEVELS = [0.1, 0.5, 0.9]
 # The plugin's names and XGBoost's.
 NAMES = {
@@ -44,6 +46,8 @@ NAMES = {
     "feature_fraction": "colsample_bytree",
     "feature_fraction_bynode": "colsample_bynode",
     "max_bin": "max_bin",
+    "max_cat_threshold": "max_cat_threshold",
+    "max_cat_to_onehot": "max_cat_to_onehot",
 }
 OBJECTIVES = {
     "multiclass": {"objective": "multi:softprob", "num_class": 3, "eval_metric": "mlogloss"},
@@ -55,57 +59,6 @@ OBJECTIVES = {
         "eval_metric": "quantile",
     },
 }
-
-
-def mix(value):
-    """Murmur3's 32-bit finaliser."""
-    value &= 0xFFFFFFFF
-    value = ((value ^ (value >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    value = ((value ^ (value >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-    return value ^ (value >> 16)
-
-
-def noise(row, column):
-    return mix(row * 64 + column + 1)
-
-
-def feature(row, column):
-    """A multiple of 1/256; columns 3 and 4 miss values, and column 11 is never there."""
-    if column == 3 and noise(row, 40) % 7 == 0 or column == 4 and noise(row, 41) % 50 == 0:
-        return float("nan")
-    if column == 11:
-        return float("nan")
-    return (noise(row, column) >> 16) / 256.0
-
-
-def label(row, task):
-    a, b, c = (noise(row, column) >> 24 for column in range(3))
-    value = 2 * a - b + (a * c) // 256 + noise(row, 50) % 300 - 300
-    if task in ("regression", "quantiles"):
-        return value / 64.0
-    if task == "binary":
-        return float(value > 90)
-    return float(0 if value < -60 else 1 if value < 120 else 2)
-
-
-def weight(row):
-    return 0.5 + 0.25 * (noise(row, 60) % 4)
-
-
-def rows(first, count, task):
-    span = range(first, first + count)
-    features = np.array([[feature(row, c) for c in range(COLUMNS)] for row in span], np.float32)
-    labels = np.array([label(row, task) for row in span], np.float32)
-    return features, labels, np.array([weight(row) for row in span], np.float32)
-
-
-def balance(labels, weights):
-    """Weights that give each class the same share, as the plugin computes them."""
-    classes, counts = np.unique(labels, return_counts=True)
-    share = len(labels) / len(classes)
-    factor = dict(zip(classes, share / counts, strict=True))
-    products = [factor[one] * float(w) for one, w in zip(labels, weights, strict=True)]
-    return np.array(products, np.float32)
 
 
 def draw(number, draws):
@@ -136,9 +89,21 @@ def draw(number, draws):
         config |= {"monotone_increasing": "column 0", "monotone_decreasing": "column 1; column 7"}
     if draws.random() < 0.3 and task in ("binary", "multiclass"):
         config["class_weight"] = "balanced"
+    categories = draws.random() < 0.5
+    if categories:
+        config |= {
+            "categorical": "column 9; column 10",
+            "max_cat_threshold": draws.choice([4, 32]),
+            "max_cat_to_onehot": draws.choice([1, 4, 40]),
+        }
+    if draws.random() < 0.5:
+        config["metric"] = draws.choice(["ic", "rank_ic", "sharpe"])
     return {
+        "name": f"drawn {number}",
         "task": task,
         "weights": draws.random() < 0.5,
+        "categories": categories,
+        "per_moment": draws.choice([1, 5]),
         "seed": draws.randrange(2**31),
         "config": config,
     }
@@ -157,9 +122,11 @@ def parameters(case):
         "feature_fraction": 1.0,
         "feature_fraction_bynode": 1.0,
         "max_bin": 255,
+        "max_cat_threshold": 32,
+        "max_cat_to_onehot": 4,
     } | {name: value for name, value in config.items() if name in NAMES}
     translated = {NAMES[name]: value for name, value in given.items()}
-    translated["max_depth"] = max(config["max_depth"], 0)
+    translated["max_depth"] = max(config.get("max_depth", -1), 0)
     translated["subsample"] = config.get("bagging_fraction", 1.0)
     if "monotone_increasing" in config:
         directions = [1 if c == 0 else -1 if c in (1, 7) else 0 for c in range(COLUMNS)]
@@ -168,42 +135,139 @@ def parameters(case):
     return OBJECTIVES[case["task"]] | translated | fixed
 
 
-def record(case):
-    task, config = case["task"], case["config"]
-    features, labels, weights = rows(0, TRAIN_ROWS, task)
-    valid_features, valid_labels, valid_weights = rows(TRAIN_ROWS, VALID_ROWS, task)
-    balanced = config.get("class_weight") == "balanced"
-    if not case["weights"]:
-        # Ones are not the same as none: they change how quantiles of a leaf are interpolated. The
-        # plugin passes no weights on where every row counts alike.
-        weights, valid_weights = np.ones_like(weights) if balanced else None, None
-    if balanced:
+UPDATES = [
+    ("continue", "multiclass", {}),
+    ("continue", "binary", {"bagging_fraction": 0.6, "bagging_freq": 1, "class_weight": "balanced"}),
+    ("continue", "regression", {"feature_fraction": 0.5}),
+    ("continue", "quantiles", {}),
+    ("refit", "multiclass", {"refit_decay_rate": 0.9}),
+    ("refit", "binary", {"refit_decay_rate": 0.5, "class_weight": "balanced"}),
+    ("refit", "regression", {"refit_decay_rate": 0.0, "lambda_l2": 1.5}),
+]
+
+
+def update_cases():
+    for number, (kind, task, config) in enumerate(UPDATES):
+        categories = number % 2 == 0
+        if categories:
+            config = config | {"categorical": "column 9; column 10"}
+        base = {"booster": "xgboost", "rounds": 12, "early_stopping_rounds": 0, "num_leaves": 9}
+        more = {"update": kind} | ({"update_rounds": 5} if kind == "continue" else {})
+        yield {
+            "name": f"{kind}, {task}",
+            "task": task,
+            "weights": number % 3 == 0,
+            "categories": categories,
+            "per_moment": 1,
+            "seed": 11 + number,
+            "config": base | {"learning_rate": 0.2} | config | more,
+        }
+
+
+def data(case):
+    return Data(**{name: case[name] for name in ("weights", "categories", "per_moment")})
+
+
+def matrix(case, first, count, learns=False):
+    features, labels, weights = data(case).rows(first, count, case["task"])
+    if learns and case["config"].get("class_weight") == "balanced":
         weights = balance(labels, weights)
-    patience = config["early_stopping_rounds"]
+    types = None
+    if case["categories"]:
+        types = ["c" if column in (9, 10) else "q" for column in range(COLUMNS)]
+    return xgboost.DMatrix(
+        features, labels, weight=weights, feature_types=types, enable_categorical=True
+    )
+
+
+def stopping(case):
+    """A metric of the field and the rule that watches it, or the package's own loss."""
+    config, task = case["config"], case["task"]
+    patience, kind = config["early_stopping_rounds"], config.get("metric", "default")
+    times, _ = data(case).outcomes(TRAIN_ROWS, VALID_ROWS)
+    middle = {"binary": 0.5, "multiclass": 1.0}.get(task, 0.0)
+
+    def watch(answers, rows):
+        return kind, metric(kind, task, answers, times, rows.get_label().astype(float) - middle)
+
+    if not patience:
+        return None, []
+    if kind == "default":
+        return None, [xgboost.callback.EarlyStopping(rounds=patience)]
+    rule = xgboost.callback.EarlyStopping(rounds=patience, metric_name=kind, maximize=True)
+    return watch, [rule]
+
+
+def record(case):
+    watch, callbacks = stopping(case)
     booster = xgboost.train(
         parameters(case),
-        xgboost.DMatrix(features, labels, weight=weights),
-        num_boost_round=config["rounds"],
-        evals=[(xgboost.DMatrix(valid_features, valid_labels, weight=valid_weights), "valid")],
-        early_stopping_rounds=patience or None,
+        matrix(case, 0, TRAIN_ROWS, learns=True),
+        num_boost_round=case["config"]["rounds"],
+        evals=[(matrix(case, TRAIN_ROWS, VALID_ROWS), "valid")],
+        custom_metric=watch,
+        callbacks=callbacks,
         verbose_eval=False,
     )
     best = None
-    if patience:
+    if callbacks:
         best = booster.best_iteration + 1
         booster = booster[:best]
+    return case | {"best_iteration": best} | outcome(case, booster)
+
+
+def outcome(case, booster):
     text = booster.save_raw("json").decode()
     start = text.index('"trees":[')
     trees = text[start : text.index('"name":"gbtree"', start)]
-    test_features, _, _ = rows(TRAIN_ROWS + VALID_ROWS, TEST_ROWS, task)
-    answers = np.asarray(booster.inplace_predict(test_features), np.float32)
-    also = np.asarray(booster.predict(xgboost.DMatrix(test_features)), np.float32)
+    first = TRAIN_ROWS + VALID_ROWS + UPDATE_ROWS
+    features, _, _ = data(case).rows(first, TEST_ROWS, case["task"])
+    answers = np.asarray(booster.inplace_predict(features), np.float32)
+    also = np.asarray(booster.predict(matrix(case, first, TEST_ROWS)), np.float32)
     assert np.array_equal(answers, also), "the package's two ways of predicting differ"
-    return case | {
-        "best_iteration": best,
+    shap = booster.predict(matrix(case, first, 1), pred_contribs=True)
+    return {
         "trees_sha256": hashlib.sha256(trees.encode()).hexdigest(),
         "predictions": answers.ravel().view(np.uint32).tolist(),
+        "contributions": np.asarray(shap, np.float32).ravel().tolist(),
     }
+
+
+def blend(old, new, decay):
+    """The old model with leaves of `decay` x old + the rest of new, where rows reached them."""
+    old, new = (json.loads(one.save_raw("json")) for one in (old, new))
+    trees = [one["learner"]["gradient_booster"]["model"]["trees"] for one in (old, new)]
+    for before, after in zip(*trees, strict=True):
+        assert before["left_children"] == after["left_children"]
+        for node, child in enumerate(before["left_children"]):
+            if child < 0 and after["sum_hessian"][node] > 0:
+                pair = [np.float32(one["split_conditions"][node]) for one in (before, after)]
+                value = np.float32(decay * float(pair[0]) + (1 - decay) * float(pair[1]))
+                before["split_conditions"][node] = float(value)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(json.dumps(old).encode()))
+    return booster
+
+
+def record_update(case):
+    """A model of the training rows that takes in the rows after the validation rows."""
+    config = case["config"]
+    rounds = config["rounds"]
+    booster = xgboost.train(
+        parameters(case), matrix(case, 0, TRAIN_ROWS, learns=True), num_boost_round=rounds
+    )
+    fresh = matrix(case, TRAIN_ROWS + VALID_ROWS, UPDATE_ROWS, learns=True)
+    # A fit that goes on draws anew.
+    given = parameters(case) | {"seed": case["seed"] + rounds}
+    if config["update"] == "continue":
+        updated = xgboost.train(
+            given, fresh, num_boost_round=config["update_rounds"], xgb_model=booster
+        )
+    else:
+        refresh = {"process_type": "update", "updater": "refresh", "refresh_leaf": 1}
+        refreshed = xgboost.train(given | refresh, fresh, num_boost_round=rounds, xgb_model=booster)
+        updated = blend(booster, refreshed, config["refit_decay_rate"])
+    return case | outcome(case, updated)
 
 
 def main():
@@ -218,9 +282,11 @@ def main():
         "columns": COLUMNS,
         "train_rows": TRAIN_ROWS,
         "valid_rows": VALID_ROWS,
+        "update_rows": UPDATE_ROWS,
         "test_rows": TEST_ROWS,
         "levels": LEVELS,
         "cases": [record(draw(number, draws)) for number in range(CASES)],
+        "updates": [record_update(case) for case in update_cases()],
     }
     text = json.dumps(reference, separators=(",", ":"))
     if not arguments.check:

@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod fixtures;
+pub mod gbm;
 pub mod hostile;
 pub mod live;
 pub mod workers;

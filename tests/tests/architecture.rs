@@ -105,7 +105,15 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "text, bytes and errors on their way across the C line",
     ),
     ("plugins/gbm/src/lightgbm/ffi.rs", "the LightGBM C API"),
+    (
+        "plugins/gbm/src/lightgbm/ffi/booster.rs",
+        "the boosters of the LightGBM C API",
+    ),
     ("plugins/gbm/src/xgboost/ffi.rs", "the XGBoost C API"),
+    (
+        "plugins/gbm/src/xgboost/ffi/booster.rs",
+        "the boosters of the XGBoost C API",
+    ),
     (
         "tests/benches/fusebox/c_table.rs",
         "calls a bare table, to measure what the proxy adds",

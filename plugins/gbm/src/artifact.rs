@@ -3,7 +3,7 @@
 //! ```text
 //! fusebox-gbm 1 <length of the rest> <sha256 of the rest>\n
 //! <header: one line of JSON>\n
-//! <LightGBM's model text, or XGBoost's model as JSON>
+//! <LightGBM's model texts, one after the other, or XGBoost's model as JSON>
 //! ```
 //!
 //! A library's reader trusts its text and may crash on a damaged one, so length and digest are
@@ -11,7 +11,7 @@
 //! registry that the operator trusts. The bytes do not depend on the machine, the library's path or
 //! the number of threads.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt::Write;
 
 use fusebox_plugin_api::prelude::*;
@@ -53,6 +53,28 @@ pub(crate) struct Header {
     pub(crate) resumed_after: Vec<u32>,
     /// Where to continue; `None` in a model.
     pub(crate) checkpoint: Option<Continuation>,
+    /// Bytes of each text where there are several: LightGBM learns quantiles one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<usize>,
+    /// What the model took in since the fit.
+    #[serde(default, skip_serializing_if = "Updates::is_none")]
+    pub(crate) updates: Updates,
+}
+
+/// How often, and by how many rows in all, a model was updated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Updates {
+    /// Updates since the fit.
+    pub(crate) count: u64,
+    /// Their rows.
+    pub(crate) rows: u64,
+}
+
+impl Updates {
+    fn is_none(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// The rest of the state of an unfinished fit.
@@ -65,18 +87,27 @@ pub(crate) struct Continuation {
     pub(crate) early_stopping: Option<EarlyStopping>,
 }
 
-/// Joins header and model text.
-pub(crate) fn write(header: &Header, text: &CStr) -> Result<Vec<u8>> {
-    let mut body = serde_json::to_vec(header)?;
+/// Joins header and model texts.
+pub(crate) fn write(header: &Header, texts: &[CString]) -> Result<Vec<u8>> {
+    let texts: Vec<Vec<u8>> = texts
+        .iter()
+        .map(|text| without_threads(text.to_bytes()))
+        .collect();
+    let mut header = header.clone();
+    header.parts = match texts.len() {
+        1 => Vec::new(),
+        _ => texts.iter().map(Vec::len).collect(),
+    };
+    let mut body = serde_json::to_vec(&header)?;
     body.push(b'\n');
-    body.extend_from_slice(&without_threads(text.to_bytes()));
+    body.extend(texts.concat());
     let mut bytes = format!("{MAGIC} {FORMAT} {} {}\n", body.len(), hex_digest(&body)).into_bytes();
     bytes.append(&mut body);
     Ok(bytes)
 }
 
-/// Takes header and model text apart, after checking that nothing is damaged.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Header, CString)> {
+/// Takes header and model texts apart, after checking that nothing is damaged.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Header, Vec<CString>)> {
     let refuse = |reason: String| PluginError::data(format!("not a usable artifact: {reason}"));
     if bytes.is_empty() {
         return Err(refuse("it is empty; a fitted model is needed".to_owned()));
@@ -109,10 +140,29 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Header, CString)> {
     }
     let (header, text) =
         split_line(body, body.len()).ok_or_else(|| refuse("it has no model text".to_owned()))?;
-    let header = serde_json::from_slice(header)
+    let header: Header = serde_json::from_slice(header)
         .map_err(|error| refuse(format!("its header does not read: {error}")))?;
-    let text = CString::new(text).map_err(|_| refuse("its text has a zero byte".to_owned()))?;
-    Ok((header, text))
+    let texts = parts(text, &header.parts)
+        .ok_or_else(|| refuse("its texts are not as long as its header says".to_owned()))?;
+    let texts = texts.into_iter().map(CString::new);
+    let texts: std::result::Result<Vec<CString>, _> = texts.collect();
+    let texts = texts.map_err(|_| refuse("its text has a zero byte".to_owned()))?;
+    Ok((header, texts))
+}
+
+/// The text cut into parts of these lengths, or whole where there are none.
+fn parts<'a>(text: &'a [u8], lengths: &[usize]) -> Option<Vec<&'a [u8]>> {
+    if lengths.is_empty() {
+        return Some(vec![text]);
+    }
+    let mut rest = text;
+    let mut parts = Vec::new();
+    for length in lengths {
+        let (part, after) = rest.split_at_checked(*length)?;
+        parts.push(part);
+        rest = after;
+    }
+    rest.is_empty().then_some(parts)
 }
 
 fn split_line(bytes: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
@@ -162,23 +212,40 @@ mod tests {
             best_score: Some(0.1),
             resumed_after: Vec::new(),
             checkpoint: None,
+            parts: Vec::new(),
+            updates: Updates::default(),
         };
         write(
             &header,
-            c"tree\nTree=0\n\n[num_threads: 16]\n[max_bin: 255]\n",
+            &[c"tree\nTree=0\n\n[num_threads: 16]\n[max_bin: 255]\n".into()],
         )
         .unwrap()
     }
 
     #[test]
     fn header_and_text_come_back_and_the_number_of_threads_does_not() {
-        let (header, text) = read(&artifact()).unwrap();
+        let (header, texts) = read(&artifact()).unwrap();
         assert_eq!(
             (header.seed, header.features[0].as_str()),
             (u64::MAX, "a\nb")
         );
         let expected = c"tree\nTree=0\n\n[num_threads: 1]\n[max_bin: 255]\n";
-        assert_eq!(text.as_c_str(), expected);
+        assert_eq!(texts, [CString::from(expected)]);
+    }
+
+    #[test]
+    fn several_texts_come_back_as_they_were_and_wrong_lengths_are_refused() {
+        let (header, _) = read(&artifact()).unwrap();
+        let texts = [c"first\n", c"", c"the third"].map(CString::from);
+        let bytes = write(&header, &texts).unwrap();
+        let (read_back, found) = read(&bytes).unwrap();
+        assert_eq!(
+            (&read_back.parts[..], &found[..]),
+            (&[6, 0, 9][..], &texts[..])
+        );
+        assert_eq!(parts(b"abc", &[1, 1]), None);
+        assert_eq!(parts(b"abc", &[1, 3]), None);
+        assert_eq!(parts(b"abc", &[usize::MAX, 3]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! cannot tell. Which library it is stands in the configuration of a fit (`booster`) and in the
 //! head of an artifact. Both may be loaded in one process.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt::Debug;
 
 use fusebox_plugin_api::prelude::*;
@@ -48,11 +48,14 @@ pub(crate) trait Trainer: Debug {
     /// The metric on the validation rows after round `round`.
     fn metric(&mut self, round: u32) -> Result<Option<f64>>;
 
+    /// The answers for the validation rows so far, row by row; none without such rows.
+    fn answers(&mut self) -> Result<Vec<f64>>;
+
     /// Rounds held, those of an earlier fit included.
     fn iterations(&self) -> Result<usize>;
 
-    /// The model as text: the first `iterations` rounds, or all of them.
-    fn to_text(&mut self, iterations: Option<usize>) -> Result<CString>;
+    /// The model as texts: the first `iterations` rounds, or all of them.
+    fn to_texts(&mut self, iterations: Option<usize>) -> Result<Vec<CString>>;
 }
 
 /// A finished model inside a library.
@@ -120,12 +123,21 @@ impl Booster {
         })
     }
 
-    /// Reads a text of the library's into flat trees.
-    pub(crate) fn flat(self, text: &str) -> Result<Forest> {
-        match self {
-            Self::LightGbm => flat::lightgbm::read(text),
-            Self::XgBoost => flat::xgboost::read(text),
+    /// Reads the texts of a model of the library's into flat trees.
+    pub(crate) fn flat(self, texts: &[CString]) -> Result<Forest> {
+        match (self, texts) {
+            (Self::LightGbm, [text]) => flat::lightgbm::read(&text.to_string_lossy()),
+            (Self::LightGbm, texts) => flat::lightgbm::read_levels(texts),
+            (Self::XgBoost, [text]) => flat::xgboost::read(&text.to_string_lossy()),
+            (Self::XgBoost, texts) => Err(Self::several(texts.len())),
         }
+    }
+
+    /// XGBoost learns everything in one model.
+    fn several(texts: usize) -> PluginError {
+        PluginError::data(format!(
+            "not a usable artifact: {texts} texts of XGBoost, which writes one"
+        ))
     }
 }
 
@@ -150,15 +162,34 @@ impl Loaded {
         })
     }
 
-    /// Reads a model. The text must be one that the library wrote.
-    pub(crate) fn open(self, text: &CStr, threads: u32) -> Result<Box<dyn Answers>> {
-        Ok(match self {
-            Self::LightGbm(library) => {
-                Box::new(lightgbm::LightGbmAnswers::open(library, text, threads)?)
+    /// Reads a model. The texts must be those that the library wrote.
+    pub(crate) fn open(self, texts: &[CString], threads: u32) -> Result<Box<dyn Answers>> {
+        Ok(match (self, texts) {
+            (Self::LightGbm(library), texts) => {
+                Box::new(lightgbm::LightGbmAnswers::open(library, texts, threads)?)
             }
-            Self::XgBoost(library) => {
+            (Self::XgBoost(library), [text]) => {
                 Box::new(xgboost::XgBoostAnswers::open(library, text, threads)?)
             }
+            (Self::XgBoost(_), texts) => return Err(Booster::several(texts.len())),
         })
+    }
+
+    /// The texts that `plan` goes on from, with leaves that the plan's rows give, blended with the
+    /// old ones.
+    pub(crate) fn refit(
+        self,
+        plan: &Plan<'_>,
+        decay: f64,
+        threads: u32,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<CString>> {
+        match self {
+            Self::LightGbm(library) => lightgbm::refit(library, plan, decay, threads, progress),
+            Self::XgBoost(library) => {
+                let text = xgboost::refresh(library, plan, decay, threads, progress)?;
+                Ok(vec![text])
+            }
+        }
     }
 }

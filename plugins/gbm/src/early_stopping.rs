@@ -1,8 +1,9 @@
 //! When a fit stops, and which round it keeps.
 //!
-//! The rule of LightGBM's Python callback with its defaults: one metric, the smaller the better, no
-//! minimal improvement; the first round counts as best whatever its value; a fit that runs to its
-//! last round keeps the best round too.
+//! The rule of LightGBM's Python callback with its defaults: one metric, no minimal improvement;
+//! the first round counts as best whatever its value; a fit that runs to its last round keeps the
+//! best round too. A round whose metric is not defined is no better than any other, and stops
+//! nothing before the first one that is.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct EarlyStopping {
     patience: u32,
     best: Option<Best>,
+    /// Whether the larger value is the better one.
+    #[serde(default)]
+    larger_is_better: bool,
 }
 
 /// The best round so far.
@@ -38,15 +42,24 @@ mod bits {
 
 impl EarlyStopping {
     /// A rule that waits `patience` rounds for something better.
-    pub(crate) fn new(patience: u32) -> Self {
-        let best = None;
-        Self { patience, best }
+    pub(crate) fn new(patience: u32, larger_is_better: bool) -> Self {
+        Self {
+            patience,
+            best: None,
+            larger_is_better,
+        }
     }
 
     /// Takes in the metric after round `round`; `true` where the fit should stop.
-    pub(crate) fn observe(&mut self, round: u32, value: f64) -> bool {
-        if self.best.is_none_or(|best| value < best.value) {
-            self.best = Some(Best { round, value });
+    pub(crate) fn observe(&mut self, round: u32, value: Option<f64>) -> bool {
+        if let Some(value) = value {
+            let is_better = |best: Best| match self.larger_is_better {
+                true => value > best.value,
+                false => value < best.value,
+            };
+            if self.best.is_none_or(is_better) {
+                self.best = Some(Best { round, value });
+            }
         }
         self.best
             .is_some_and(|best| round - best.round >= self.patience)
@@ -63,10 +76,10 @@ mod tests {
     use super::*;
 
     fn stops_at(patience: u32, values: &[f64]) -> (Option<u32>, u32) {
-        let mut rule = EarlyStopping::new(patience);
+        let mut rule = EarlyStopping::new(patience, false);
         let stopped = (0u32..)
             .zip(values)
-            .find(|(round, value)| rule.observe(*round, **value));
+            .find(|(round, value)| rule.observe(*round, Some(**value)));
         (stopped.map(|(round, _)| round), rule.best().unwrap().round)
     }
 
@@ -83,10 +96,30 @@ mod tests {
     }
 
     #[test]
+    fn a_coefficient_is_better_when_larger_and_undefined_rounds_only_cost_patience() {
+        let mut rule = EarlyStopping::new(2, true);
+        let values = [
+            None,
+            None,
+            None,
+            Some(0.1),
+            None,
+            Some(0.3),
+            Some(0.2),
+            None,
+        ];
+        let stopped = (0u32..)
+            .zip(values)
+            .find(|(round, value)| rule.observe(*round, *value));
+        assert_eq!(stopped, Some((7, None)));
+        assert_eq!(rule.best().map(|best| best.round), Some(5));
+    }
+
+    #[test]
     fn the_state_survives_json_bit_by_bit() {
         for value in [0.1 + 0.2, f64::INFINITY, -0.0] {
-            let mut rule = EarlyStopping::new(3);
-            rule.observe(4, value);
+            let mut rule = EarlyStopping::new(3, true);
+            rule.observe(4, Some(value));
             let text = serde_json::to_string(&rule).unwrap();
             assert_eq!(serde_json::from_str::<EarlyStopping>(&text).unwrap(), rule);
         }

@@ -3,17 +3,18 @@
 //! A fit equals the Python package's `train` with the same parameters, data and seed, tree by tree.
 //! It never copies the feature matrix.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use fusebox_plugin_api::export::{LogLevel, log};
 use fusebox_plugin_api::prelude::*;
 
-use crate::artifact::{self, Continuation, Header};
-use crate::booster::Trainer;
+use crate::artifact::{self, Continuation, Header, Updates};
+use crate::booster::{Loaded, Trainer};
 use crate::early_stopping::EarlyStopping;
+use crate::metric::{MetricKind, ReturnMetric};
 use crate::model::GbmModel;
-use crate::params::{self, Params};
-use crate::samples::{Samples, label_column};
+use crate::params::{self, Circumstances, Params};
+use crate::samples::{Samples, Wanted, label_column};
 
 /// Gradient-boosted trees by LightGBM or XGBoost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,8 +25,8 @@ impl Learner for GbmLearner {
         Ok(LearnerInfo {
             name: "Gradient boosting".to_owned(),
             doc: "Gradient-boosted decision trees by LightGBM (Ke et al. 2017) or XGBoost (Chen \
-                  and Guestrin 2016), for classes, numbers and, with XGBoost, quantiles, with \
-                  early stopping on the validation rows; missing values are learned from."
+                  and Guestrin 2016), for classes, numbers and quantiles, with early stopping on \
+                  the validation rows; missing values are learned from."
                 .to_owned(),
             tasks: vec![
                 TaskKind::BinaryClassification,
@@ -51,14 +52,22 @@ fn fit(request: FitRequest<'_>) -> Result<GbmModel> {
     let library = params.booster.load(request.config)?;
     let plan = Plan::new(&request, params)?;
     let (threads, progress) = (request.max_threads.max(1), request.progress);
-    let trainer = library.start(&plan, threads, &|| progress.is_cancelled())?;
-    let mut training = Training::start(&plan, trainer);
-    training.run(&plan, progress)?;
-    let (header, text) = training.finish(&plan)?;
-    // The library's data goes before the model is read back.
-    drop(training);
-    let artifact = artifact::write(&header, &text)?;
-    GbmModel::from_artifact(library, &plan.params, artifact)
+    let (header, texts) = grow(library, &plan, threads, progress)?;
+    let artifact = artifact::write(&header, &texts)?;
+    GbmModel::from_artifact(library, plan.params, artifact)
+}
+
+/// Grows the trees of `plan`. The library's data are gone afterwards, before a model is read back.
+pub(crate) fn grow(
+    library: Loaded,
+    plan: &Plan<'_>,
+    threads: u32,
+    progress: &mut dyn Progress,
+) -> Result<(Header, Vec<CString>)> {
+    let trainer = library.start(plan, threads, &|| progress.is_cancelled())?;
+    let mut training = Training::start(plan, trainer);
+    training.run(plan, progress)?;
+    training.finish(plan)
 }
 
 /// Everything that stays the same during a fit.
@@ -75,22 +84,28 @@ pub(crate) struct Plan<'a> {
     pub(crate) train: Samples<'a>,
     /// Rows for early stopping.
     pub(crate) valid: Option<Samples<'a>>,
+    /// The metric that decides, where it is not the library's loss.
+    metric: Option<ReturnMetric>,
     resume: Option<Resume>,
 }
 
 impl<'a> Plan<'a> {
     fn new(request: &FitRequest<'a>, params: Params) -> Result<Self> {
         let schema = request.train.schema();
+        params.check_columns(&schema.features)?;
         let column = label_column(schema, &params.label)?;
         let label = schema.labels[column].clone();
-        let train = Samples::collect(request.train, column, request.task)
-            .and_then(|samples| samples.check_learnable(request.task).map(|()| samples))
+        let train = learnable(request.train, (&params, column), request.task)
             .map_err(|error| error.at("training rows"))?;
         let valid = request
             .valid
-            .map(|valid| collect_validation(valid, request.train.schema(), &label, request.task))
+            .map(|valid| collect_validation(valid, schema, (&params, &label), request.task))
             .transpose()
             .map_err(|error| error.at("validation rows"))?;
+        let kind = params.metric()?;
+        let metric = valid
+            .as_ref()
+            .and_then(|valid| ReturnMetric::new(kind, request.task, &valid.outcomes));
         let mut plan = Self {
             params,
             task: request.task,
@@ -99,9 +114,9 @@ impl<'a> Plan<'a> {
             seed: request.seed,
             train,
             valid,
+            metric,
             resume: None,
         };
-        plan.params.check_columns(&schema.features)?;
         if let Some(bytes) = request.checkpoint.filter(|bytes| !bytes.is_empty()) {
             let resume = Resume::read(bytes, &plan).map_err(|error| error.at("checkpoint"))?;
             plan.resume = Some(resume);
@@ -109,21 +124,82 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// A plan that goes on from a finished model with new rows.
+    pub(crate) fn after(
+        header: &'a Header,
+        texts: Vec<CString>,
+        params: Params,
+        rows: &'a Dataset,
+    ) -> Result<Self> {
+        let schema = rows.schema();
+        if schema.features != header.features {
+            return Err(other_features("the model"));
+        }
+        let column = label_column(schema, &header.label)?;
+        let train = learnable(rows, (&params, column), &header.task)?;
+        let rounds_done = u32::try_from(header.iterations).unwrap_or(u32::MAX);
+        Ok(Self {
+            params,
+            task: &header.task,
+            schema,
+            label: header.label.clone(),
+            seed: header.seed,
+            train,
+            valid: None,
+            metric: None,
+            resume: Some(Resume {
+                header: header.clone(),
+                continuation: Continuation {
+                    rounds_done,
+                    early_stopping: None,
+                },
+                texts,
+            }),
+        })
+    }
+
     /// Names of the columns.
     pub(crate) fn features(&self) -> &[String] {
         &self.schema.features
     }
 
+    /// What a library that learns quantiles one by one learns: each level, or once the task.
+    pub(crate) fn levels(&self) -> Vec<Option<f64>> {
+        match self.task {
+            Task::Quantiles { levels } => levels.iter().copied().map(Some).collect(),
+            _ => vec![None],
+        }
+    }
+
+    /// What a library is told besides the hyper-parameters.
+    pub(crate) fn circumstances(&self, level: Option<f64>, threads: u32) -> Circumstances<'_> {
+        Circumstances {
+            task: self.task,
+            level,
+            decay: None,
+            features: self.features(),
+            seed: self.library_seed(),
+            threads,
+        }
+    }
+
     /// The seed for the library. A resumed fit cannot take up the library's random streams where
     /// they were, so it draws from new ones rather than repeating the first rounds' draws.
-    pub(crate) fn library_seed(&self) -> u64 {
+    fn library_seed(&self) -> u64 {
         let resumed_after = self.resume.as_ref().map_or(0, Resume::next_round);
         self.seed.wrapping_add(u64::from(resumed_after))
     }
 
-    /// The model text of the fit that this one continues.
-    pub(crate) fn earlier_text(&self) -> Option<&CStr> {
-        self.resume.as_ref().map(|resume| resume.text.as_c_str())
+    /// The model texts of the fit that this one continues; none where it begins.
+    pub(crate) fn earlier_texts(&self) -> &[CString] {
+        self.resume.as_ref().map_or(&[], |resume| &resume.texts)
+    }
+
+    /// Name of the metric that decides.
+    fn metric_name(&self) -> Result<&'static str> {
+        let loss = params::loss_name(self.params.booster, self.task);
+        let key = self.params.metric_key()?;
+        Ok(MetricKind::reported_name(&key).unwrap_or(loss))
     }
 
     /// What the artifact says besides the trees, before any of them is known.
@@ -146,22 +222,67 @@ impl<'a> Plan<'a> {
             best_score: None,
             resumed_after,
             checkpoint: None,
+            parts: Vec::new(),
+            updates: Updates::default(),
         }
+    }
+}
+
+/// The rows of `dataset` that something can be learned from.
+fn learnable<'a>(
+    dataset: &'a Dataset,
+    (params, label): (&Params, usize),
+    task: &Task,
+) -> Result<Samples<'a>> {
+    let wanted = Wanted {
+        label,
+        task,
+        returns: None,
+    };
+    let samples = Samples::collect(dataset, wanted)?;
+    samples.check_learnable(task)?;
+    check_features(&samples, params, &dataset.schema().features)?;
+    Ok(samples)
+}
+
+fn check_features(samples: &Samples<'_>, params: &Params, names: &[String]) -> Result<()> {
+    let rules = params.feature_rules(names)?;
+    match rules.allow_all() {
+        true => Ok(()),
+        false => samples.check_features(names, &rules),
     }
 }
 
 fn collect_validation<'a>(
     valid: &'a Dataset,
     train: &DatasetSchema,
-    label: &str,
+    (params, label): (&Params, &str),
     task: &Task,
 ) -> Result<Samples<'a>> {
-    if valid.schema().features != train.features {
-        return Err(PluginError::data(
-            "the features differ from those of the training rows in name, order or number",
-        ));
+    let schema = valid.schema();
+    if schema.features != train.features {
+        return Err(other_features("the training rows"));
     }
-    Samples::collect(valid, label_column(valid.schema(), label)?, task)
+    let label = label_column(schema, label)?;
+    let returns = match (params.metric()?, params.return_label()?) {
+        (MetricKind::Loss, _) => None,
+        (_, name) if name.is_empty() => Some(label),
+        (_, name) => Some(label_column(schema, &name)?),
+    };
+    let wanted = Wanted {
+        label,
+        task,
+        returns,
+    };
+    let samples = Samples::collect(valid, wanted)?;
+    check_features(&samples, params, &schema.features)?;
+    Ok(samples)
+}
+
+fn other_features(whose: &str) -> PluginError {
+    PluginError::data(format!(
+        "the features differ from those of {whose} in name, order or number"
+    ))
 }
 
 /// An unfinished fit read from a checkpoint.
@@ -169,12 +290,12 @@ fn collect_validation<'a>(
 struct Resume {
     header: Header,
     continuation: Continuation,
-    text: CString,
+    texts: Vec<CString>,
 }
 
 impl Resume {
     fn read(bytes: &[u8], plan: &Plan<'_>) -> Result<Self> {
-        let (header, text) = artifact::read(bytes)?;
+        let (header, texts) = artifact::read(bytes)?;
         let continuation = header
             .checkpoint
             .ok_or_else(|| PluginError::data("this is a finished model, not a checkpoint"))?;
@@ -206,7 +327,7 @@ impl Resume {
         Ok(Self {
             header,
             continuation,
-            text,
+            texts,
         })
     }
 
@@ -239,7 +360,8 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn start(plan: &Plan<'_>, trainer: Box<dyn Trainer + 'a>) -> Self {
         let patience = plan.params.early_stopping_rounds;
-        let fresh = (patience > 0 && plan.valid.is_some()).then(|| EarlyStopping::new(patience));
+        let stops = patience > 0 && plan.valid.is_some();
+        let fresh = stops.then(|| EarlyStopping::new(patience, plan.metric.is_some()));
         let continuation = plan.resume.as_ref().map(|resume| resume.continuation);
         Self {
             trainer,
@@ -254,7 +376,6 @@ impl<'a> Training<'a> {
     fn run(&mut self, plan: &Plan<'_>, progress: &mut dyn Progress) -> Result<()> {
         let rounds = plan.params.rounds;
         let draws = plan.params.draws()?;
-        let metric_name = params::metric_name(plan.params.booster, plan.task);
         while self.next_round < rounds {
             if progress.is_cancelled() {
                 return Err(PluginError::cancelled());
@@ -262,16 +383,10 @@ impl<'a> Training<'a> {
             let round = self.next_round;
             let exhausted = self.trainer.update(round)?;
             self.next_round += 1;
-            let step = u64::from(self.next_round);
-            let value = self.trainer.metric(round)?.map(whatever_the_threads);
-            let metric = value.map(|value| Metric {
-                name: metric_name,
-                value,
-            });
-            progress.report(step, Some(u64::from(rounds)), metric.as_slice())?;
-            let stop = match (&mut self.early_stopping, value) {
-                (Some(rule), Some(value)) => rule.observe(round, value),
-                _ => false,
+            let decisive = self.measure(plan, round, progress)?;
+            let stop = match &mut self.early_stopping {
+                Some(rule) => rule.observe(round, decisive),
+                None => false,
             };
             // Without random draws a round that split nothing would repeat itself for ever.
             if stop || (exhausted && !draws) {
@@ -279,6 +394,49 @@ impl<'a> Training<'a> {
             }
             self.checkpoint(plan, progress)?;
         }
+        self.warn_of_no_metric(plan)
+    }
+
+    /// Reports the metrics after a round, and returns the one that decides; `None` where there are
+    /// no validation rows or it is not defined.
+    fn measure(
+        &mut self,
+        plan: &Plan<'_>,
+        round: u32,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<f64>> {
+        let loss = self.trainer.metric(round)?.map(whatever_the_threads);
+        let loss_name = params::loss_name(plan.params.booster, plan.task);
+        let mut metrics = Vec::with_capacity(2);
+        let mut decisive = loss;
+        if let (Some(metric), Some(valid)) = (&plan.metric, &plan.valid) {
+            let answers = self.trainer.answers()?;
+            let outputs = answers.len() / valid.labels.len();
+            let value = metric.value(&answers, outputs);
+            decisive = value.map(whatever_the_threads);
+            let name = plan.metric_name()?;
+            metrics.extend(decisive.map(|value| Metric { name, value }));
+        }
+        let name = loss_name;
+        metrics.extend(loss.map(|value| Metric { name, value }));
+        let all = Some(u64::from(plan.params.rounds));
+        progress.report(u64::from(self.next_round), all, &metrics)?;
+        Ok(decisive)
+    }
+
+    /// A metric that was never defined has stopped nothing, and every round is kept.
+    fn warn_of_no_metric(&self, plan: &Plan<'_>) -> Result<()> {
+        if self.early_stopping.is_none_or(|rule| rule.best().is_some()) {
+            return Ok(());
+        }
+        let (name, rounds) = (plan.metric_name()?, self.next_round);
+        log(
+            LogLevel::Warn,
+            &format!(
+                "{name} was not defined after any of {rounds} rounds, so that nothing was stopped \
+                 early; look at the validation rows and the key `return_label`"
+            ),
+        );
         Ok(())
     }
 
@@ -297,7 +455,7 @@ impl<'a> Training<'a> {
             rounds_done: self.next_round,
             early_stopping: self.early_stopping,
         });
-        let bytes = artifact::write(&header, &self.trainer.to_text(None)?)?;
+        let bytes = artifact::write(&header, &self.trainer.to_texts(None)?)?;
         match progress.checkpoint(u64::from(self.next_round), &bytes) {
             Err(error) if error.status() == Status::Cancelled => Err(error),
             Err(error) => {
@@ -312,8 +470,8 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The header and the text of the finished model.
-    fn finish(&mut self, plan: &Plan<'_>) -> Result<(Header, CString)> {
+    /// The header and the texts of the finished model.
+    fn finish(&mut self, plan: &Plan<'_>) -> Result<(Header, Vec<CString>)> {
         let held = self.trainer.iterations()?;
         let best = self.early_stopping.and_then(|rule| rule.best());
         let best_iteration = best.map(|best| best.round as usize + 1);
@@ -323,8 +481,8 @@ impl<'a> Training<'a> {
         header.best_score = best
             .map(|best| best.value)
             .filter(|value| value.is_finite());
-        let text = self.trainer.to_text(Some(header.iterations))?;
-        Ok((header, text))
+        let texts = self.trainer.to_texts(Some(header.iterations))?;
+        Ok((header, texts))
     }
 }
 

@@ -7,11 +7,13 @@
 //! | `samples` | which rows take part, without copying the matrix |
 //! | `params` | hyper-parameters, and what each library calls them |
 //! | `booster` | the seam between this plugin and the two libraries |
+//! | `metric` | metrics of the field that early stopping may watch |
 //! | `early_stopping` | when a fit stops, and which round it keeps |
 //! | `artifact` | the bytes of a model and of a checkpoint, guarded by length and digest |
 //! | `model`, `explain` | predictions, importances, contributions |
+//! | `update` | new rows taken in by a fitted model |
 //! | `flat` | the trees laid out for fast prediction with the library's bits |
-//! | `lightgbm`, `xgboost` | the libraries, loaded at run time; `unsafe` is in their `ffi.rs` |
+//! | `lightgbm`, `xgboost` | the libraries, loaded at run time; `unsafe` is in their `ffi` |
 //!
 //! LightGBM is named by the configuration key `library`, else by the environment variable
 //! `FUSEBOX_LIGHTGBM_LIBRARY`, else looked up by the system; version 4.7 or newer is needed.
@@ -31,9 +33,11 @@ mod explain;
 mod flat;
 mod learner;
 mod lightgbm;
+mod metric;
 mod model;
 mod params;
 mod samples;
+mod update;
 mod xgboost;
 
 pub use learner::GbmLearner;
@@ -46,9 +50,9 @@ pub use model::GbmModel;
 /// What is wrong with them.
 #[doc(hidden)]
 pub fn check_artifact(bytes: &[u8]) -> fusebox_plugin_api::error::Result<()> {
-    let (header, text) = artifact::read(bytes)?;
+    let (header, texts) = artifact::read(bytes)?;
     let booster = booster::Booster::of_artifact(&header.library)?;
-    booster.flat(&text.to_string_lossy()).map(drop)
+    booster.flat(&texts).map(drop)
 }
 
 fusebox_plugin_api::export_plugin! {

@@ -5,12 +5,15 @@
 //! however many rows come at once. Rows are read where the host has them. The model keeps no state
 //! between rows: its snapshot is empty.
 
+use std::ffi::CString;
+
 use fusebox_plugin_api::export::{LogLevel, log};
 use fusebox_plugin_api::prelude::*;
 
 use crate::artifact::{self, Header};
 use crate::booster::{Answers, Booster, Loaded};
 use crate::flat::FlatPredictor;
+use crate::metric::MetricKind;
 use crate::params::{self, Params};
 
 /// A model fitted by [`GbmLearner`](crate::GbmLearner).
@@ -21,24 +24,25 @@ pub struct GbmModel {
     flat: Option<FlatPredictor>,
     header: Header,
     artifact: Vec<u8>,
+    loaded: Loaded,
+    /// What the user of the model set.
+    params: Params,
+    /// Whether missing values are refused, by the fit or by the user of the model.
+    missing_refused: bool,
 }
 
 impl CreateModel for GbmModel {
     fn create(config: &Config, artifact: &[u8]) -> Result<Self> {
         let params = Params::resolve(config)?;
         let library = Booster::of_artifact(&artifact::read(artifact)?.0.library)?.load(config)?;
-        Self::from_artifact(library, &params, artifact.to_vec())
+        Self::from_artifact(library, params, artifact.to_vec())
     }
 }
 
 impl GbmModel {
     /// Reads a model from the bytes of its artifact.
-    pub(crate) fn from_artifact(
-        library: Loaded,
-        params: &Params,
-        artifact: Vec<u8>,
-    ) -> Result<Self> {
-        let (header, text) = artifact::read(&artifact)?;
+    pub(crate) fn from_artifact(loaded: Loaded, params: Params, artifact: Vec<u8>) -> Result<Self> {
+        let (header, texts) = artifact::read(&artifact)?;
         if let Some(checkpoint) = header.checkpoint {
             return Err(PluginError::data(format!(
                 "this is a checkpoint after round {}, not a finished model; continue the fit",
@@ -46,16 +50,67 @@ impl GbmModel {
             )));
         }
         let booster = Booster::of_artifact(&header.library)?;
-        let flat = flat_trees(booster, params, &text.to_string_lossy())?;
-        let library = library.open(&text, params.predict_threads)?;
+        let flat = flat_trees(booster, &params, &texts)?;
+        let library = loaded.open(&texts, params.predict_threads)?;
         check_text(&header, library.as_ref())?;
         check_flat(flat.as_ref(), library.as_ref())?;
+        let learned = header.params.get(params::MISSING);
+        let missing_refused = learned.is_some_and(|value| value == params::REFUSED);
         Ok(Self {
             library,
             flat,
             header,
             artifact,
+            loaded,
+            missing_refused: missing_refused || params.missing_refused,
+            params,
         })
+    }
+
+    /// The artifact.
+    pub(crate) fn artifact(&self) -> &[u8] {
+        &self.artifact
+    }
+
+    /// The library, for another model.
+    pub(crate) fn loaded(&self) -> Loaded {
+        self.loaded
+    }
+
+    /// What the user of the model set.
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn answer(&mut self, frame: &mut Frame<'_>) -> Result<()> {
+        frame.expect(self.library.columns(), 1, self.outputs())?;
+        let task = &self.header.task;
+        let write = |answer: &[f64], output: &mut [f32]| write_answer(task, answer, output);
+        match &mut self.flat {
+            Some(flat) => {
+                flat.predict(frame, write);
+                Ok(())
+            }
+            None => self.library.predict(frame, &write),
+        }
+    }
+
+    /// Refuses rows with missing values, naming the first.
+    fn check_missing(&self, frame: &Frame<'_>) -> Result<()> {
+        let columns = self.header.features.len().min(frame.columns());
+        let missing = |row: usize| {
+            let values = &frame.features(row)[..columns];
+            let column = values.iter().position(|value| value.is_nan())?;
+            Some((row, column))
+        };
+        match (0..frame.rows()).find_map(missing) {
+            None => Ok(()),
+            Some((row, column)) => Err(PluginError::data(format!(
+                "row {row} has no value of `{}`, and missing values are refused by the key `{}`",
+                self.header.features[column],
+                params::MISSING
+            ))),
+        }
     }
 
     /// The model inside the library.
@@ -69,9 +124,13 @@ impl GbmModel {
     }
 }
 
-/// The flat trees of `text`; `None` where the library answers, by choice or because they cannot.
-fn flat_trees(booster: Booster, params: &Params, text: &str) -> Result<Option<FlatPredictor>> {
-    match booster.flat(text) {
+/// The flat trees of `texts`; `None` where the library answers, by choice or because they cannot.
+fn flat_trees(
+    booster: Booster,
+    params: &Params,
+    texts: &[CString],
+) -> Result<Option<FlatPredictor>> {
+    match booster.flat(texts) {
         Err(error) if error.status() != Status::Unsupported => {
             Err(error.at("not a usable artifact"))
         }
@@ -165,23 +224,23 @@ impl Model for GbmModel {
             note("best_iteration", best.into());
         }
         if let Some(score) = header.best_score {
-            let booster = Booster::of_artifact(&header.library)?;
-            note(params::metric_name(booster, &header.task), score.into());
+            let loss = params::loss_name(Booster::of_artifact(&header.library)?, &header.task);
+            let key = header.params.get("metric").and_then(|key| key.as_str());
+            let name = key.and_then(MetricKind::reported_name);
+            note(name.unwrap_or(loss), score.into());
+        }
+        if header.updates.count > 0 {
+            note("updates", header.updates.count.into());
+            note("update_rows", header.updates.rows.into());
         }
         Ok(info)
     }
 
     fn predict(&mut self, frame: &mut Frame<'_>) -> Result<()> {
-        frame.expect(self.library.columns(), 1, self.outputs())?;
-        let task = &self.header.task;
-        let write = |answer: &[f64], output: &mut [f32]| write_answer(task, answer, output);
-        match &mut self.flat {
-            Some(flat) => {
-                flat.predict(frame, write);
-                Ok(())
-            }
-            None => self.library.predict(frame, &write),
+        if self.missing_refused {
+            self.check_missing(frame)?;
         }
+        self.answer(frame)
     }
 
     /// Runs a row of missing values, so that the pages of the trees' roots are resident.
@@ -189,7 +248,7 @@ impl Model for GbmModel {
         let row = vec![f32::NAN; self.library.columns()];
         let mut output = vec![0.0; self.outputs()];
         let shape = FrameShape::dense(1, row.len(), output.len());
-        self.predict(&mut Frame::new(&row, &mut output, shape)?)
+        self.answer(&mut Frame::new(&row, &mut output, shape)?)
     }
 
     fn save(&self) -> Result<Vec<u8>> {
@@ -197,6 +256,10 @@ impl Model for GbmModel {
     }
 
     fn explain(&self) -> Option<&dyn Explain> {
+        Some(self)
+    }
+
+    fn incremental(&mut self) -> Option<&mut dyn Incremental> {
         Some(self)
     }
 

@@ -12,10 +12,16 @@ use serde_json::Value;
 
 use crate::booster::Booster;
 use crate::lightgbm::{LIBRARY_KEY, parameter_text};
+use crate::samples::FeatureRules;
 use crate::xgboost::LIBRARY_KEY as XGBOOST_LIBRARY_KEY;
 
+mod categorical;
+mod metric;
 mod monotone;
+mod update;
 mod xgboost;
+
+pub(crate) use update::UpdateRule;
 
 /// Keys of a configuration that are not hyper-parameters.
 pub(crate) const RESERVED: [&str; 2] = [LIBRARY_KEY, XGBOOST_LIBRARY_KEY];
@@ -23,9 +29,12 @@ pub(crate) const RESERVED: [&str; 2] = [LIBRARY_KEY, XGBOOST_LIBRARY_KEY];
 /// The key that says who answers, and its value for the library.
 const EVALUATOR: &str = "evaluator";
 const BY_LIBRARY: &str = "library";
+/// The key that says what missing values are, and its value that refuses them.
+pub(crate) const MISSING: &str = "missing";
+pub(crate) const REFUSED: &str = "refused";
 
 /// Parameters that are LightGBM's own and pass through unchanged.
-const PASSED_ON: [&str; 15] = [
+const PASSED_ON: [&str; 20] = [
     "learning_rate",
     "num_leaves",
     "max_depth",
@@ -41,6 +50,11 @@ const PASSED_ON: [&str; 15] = [
     "extra_trees",
     "max_bin",
     "min_data_in_bin",
+    "max_cat_threshold",
+    "max_cat_to_onehot",
+    "cat_smooth",
+    "cat_l2",
+    "min_data_per_group",
 ];
 
 /// How classes are weighted.
@@ -50,6 +64,23 @@ pub(crate) enum ClassWeight {
     None,
     /// Rows of a class share one n-th of the weight, n being the number of classes seen.
     Balanced,
+}
+
+/// What a fit tells a library besides the hyper-parameters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances<'a> {
+    /// What to learn.
+    pub(crate) task: &'a Task,
+    /// The one level to learn, where the library learns quantiles one by one.
+    pub(crate) level: Option<f64>,
+    /// Share of a leaf's old value, where leaves are refitted.
+    pub(crate) decay: Option<f64>,
+    /// Names of the columns.
+    pub(crate) features: &'a [String],
+    /// Seed of the library's draws.
+    pub(crate) seed: u64,
+    /// Threads to use.
+    pub(crate) threads: u32,
 }
 
 /// A checked configuration.
@@ -72,6 +103,8 @@ pub(crate) struct Params {
     pub(crate) label: String,
     /// Whether the library answers instead of the flat trees.
     pub(crate) library_answers: bool,
+    /// Whether missing values are refused.
+    pub(crate) missing_refused: bool,
 }
 
 impl Params {
@@ -91,6 +124,7 @@ impl Params {
             },
             label: resolved.get("label")?,
             library_answers: resolved.get::<String>(EVALUATOR)? == BY_LIBRARY,
+            missing_refused: resolved.get::<String>(MISSING)? == REFUSED,
             resolved,
         };
         let problems = params.foreign_settings()?;
@@ -113,15 +147,60 @@ impl Params {
         }
     }
 
-    /// Checks what names columns against their names.
+    /// Checks what names columns against their names; every problem at once.
     pub(crate) fn check_columns(&self, features: &[String]) -> Result<()> {
-        self.monotone(features).map(drop)
+        let found = [
+            self.monotone(features).map(drop),
+            self.categorical(features).map(drop),
+        ];
+        let problems: Vec<String> = found
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|error| error.message().to_owned())
+            .collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(PluginError::config(problems.join("; "))),
+        }
     }
 
-    /// Every hyper-parameter with its value, for the artifact. The library's path and who evaluates
-    /// are left out: a model depends on neither.
+    /// The names that a setting lists, separated by `;`.
+    fn listed(&self, key: &str) -> Result<Vec<String>> {
+        let text: String = self.resolved.get(key)?;
+        let names = text.split(';').map(str::trim);
+        let names = names.filter(|name| !name.is_empty());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Which values of features a fit takes.
+    pub(crate) fn feature_rules(&self, features: &[String]) -> Result<FeatureRules> {
+        Ok(FeatureRules {
+            finite: self.booster == Booster::XgBoost,
+            present: self.missing_refused,
+            categorical: self.categorical(features)?,
+        })
+    }
+
+    /// The settings with which an earlier fit made the model that is updated: those of its
+    /// artifact, with what these say about updates and threads.
+    pub(crate) fn of_artifact(&self, stored: &serde_json::Map<String, Value>) -> Result<Self> {
+        let mut config = Config::new();
+        for (key, value) in stored {
+            config.set(key, value.clone());
+        }
+        for key in update::KEYS.iter().chain(&["predict_threads", EVALUATOR]) {
+            if let Some(value) = self.resolved.value(key) {
+                config.set(key, value.clone());
+            }
+        }
+        Self::resolve(&config)
+    }
+
+    /// Every hyper-parameter with its value, for the artifact. The library's path, who evaluates
+    /// and how the model is updated are left out: a model does not depend on them.
     pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
-        let kept = |key: &&str| !RESERVED.contains(key) && *key != EVALUATOR;
+        let free = |key: &str| key == EVALUATOR || update::KEYS.contains(&key);
+        let kept = |key: &&str| !RESERVED.contains(key) && !free(key);
         let keys = self.resolved.keys().filter(kept);
         keys.filter_map(|key| Some((key.to_owned(), self.resolved.value(key)?.clone())))
             .collect()
@@ -138,14 +217,8 @@ impl Params {
     }
 
     /// LightGBM's parameter text for a fit.
-    pub(crate) fn lightgbm_text(
-        &self,
-        task: &Task,
-        features: &[String],
-        seed: u64,
-        threads: u32,
-    ) -> Result<CString> {
-        let mut pairs = objective(task)?;
+    pub(crate) fn lightgbm_text(&self, given: Circumstances<'_>) -> Result<CString> {
+        let mut pairs = objective(given.task, given.level)?;
         for key in PASSED_ON {
             let value = self
                 .resolved
@@ -153,15 +226,22 @@ impl Params {
                 .map_or_else(String::new, number_text);
             pairs.push((key, value));
         }
-        if let Some(directions) = self.monotone(features)? {
+        if let Some(directions) = self.monotone(given.features)? {
             pairs.push(("monotone_constraints", directions.join(",")));
         }
-        pairs.push(("seed", fold_seed(seed).to_string()));
+        let categorical = self.categorical_positions(given.features)?;
+        if !categorical.is_empty() {
+            pairs.push(("categorical_feature", categorical.join(",")));
+        }
+        if let Some(decay) = given.decay {
+            pairs.push(("refit_decay_rate", number_text(&decay.into())));
+        }
+        pairs.push(("seed", fold_seed(given.seed).to_string()));
         // Row-wise histograms are named because LightGBM otherwise times both ways and picks one,
         // which two runs may do differently.
         pairs.push(("deterministic", "true".to_owned()));
         pairs.push(("force_row_wise", "true".to_owned()));
-        pairs.push(("num_threads", threads.to_string()));
+        pairs.push(("num_threads", given.threads.to_string()));
         pairs.push(("verbosity", "0".to_owned()));
         parameter_text(&pairs)
     }
@@ -173,47 +253,63 @@ pub(crate) fn predict_text(threads: u32) -> Result<CString> {
     parameter_text(&[("num_threads", threads.to_string()), verbosity])
 }
 
-/// The objective and the metric, which must be one alone: early stopping watches the first.
+/// The objective and the metric, which must be one alone: early stopping watches the first. Of
+/// quantiles LightGBM learns one `level` at a time.
 ///
 /// # Errors
 /// `E_UNSUPPORTED` for a task that this learner does not serve.
-fn objective(task: &Task) -> Result<Vec<(&'static str, String)>> {
+fn objective(task: &Task, level: Option<f64>) -> Result<Vec<(&'static str, String)>> {
     let pair = |objective: &str, metric: &str| {
         vec![
             ("objective", objective.to_owned()),
             ("metric", metric.to_owned()),
         ]
     };
-    match task {
-        Task::Classification { classes } if classes.len() == 2 => {
+    match (task, level) {
+        (Task::Classification { classes }, _) if classes.len() == 2 => {
             Ok(pair("binary", "binary_logloss"))
         }
-        Task::Classification { classes } if classes.len() > 2 => {
+        (Task::Classification { classes }, _) if classes.len() > 2 => {
             let mut pairs = pair("multiclass", "multi_logloss");
             pairs.push(("num_class", classes.len().to_string()));
             Ok(pairs)
         }
-        Task::Regression => Ok(pair("regression", "l2")),
-        other => Err(PluginError::unsupported(format!(
-            "the task {:?}; it serves classification of two or more classes and regression",
+        (Task::Regression, _) => Ok(pair("regression", "l2")),
+        (Task::Quantiles { .. }, Some(level)) => {
+            let mut pairs = pair("quantile", "quantile");
+            pairs.push(("alpha", number_text(&level.into())));
+            Ok(pairs)
+        }
+        (other, _) => Err(PluginError::unsupported(format!(
+            "the task {:?}; it serves classification of two or more classes, regression and \
+             quantiles",
             other.kind()
         ))),
     }
 }
 
-/// Refuses a task that the booster does not serve.
+/// Refuses a task that the booster does not serve, and quantiles that are none.
 pub(crate) fn check_task(booster: Booster, task: &Task) -> Result<()> {
-    match (booster, task) {
-        (Booster::XgBoost, _) => xgboost::objective(task).map(drop),
-        (Booster::LightGbm, Task::Quantiles { .. }) => Err(PluginError::unsupported(
-            "quantiles with LightGBM, which fits one level at a time; set `booster` to xgboost",
-        )),
-        (Booster::LightGbm, _) => objective(task).map(drop),
+    if let Task::Quantiles { levels } = task {
+        let inside = levels.iter().all(|level| *level > 0.0 && *level < 1.0);
+        if levels.is_empty() || !inside || !levels.is_sorted_by(|a, b| a < b) {
+            return Err(PluginError::config(format!(
+                "the levels {levels:?}; quantiles need levels between 0 and 1, ascending"
+            )));
+        }
+    }
+    let level = match task {
+        Task::Quantiles { levels } => levels.first().copied(),
+        _ => None,
+    };
+    match booster {
+        Booster::XgBoost => xgboost::objective(task).map(drop),
+        Booster::LightGbm => objective(task, level).map(drop),
     }
 }
 
-/// Name under which the validation metric is reported.
-pub(crate) fn metric_name(booster: Booster, task: &Task) -> &'static str {
+/// Name under which the loss on the validation rows is reported.
+pub(crate) fn loss_name(booster: Booster, task: &Task) -> &'static str {
     match (booster, task) {
         (Booster::LightGbm, Task::Regression) => "valid_mean_squared_error",
         (Booster::XgBoost, Task::Regression) => "valid_root_mean_squared_error",
@@ -248,8 +344,11 @@ pub(crate) fn specs() -> Vec<ParamSpec> {
         "Library that grows the trees; what differs between them is said at the settings.",
     )];
     specs.extend(tree_specs());
+    specs.extend(categorical::specs());
     specs.extend(sampling_specs());
     specs.extend(training_specs());
+    specs.extend(metric::specs());
+    specs.extend(update::specs());
     specs
 }
 
@@ -384,7 +483,7 @@ fn training_specs() -> Vec<ParamSpec> {
         ParamSpec::integer(
             "predict_threads",
             1,
-            "Most threads of a batch prediction; the answers do not depend on it.",
+            "Most threads of a batch prediction and of an update; the answers do not depend on it.",
         )
         .at_least(1.0)
         .at_most(1_024.0),
@@ -395,6 +494,12 @@ fn training_specs() -> Vec<ParamSpec> {
             "Who answers: this plugin's flat trees, which are faster, or the library; the answers \
              have the same bits. The library also answers for models that flat trees cannot hold.",
         ),
+        ParamSpec::choice(
+            MISSING,
+            "allowed",
+            &["allowed", REFUSED],
+            "Whether a missing value (NaN) is learned from and answered for, or refused in both.",
+        ),
         ParamSpec::text(
             "label",
             "",
@@ -404,132 +509,4 @@ fn training_specs() -> Vec<ParamSpec> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn direction() -> Task {
-        let classes = ["down", "flat", "up"].map(str::to_owned).to_vec();
-        Task::Classification { classes }
-    }
-
-    #[test]
-    fn an_unknown_key_names_the_nearest_and_every_problem_is_listed() {
-        let config = Config::new()
-            .with("num_leafs", 5)
-            .with("learning_rate", 7.0);
-        let error = Params::resolve(&config).unwrap_err();
-        assert!(
-            error.message().contains("did you mean `num_leaves`"),
-            "{error}"
-        );
-        assert!(error.message().contains("`learning_rate` is 7"), "{error}");
-    }
-
-    #[test]
-    fn every_default_fits_its_own_bounds_and_is_either_passed_on_or_ours() {
-        let ours = [
-            "rounds",
-            "early_stopping_rounds",
-            "checkpoint_rounds",
-            "predict_threads",
-            "class_weight",
-            "label",
-            "booster",
-            "grow_policy",
-            "monotone_increasing",
-            "monotone_decreasing",
-            EVALUATOR,
-        ];
-        for spec in specs() {
-            assert_eq!(spec.problem_with(&spec.default), None);
-            let name = spec.name.as_str();
-            assert_ne!(PASSED_ON.contains(&name), ours.contains(&name), "{name}");
-        }
-        assert_eq!(specs().len(), PASSED_ON.len() + ours.len());
-    }
-
-    #[test]
-    fn the_text_names_objective_seed_and_threads() {
-        let config = Config::new()
-            .with("lambda_l1", 1e-5)
-            .with("learning_rate", 1);
-        let params = Params::resolve(&config).unwrap();
-        let text = params.lightgbm_text(&direction(), &[], 7, 3).unwrap();
-        let text = text.to_str().unwrap();
-        for part in [
-            "objective=multiclass",
-            "num_class=3",
-            "seed=7",
-            "num_threads=3",
-        ] {
-            assert!(
-                text.split(' ').any(|word| word == part),
-                "{part} not in {text}"
-            );
-        }
-        assert!(text.contains("lambda_l1=1e-5"), "{text}");
-        assert!(
-            text.contains("deterministic=true force_row_wise=true"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn quantiles_are_refused_for_lightgbm_with_what_to_do() {
-        let task = Task::Quantiles { levels: vec![0.5] };
-        let error = check_task(Booster::LightGbm, &task).unwrap_err();
-        assert_eq!(error.status(), Status::Unsupported);
-        assert!(
-            error.message().contains("set `booster` to xgboost"),
-            "{error}"
-        );
-        assert!(check_task(Booster::XgBoost, &task).is_ok());
-    }
-
-    #[test]
-    fn what_a_library_does_not_have_is_refused_all_at_once() {
-        let config = Config::new()
-            .with("booster", "xgboost")
-            .with("min_data_in_leaf", 7)
-            .with("bagging_freq", 3)
-            .with("extra_trees", true);
-        let error = Params::resolve(&config).unwrap_err();
-        for key in ["min_data_in_leaf", "bagging_freq", "extra_trees"] {
-            assert!(error.message().contains(&format!("`{key}`")), "{error}");
-        }
-        let error = Params::resolve(&Config::new().with("grow_policy", "depthwise")).unwrap_err();
-        assert!(
-            error.message().contains("LightGBM does not have"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn monotone_columns_are_found_by_name_and_wrong_names_are_all_listed() {
-        let names = ["macd(12, 26)", "rsi", "adx"].map(str::to_owned);
-        let config = Config::new()
-            .with("monotone_increasing", "macd(12, 26)")
-            .with("monotone_decreasing", "adx ; ");
-        let params = Params::resolve(&config).unwrap();
-        let text = params.lightgbm_text(&direction(), &names, 7, 1).unwrap();
-        let text = text.to_str().unwrap();
-        assert!(text.contains("monotone_constraints=1,0,-1 "), "{text}");
-        let wrong = Config::new()
-            .with("monotone_increasing", "rsi; volume")
-            .with("monotone_decreasing", "rsi; width");
-        let error = Params::resolve(&wrong)
-            .unwrap()
-            .check_columns(&names)
-            .unwrap_err();
-        for part in ["`volume`", "`width`", "`rsi` is in both"] {
-            assert!(error.message().contains(part), "{part}: {error}");
-        }
-    }
-
-    #[test]
-    fn large_seeds_stay_distinct_in_their_high_bits() {
-        assert_eq!(fold_seed(41), 41);
-        assert_ne!(fold_seed(41), fold_seed(41 | 1 << 40));
-        assert!(fold_seed(u64::MAX) < 1 << 31);
-    }
-}
+mod tests;

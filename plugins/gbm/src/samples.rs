@@ -5,7 +5,14 @@
 
 use fusebox_plugin_api::prelude::*;
 
+use crate::metric::Outcomes;
 use crate::params::ClassWeight;
+
+/// Most columns whose wrong values are told of at once; a message has bounded room.
+const LISTED_COLUMNS: usize = 6;
+/// Categories lie below: whole numbers from here on are no longer exact in f32, and XGBoost takes
+/// none.
+const CATEGORY_LIMIT: f32 = 16_777_216.0;
 
 /// Runs of feature rows with one label and one weight per row.
 #[derive(Debug)]
@@ -18,6 +25,19 @@ pub(crate) struct Samples<'a> {
     pub(crate) labels: Vec<f32>,
     /// Weight in the loss.
     pub(crate) weights: Vec<f32>,
+    /// When, and what was returned; empty where nobody asked.
+    pub(crate) outcomes: Outcomes,
+}
+
+/// What is taken out of a dataset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Position of the label column to learn.
+    pub(crate) label: usize,
+    /// What the label must fit.
+    pub(crate) task: &'a Task,
+    /// Position of the label column that counts as the return, where outcomes are wanted.
+    pub(crate) returns: Option<usize>,
 }
 
 /// The position of the label column called `name`, or of the only one where `name` is empty.
@@ -36,27 +56,29 @@ pub(crate) fn label_column(schema: &DatasetSchema, name: &str) -> Result<usize> 
 }
 
 impl<'a> Samples<'a> {
-    /// Gathers the rows of `dataset` with a label in column `label`.
+    /// Gathers the rows of `dataset` with a label.
     ///
     /// # Errors
     /// `E_DATA` listing every kind of wrong row with the first one, or saying that no row is left.
-    pub(crate) fn collect(dataset: &'a Dataset, label: usize, task: &Task) -> Result<Self> {
+    pub(crate) fn collect(dataset: &'a Dataset, wanted: Wanted<'_>) -> Result<Self> {
         let mut samples = Self {
             runs: Vec::new(),
             columns: dataset.schema().features.len(),
             labels: Vec::new(),
             weights: Vec::new(),
+            outcomes: Outcomes::default(),
         };
         let mut problems = Problems::default();
         for (batch, view) in dataset.views().enumerate() {
             let mut run_start = None;
             for row in 0..view.rows() {
-                let value = view.label_row(row)[label];
+                let value = view.label_row(row)[wanted.label];
                 let used = view.is_sample(row) && !value.is_nan();
                 if used {
-                    problems.check(value, view.weight[row], task, (batch, row));
+                    problems.check(value, view.weight[row], wanted.task, (batch, row));
                     samples.labels.push(value);
                     samples.weights.push(view.weight[row]);
+                    samples.push_outcome(&view, row, wanted);
                     run_start.get_or_insert(row);
                 } else if let Some(start) = run_start.take() {
                     samples.push_run(&view, start, row);
@@ -83,6 +105,22 @@ impl<'a> Samples<'a> {
             .push(&view.features[start * view.columns..end * view.columns]);
     }
 
+    fn push_outcome(&mut self, view: &DatasetView<'_>, row: usize, wanted: Wanted<'_>) {
+        let Some(column) = wanted.returns else {
+            return;
+        };
+        let value = view.label_row(row)[column];
+        // A class stands for its distance from the middle one.
+        let middle = match wanted.task {
+            Task::Classification { classes } if column == wanted.label => {
+                (classes.len() as f32 - 1.0) / 2.0
+            }
+            _ => 0.0,
+        };
+        self.outcomes.event_ns.push(view.event_ns[row]);
+        self.outcomes.returns.push(value - middle);
+    }
+
     /// Refuses training rows from which nothing can be learned.
     pub(crate) fn check_learnable(&self, task: &Task) -> Result<()> {
         if self.weights.iter().all(|weight| *weight == 0.0) {
@@ -103,25 +141,34 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Refuses infinite features, which XGBoost does not learn from.
-    pub(crate) fn check_finite(&self) -> Result<()> {
-        let values = self.runs.iter().flat_map(|run| run.iter());
-        let infinite = |(_, value): &(usize, &f32)| value.is_infinite();
-        let found = values
-            .enumerate()
-            .filter(infinite)
-            .map(|(position, _)| position);
-        let (count, first) = found.fold((0, None), |(count, first): (usize, _), position| {
-            (count + 1, first.or(Some(position)))
+    /// Refuses features that the library or the settings do not allow, all columns at once.
+    pub(crate) fn check_features(&self, names: &[String], rules: &FeatureRules) -> Result<()> {
+        let mut problems: Vec<Option<(usize, String)>> = vec![None; self.columns];
+        let rows = self
+            .runs
+            .iter()
+            .flat_map(|run| run.chunks_exact(self.columns));
+        for (row, values) in rows.enumerate() {
+            for (column, value) in values.iter().enumerate() {
+                if let Some(problem) = rules.problem(column, *value) {
+                    let first = || format!("sample {row} has {value}, {problem}");
+                    count(&mut problems[column], first);
+                }
+            }
+        }
+        let found = names.iter().zip(problems).filter_map(|(name, problem)| {
+            let (count, first) = problem?;
+            Some(format!("{count} values of `{name}` (the first: {first})"))
         });
-        match first {
-            None => Ok(()),
-            Some(position) => Err(PluginError::data(format!(
-                "{count} features are infinite (the first: sample {}, column {}), which XGBoost \
-                 does not learn from; bound that feature, or use LightGBM",
-                position / self.columns,
-                position % self.columns
-            ))),
+        let mut found: Vec<String> = found.collect();
+        if found.len() > LISTED_COLUMNS {
+            let more = found.len() - LISTED_COLUMNS;
+            found.truncate(LISTED_COLUMNS);
+            found.push(format!("and {more} more columns"));
+        }
+        match found.is_empty() {
+            true => Ok(()),
+            false => Err(PluginError::data(found.join("; "))),
         }
     }
 
@@ -151,6 +198,38 @@ impl<'a> Samples<'a> {
             .iter()
             .all(|weight| weight.to_bits() == 1.0_f32.to_bits());
         (!alike).then_some(weights)
+    }
+}
+
+/// Which values of features a fit takes.
+#[derive(Debug, Clone)]
+pub(crate) struct FeatureRules {
+    /// Whether infinite values are refused, as XGBoost does.
+    pub(crate) finite: bool,
+    /// Whether missing values are refused.
+    pub(crate) present: bool,
+    /// For each column whether its values are categories.
+    pub(crate) categorical: Vec<bool>,
+}
+
+impl FeatureRules {
+    /// Whether every value passes, so that nothing needs to be looked at.
+    pub(crate) fn allow_all(&self) -> bool {
+        !self.finite && !self.present && !self.categorical.contains(&true)
+    }
+
+    fn problem(&self, column: usize, value: f32) -> Option<&'static str> {
+        if value.is_nan() {
+            let refused = "and missing values are refused by the key `missing`";
+            return self.present.then_some(refused);
+        }
+        if self.categorical.get(column) == Some(&true) {
+            let whole = value.fract() == 0.0 && (0.0..CATEGORY_LIMIT).contains(&value);
+            let wanted = "but a category is a whole number from 0 to 16,777,215";
+            return (!whole).then_some(wanted);
+        }
+        let wanted = "which XGBoost does not learn from; bound that feature, or use LightGBM";
+        (self.finite && value.is_infinite()).then_some(wanted)
     }
 }
 

@@ -18,6 +18,8 @@ use super::tree::{Child, Missing, Test};
 
 /// Values nearer to zero are zero to LightGBM (`kZeroThreshold`).
 const ZERO: f32 = 1e-35;
+/// Numbers from here on are no categories to XGBoost (`OutOfRangeCat`).
+const CATEGORY_LIMIT: f32 = 16_777_216.0;
 /// Bit patterns from here on are infinite or no numbers, which no leaf may compare with.
 const LEAF_LIMIT: usize = 0x7f80_0000;
 
@@ -48,6 +50,8 @@ enum Source {
     Column(usize, Missing, bool),
     /// The column's membership in a set.
     Member(usize, Vec<u32>),
+    /// That the column is none of these categories, with where a missing value goes.
+    Stranger(usize, Vec<u32>, bool),
 }
 
 /// The root of a tree and the steps to its deepest leaf.
@@ -122,7 +126,7 @@ impl Layout {
                     Node {
                         threshold: match split.test {
                             Test::AtMost { threshold, .. } => threshold,
-                            Test::Among(_) => 0.0,
+                            Test::Among(_) | Test::Outside { .. } => 0.0,
                         },
                         source: sources[&source(split.column, &split.test)],
                         step: step.map_err(|_| PluginError::unsupported("a very wide tree"))?,
@@ -188,6 +192,15 @@ impl Source {
                 });
                 direction(found)
             }
+            Self::Stranger(column, categories, missing_left) => {
+                let value = row[*column];
+                if value.is_nan() {
+                    return direction(*missing_left);
+                }
+                let is_category = (0.0..CATEGORY_LIMIT).contains(&value);
+                let found = is_category && categories.binary_search(&(value as u32)).is_ok();
+                direction(!found)
+            }
         }
     }
 }
@@ -212,6 +225,10 @@ fn source(column: usize, test: &Test) -> Source {
             ..
         } => Source::Column(column, *missing, *missing_left),
         Test::Among(set) => Source::Member(column, set.clone()),
+        Test::Outside {
+            categories,
+            missing_left,
+        } => Source::Stranger(column, categories.clone(), *missing_left),
     }
 }
 

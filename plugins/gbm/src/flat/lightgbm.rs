@@ -5,6 +5,7 @@
 //! multiple of the text's length.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::str::FromStr;
 
 use fusebox_plugin_api::prelude::*;
@@ -22,6 +23,63 @@ const DEFAULT_LEFT: u8 = 2;
 /// # Errors
 /// `E_UNSUPPORTED` for a model that LightGBM must answer itself, `E_DATA` for a damaged text.
 pub(crate) fn read(text: &str) -> Result<Forest> {
+    let model = parse(text)?;
+    Ok(Forest {
+        layout: Layout::new(&model.trees)?,
+        columns: model.columns,
+        classes: model.classes,
+        iterations: model.trees.len() / model.classes,
+        sums: Sums::Double,
+        link: model.link,
+    })
+}
+
+/// Reads models of one quantile each as a model of all of them, in ascending order.
+///
+/// # Errors
+/// As [`read`], with the number of the model.
+pub(crate) fn read_levels(texts: &[CString]) -> Result<Forest> {
+    let read = |(level, text): (usize, &CString)| {
+        let model = parse(&text.to_string_lossy())?;
+        match (model.classes, model.link) {
+            (1, Link::Identity) => Ok(model),
+            _ => Err(damaged(&format!("model {level} is not one of a quantile"))),
+        }
+    };
+    let models: Vec<Model> = texts.iter().enumerate().map(read).collect::<Result<_>>()?;
+    let columns = models.first().map_or(0, |model| model.columns);
+    if models.iter().any(|model| model.columns != columns) || models.is_empty() {
+        return Err(damaged("its models do not have the same columns"));
+    }
+    let iterations = models.iter().map(|model| model.trees.len()).max();
+    let iterations = iterations.unwrap_or(0);
+    // A level that had nothing left to split is shorter; nothing is added in place of its trees.
+    let nothing = Tree::new(Vec::new(), vec![0.0], columns)?;
+    let tree = |round: usize| {
+        let of_level = models.iter().map(move |model| model.trees.get(round));
+        of_level.map(|tree| tree.unwrap_or(&nothing).clone())
+    };
+    let trees: Vec<Tree> = (0..iterations).flat_map(tree).collect();
+    Ok(Forest {
+        layout: Layout::new(&trees)?,
+        columns,
+        classes: models.len(),
+        iterations,
+        sums: Sums::Double,
+        link: Link::Ascending,
+    })
+}
+
+/// A model as its text describes it.
+struct Model {
+    trees: Vec<Tree>,
+    columns: usize,
+    /// Trees of a round.
+    classes: usize,
+    link: Link,
+}
+
+fn parse(text: &str) -> Result<Model> {
     let mut lines = text.lines();
     let header = Fields::header(&mut lines)?;
     let columns = header.number::<usize>("max_feature_idx")?;
@@ -43,12 +101,10 @@ pub(crate) fn read(text: &str) -> Result<Forest> {
             "it has {found} trees, its head announces {announced} in rounds of {classes}"
         )));
     }
-    Ok(Forest {
-        layout: Layout::new(&trees)?,
+    Ok(Model {
+        trees,
         columns,
         classes,
-        iterations: trees.len() / classes,
-        sums: Sums::Double,
         link,
     })
 }

@@ -21,7 +21,8 @@ pub(crate) enum Link {
     SingleLogistic,
     /// Shares of the exponentials as XGBoost computes them, in f32.
     SingleSoftmax,
-    /// In ascending order, as XGBoost keeps quantiles from crossing.
+    /// In ascending order, as XGBoost keeps quantiles from crossing, and as this plugin does for
+    /// LightGBM (Chernozhukov, Fernandez-Val and Galichon 2010).
     Ascending,
 }
 

@@ -10,6 +10,7 @@
 )]
 
 use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 use fusebox_plugin_api::prelude::*;
 use proptest::prelude::*;
@@ -17,7 +18,9 @@ use proptest::prelude::*;
 use super::xgboost as json_reader;
 use super::{FlatPredictor, lightgbm as text_reader};
 use crate::lightgbm::tests::pinned_library;
-use crate::lightgbm::{self, Binned, Booster, FieldValues, LIBRARY_KEY, Library, Output, Runs};
+use crate::lightgbm::{
+    self, Binned, Booster, FieldValues, LIBRARY_KEY, Library, Output, Runs, Training,
+};
 use crate::xgboost::tests::pinned_library as pinned_xgboost;
 use crate::xgboost::{self, Matrix};
 
@@ -91,13 +94,13 @@ fn train(parameters: &str, rounds: usize) -> CString {
     let labels: Vec<f32> = (0..TRAIN_ROWS).map(|row| label(row, objective)).collect();
     let _grant = lightgbm::acquire(1, &|| false).unwrap();
     let runs = Runs::new(&[&rows], COLUMNS).unwrap();
-    let mut set = Binned::from_runs(library(), &runs, &parameters, None).unwrap();
+    let set = Binned::from_runs(library(), &runs, &parameters, None).unwrap();
     set.set(c"label", FieldValues::Float(&labels)).unwrap();
-    let mut booster = Booster::train(set, &parameters).unwrap();
+    let mut training = Training::start(&Rc::new(set), &parameters).unwrap();
     for _ in 0..rounds {
-        booster.update().unwrap();
+        training.update().unwrap();
     }
-    booster.to_text(None).unwrap()
+    training.booster().to_text(None).unwrap()
 }
 
 fn flat(text: &CStr, threads: u32) -> FlatPredictor {
@@ -242,15 +245,29 @@ fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
     };
     // XGBoost does not learn from infinite values.
     let finite = |value: f32| if value.is_infinite() { f32::NAN } else { value };
-    let rows: Vec<f32> = matrix(0, TRAIN_ROWS).into_iter().map(finite).collect();
+    let mut rows: Vec<f32> = matrix(0, TRAIN_ROWS).into_iter().map(finite).collect();
+    let categorical = parameters.contains("max_cat_to_onehot");
+    if categorical {
+        // The last columns, without what is no category.
+        for row in rows.chunks_exact_mut(COLUMNS) {
+            for value in row[7..].iter_mut().filter(|value| **value < 0.0) {
+                *value = 0.0;
+            }
+        }
+    }
     let labels: Vec<f32> = (0..TRAIN_ROWS).map(|row| label(row, objective)).collect();
     let middle = rows.len() / 2 / COLUMNS * COLUMNS;
     let runs = [&rows[..middle], &rows[middle..]];
     let mut train = Matrix::from_runs(library, &runs, COLUMNS).unwrap();
     train.set(c"label", &labels).unwrap();
+    if categorical {
+        let marks: Vec<bool> = (0..COLUMNS).map(|column| column >= 7).collect();
+        train.set_categorical(&marks).unwrap();
+    }
     let mut booster = xgboost::Booster::new(library, &[&train]).unwrap();
     let common = "nthread=1 verbosity=0 seed=3 tree_method=hist";
-    for pair in parameters.split(' ').chain(common.split(' ')) {
+    let pairs = parameters.split_ascii_whitespace().chain(common.split(' '));
+    for pair in pairs {
         let (name, value) = pair.split_once('=').unwrap();
         booster.set(name, value).unwrap();
     }
@@ -279,13 +296,16 @@ fn rows_at_json_thresholds(text: &str) -> Vec<f32> {
     rows
 }
 
-const XGBOOST_CASES: [&str; 6] = [
+const XGBOOST_CASES: [&str; 8] = [
     "objective=binary:logistic max_leaves=31 max_depth=0 grow_policy=lossguide eta=0.3",
     "objective=binary:logistic max_depth=6 eta=1.0 lambda=0 min_child_weight=0 scale_pos_weight=3",
     "objective=multi:softprob num_class=3 max_depth=5 subsample=0.5",
     "objective=reg:squarederror max_leaves=50 max_depth=0 grow_policy=lossguide max_bin=1000",
     "objective=reg:quantileerror quantile_alpha=[0.1,0.5,0.9] max_depth=4",
     "objective=reg:squarederror base_score=7.25 max_depth=3 colsample_bynode=0.5",
+    "objective=binary:logistic max_depth=6 max_cat_to_onehot=2 max_cat_threshold=32",
+    "objective=multi:softprob num_class=3 max_leaves=12 max_depth=0 grow_policy=lossguide \
+     max_cat_to_onehot=100",
 ];
 
 #[test]
@@ -308,6 +328,13 @@ fn every_kind_of_xgboost_model_answers_with_the_bits_of_the_library() {
             let input = matrix(1_000_000 + first, (count - first).min(20_000));
             assert_answers(case, &mut flat, &input, &by_library(&input));
         }
+        if case.contains("max_cat_to_onehot") {
+            let nodes = text.split("\"categories_nodes\":[").skip(1);
+            let split = nodes.filter(|rest| !rest.starts_with(']')).count();
+            assert!(split > 3, "{case}: categories split {split} trees");
+            let input = odd_categories();
+            assert_answers(case, &mut flat, &input, &by_library(&input));
+        }
         let input = matrix(77, 100);
         let expected = by_library(&input);
         let outputs = expected.len() / 100;
@@ -316,6 +343,36 @@ fn every_kind_of_xgboost_model_answers_with_the_bits_of_the_library() {
             assert_eq!(by_library(row), expected, "{case}: one row by the library");
         }
     }
+}
+
+/// Rows whose categories are unknown, no categories, or missing.
+fn odd_categories() -> Vec<f32> {
+    let odd = [
+        39.0,
+        39.5,
+        40.0,
+        63.0,
+        64.0,
+        1e6,
+        16_777_215.0,
+        16_777_216.0,
+        3e9,
+        1e30,
+        -0.0,
+        -0.5,
+        -1.0,
+        0.5,
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+    ];
+    let row = |(number, value): (usize, f32)| {
+        let mut row = matrix(5_000 + number, 1);
+        row[7 + number % 3] = value;
+        row
+    };
+    let values = odd.into_iter().cycle().take(3 * odd.len());
+    values.enumerate().flat_map(row).collect()
 }
 
 #[test]

@@ -29,6 +29,14 @@ pub(super) enum Test {
     },
     /// Left where the value, cut to a whole number, is a bit of the set.
     Among(Vec<u32>),
+    /// Left where the value, cut to a whole number, is none of the categories, or no category at
+    /// all, or missing and `missing_left` holds.
+    Outside {
+        /// Ascending.
+        categories: Vec<u32>,
+        /// Where missing values go.
+        missing_left: bool,
+    },
 }
 
 /// What follows a split.

@@ -2,7 +2,10 @@
 //!
 //! Follows `src/tree/tree_model.cc`, `src/gbm/gbtree_model.cc` and `src/learner.cc` of XGBoost 3.4.
 //! XGBoost goes left where a value is below the threshold, both in f32; that is where it is at most
-//! the next smaller f32. The base score stands in the model as a prediction and is added as a sum.
+//! the next smaller f32. A split by categories lists those that go right. The base score stands in
+//! the model as a prediction and is added as a sum.
+
+use std::collections::BTreeMap;
 
 use fusebox_plugin_api::prelude::*;
 use serde::Deserialize;
@@ -14,6 +17,8 @@ use super::{Forest, Sums};
 
 /// The version whose models are known.
 const KNOWN_VERSION: (u32, u32) = (3, 4);
+/// XGBoost's code for a split by categories.
+const CATEGORICAL: u8 = 1;
 /// Nearest to 0 and 1 that XGBoost lets a base score come (`kRtEps`).
 const LEAST_PROBABILITY: f32 = 1e-6;
 
@@ -68,6 +73,14 @@ struct ForestParameters {
 
 #[derive(Deserialize)]
 struct RawTree {
+    #[serde(default)]
+    categories: Vec<i64>,
+    #[serde(default)]
+    categories_nodes: Vec<usize>,
+    #[serde(default)]
+    categories_segments: Vec<usize>,
+    #[serde(default)]
+    categories_sizes: Vec<usize>,
     default_left: Vec<u8>,
     left_children: Vec<i64>,
     right_children: Vec<i64>,
@@ -211,6 +224,64 @@ fn numbers(array: &str) -> Result<Vec<f32>> {
     }
 }
 
+/// What stands in the nodes of one tree.
+#[derive(Debug)]
+pub(crate) struct LeafTable {
+    /// Thresholds of splits and values of leaves.
+    pub(crate) conditions: Vec<f32>,
+    /// Whether each node is a leaf.
+    pub(crate) is_leaf: Vec<bool>,
+    /// Sum of the hessians of the rows that reached each node.
+    pub(crate) covers: Vec<f32>,
+}
+
+/// The nodes of every tree of a model.
+///
+/// # Errors
+/// `E_DATA` for a damaged text.
+pub(crate) fn leaf_tables(text: &str) -> Result<Vec<LeafTable>> {
+    #[derive(Deserialize)]
+    struct Outline {
+        learner: OutlineLearner,
+    }
+    #[derive(Deserialize)]
+    struct OutlineLearner {
+        gradient_booster: OutlineBooster,
+    }
+    #[derive(Deserialize)]
+    struct OutlineBooster {
+        model: OutlineTrees,
+    }
+    #[derive(Deserialize)]
+    struct OutlineTrees {
+        trees: Vec<OutlineTree>,
+    }
+    #[derive(Deserialize)]
+    struct OutlineTree {
+        left_children: Vec<i64>,
+        sum_hessian: Vec<f32>,
+    }
+    let outline: Outline =
+        serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
+    let trees = outline.learner.gradient_booster.model.trees;
+    let tables = trees
+        .into_iter()
+        .zip(conditions(text))
+        .map(|(tree, array)| {
+            let conditions = numbers(array)?;
+            let nodes = conditions.len();
+            if tree.left_children.len() != nodes || tree.sum_hessian.len() != nodes {
+                return Err(damaged("its arrays are not equally long"));
+            }
+            Ok(LeafTable {
+                conditions,
+                is_leaf: tree.left_children.iter().map(|child| *child < 0).collect(),
+                covers: tree.sum_hessian,
+            })
+        });
+    tables.collect()
+}
+
 fn read_tree(tree: &RawTree, conditions: &str, columns: usize) -> Result<Tree> {
     let nodes = tree.left_children.len();
     let conditions = numbers(conditions)?;
@@ -226,8 +297,8 @@ fn read_tree(tree: &RawTree, conditions: &str, columns: usize) -> Result<Tree> {
             "its arrays have {nodes} and {lengths:?} numbers"
         )));
     }
-    if tree.split_type.iter().any(|kind| *kind != 0) {
-        return Err(unsupported("categories of XGBoost"));
+    if tree.split_type.iter().any(|kind| *kind > CATEGORICAL) {
+        return Err(unsupported("another type of split than XGBoost 3.4 has"));
     }
     if !["0", "1"].contains(&tree.tree_param.size_leaf_vector.as_str()) {
         return Err(unsupported("leaves with several values"));
@@ -245,6 +316,7 @@ fn read_tree(tree: &RawTree, conditions: &str, columns: usize) -> Result<Tree> {
         tree,
         conditions: &conditions,
         positions: &positions,
+        sets: sets(tree)?,
     };
     let kind =
         |wanted: bool| (0..nodes).filter(move |node| (tree.left_children[*node] < 0) == wanted);
@@ -255,11 +327,34 @@ fn read_tree(tree: &RawTree, conditions: &str, columns: usize) -> Result<Tree> {
     Tree::new(splits, leaves, columns)
 }
 
+/// The categories that go right at each node that splits by them, ascending.
+fn sets(tree: &RawTree) -> Result<BTreeMap<usize, Vec<u32>>> {
+    let (nodes, segments) = (&tree.categories_nodes, &tree.categories_segments);
+    let sizes = &tree.categories_sizes;
+    if segments.len() != nodes.len() || sizes.len() != nodes.len() {
+        return Err(damaged("its lists of categories do not fit together"));
+    }
+    let mut sets = BTreeMap::new();
+    for ((node, first), size) in nodes.iter().zip(segments).zip(sizes) {
+        let end = first.checked_add(*size);
+        let listed = end.and_then(|end| tree.categories.get(*first..end));
+        let listed = listed.ok_or_else(|| damaged("a list of categories is out of range"))?;
+        let category = |category: &i64| u32::try_from(*category);
+        let categories: std::result::Result<Vec<u32>, _> = listed.iter().map(category).collect();
+        let mut categories = categories.map_err(|_| damaged("a category is negative"))?;
+        categories.sort_unstable();
+        sets.insert(*node, categories);
+    }
+    Ok(sets)
+}
+
 /// A tree with what is known of its nodes.
 struct Reader<'a> {
     tree: &'a RawTree,
     conditions: &'a [f32],
     positions: &'a [Child],
+    /// Categories of each node that splits by them.
+    sets: BTreeMap<usize, Vec<u32>>,
 }
 
 impl Reader<'_> {
@@ -268,16 +363,29 @@ impl Reader<'_> {
         if threshold == f32::NEG_INFINITY {
             return Err(unsupported("a threshold of minus infinity"));
         }
-        Ok(Split {
-            column: self.tree.split_indices[node],
-            test: Test::AtMost {
+        let missing_left = self.tree.default_left[node] != 0;
+        let test = match self.tree.split_type[node] {
+            CATEGORICAL => Test::Outside {
+                categories: self.categories(node)?,
+                missing_left,
+            },
+            _ => Test::AtMost {
                 threshold: threshold.next_down(),
                 missing: Missing::NanAlone,
-                missing_left: self.tree.default_left[node] != 0,
+                missing_left,
             },
+        };
+        Ok(Split {
+            column: self.tree.split_indices[node],
+            test,
             left: self.child(self.tree.left_children[node])?,
             right: self.child(self.tree.right_children[node])?,
         })
+    }
+
+    fn categories(&self, node: usize) -> Result<Vec<u32>> {
+        let found = self.sets.get(&node).cloned();
+        found.ok_or_else(|| damaged("a split by categories has none"))
     }
 
     fn child(&self, node: i64) -> Result<Child> {

@@ -1,9 +1,10 @@
 //! LightGBM's C API, resolved at run time, behind safe handles.
 //!
-//! The only file of this plugin that contains `unsafe`. Above it nothing sees a raw handle: a
-//! [`Binned`] and a [`Booster`] free themselves, check every length before they hand a pointer
-//! over, and turn `LGBM_GetLastError` into the contract's error. Signatures follow
-//! `include/LightGBM/c_api.h` of version 4.7. It never decides anything about training.
+//! Only here, in `booster` below and in XGBoost's `ffi` does this plugin contain `unsafe`. Above it
+//! nothing sees a raw handle: a [`Binned`] and a [`Booster`] free themselves, check every length
+//! before they hand a pointer over, and turn `LGBM_GetLastError` into the contract's error.
+//! Signatures follow `include/LightGBM/c_api.h` of version 4.7. It never decides anything about
+//! training.
 //!
 //! LightGBM catches its own C++ exceptions at this boundary, so no call unwinds. A fatal error is
 //! also printed on the process's stderr by LightGBM itself, which offers no way to turn that off.
@@ -13,16 +14,19 @@
     reason = "calls into the LightGBM library, which has only a C interface"
 )]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+mod booster;
+
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 
 use fusebox_plugin_api::prelude::*;
 use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 
-use super::runs::{ROW_MAJOR, Runs};
-use super::{FieldValues, Output};
-use crate::booster::Importance;
+use super::FieldValues;
+use super::runs::Runs;
+
+pub(crate) use booster::{Booster, RowPredictor, Training};
 
 /// Keeps the library mapped for good (`dlfcn.h`); its OpenMP threads may outlive every handle.
 #[cfg(target_os = "macos")]
@@ -35,11 +39,6 @@ const VERSION_SYMBOL: &str = "LGBM_DatasetCreateFromArrowStream";
 
 const FLOAT32: c_int = 0;
 const FLOAT64: c_int = 1;
-/// LightGBM's codes for the importances.
-const BY_SPLIT: c_int = 0;
-const BY_GAIN: c_int = 1;
-/// LightGBM's code for "every iteration".
-const ALL_ITERATIONS: c_int = -1;
 
 type Handle = *mut c_void;
 type Free = unsafe extern "C" fn(Handle) -> c_int;
@@ -103,6 +102,9 @@ struct Functions {
     booster_update_one_iter: GetNumber,
     booster_get_eval_counts: GetNumber,
     booster_get_eval: unsafe extern "C" fn(Handle, c_int, *mut c_int, *mut f64) -> c_int,
+    booster_get_num_predict: unsafe extern "C" fn(Handle, c_int, *mut i64) -> c_int,
+    booster_get_predict: unsafe extern "C" fn(Handle, c_int, *mut i64, *mut f64) -> c_int,
+    booster_refit: unsafe extern "C" fn(Handle, *const i32, i32, i32) -> c_int,
     booster_get_num_feature: GetNumber,
     booster_get_current_iteration: GetNumber,
     booster_calc_num_predict: CalcNumPredict,
@@ -131,6 +133,9 @@ impl Functions {
             booster_update_one_iter: symbol(loaded, "LGBM_BoosterUpdateOneIter")?,
             booster_get_eval_counts: symbol(loaded, "LGBM_BoosterGetEvalCounts")?,
             booster_get_eval: symbol(loaded, "LGBM_BoosterGetEval")?,
+            booster_get_num_predict: symbol(loaded, "LGBM_BoosterGetNumPredict")?,
+            booster_get_predict: symbol(loaded, "LGBM_BoosterGetPredict")?,
+            booster_refit: symbol(loaded, "LGBM_BoosterRefit")?,
             booster_get_num_feature: symbol(loaded, "LGBM_BoosterGetNumFeature")?,
             booster_get_current_iteration: symbol(loaded, "LGBM_BoosterGetCurrentIteration")?,
             booster_calc_num_predict: symbol(loaded, "LGBM_BoosterCalcNumPredict")?,
@@ -205,17 +210,14 @@ unsafe extern "C" fn collect_log(message: *const c_char) {
     super::log::collect(&piece.to_string_lossy());
 }
 
-/// A binned data set inside LightGBM; the rows it was made from are no longer needed.
+/// A binned data set inside LightGBM; the rows it was made from are no longer needed. It stays on
+/// its thread, where several boosters may share it.
 #[derive(Debug)]
 pub(crate) struct Binned {
     handle: Handle,
     rows: usize,
     library: &'static Library,
 }
-
-// SAFETY: a LightGBM data set has no thread affinity, and every use goes through `&mut` or happens
-// inside the one booster that owns it.
-unsafe impl Send for Binned {}
 
 impl Binned {
     /// Bins runs of rows, in order, without joining them first. `reference` lends its bins, as
@@ -253,8 +255,9 @@ impl Binned {
     }
 
     /// Sets a field: `label` and `weight` take one f32 per row, `init_score` one f64 per row and
-    /// class, class by class.
-    pub(crate) fn set(&mut self, field: &CStr, values: FieldValues<'_>) -> Result<()> {
+    /// class, class by class. A booster takes `init_score` in when it gets the data set; for the
+    /// next booster it may be set anew. Labels and weights stay while a booster uses them.
+    pub(crate) fn set(&self, field: &CStr, values: FieldValues<'_>) -> Result<()> {
         let (pointer, count, kind) = match values {
             FieldValues::Float(values) => (values.as_ptr().cast(), values.len(), FLOAT32),
             FieldValues::Double(values) => (values.as_ptr().cast(), values.len(), FLOAT64),
@@ -275,318 +278,8 @@ impl Binned {
 
 impl Drop for Binned {
     fn drop(&mut self) {
-        // SAFETY: the handle came from LightGBM, is owned by this value alone and freed once; the
-        // booster that used it is freed before its fields are.
+        // SAFETY: the handle came from LightGBM, is owned by this value alone and freed once; a
+        // booster that uses it keeps it alive.
         unsafe { (self.library.functions.dataset_free)(self.handle) };
-    }
-}
-
-/// A model, in training (it then owns its data sets) or read from text.
-#[derive(Debug)]
-pub(crate) struct Booster {
-    handle: Handle,
-    library: &'static Library,
-    datasets: Vec<Binned>,
-}
-
-// SAFETY: a LightGBM booster has no thread affinity; this type hands out no second reference to
-// its handle, and its `&self` methods only read under LightGBM's own lock.
-unsafe impl Send for Booster {}
-
-impl Booster {
-    /// Starts training on `train`.
-    pub(crate) fn train(train: Binned, parameters: &CStr) -> Result<Self> {
-        let library = train.library;
-        library.capture_log()?;
-        let create = library.functions.booster_create;
-        let mut handle = ptr::null_mut();
-        // SAFETY: the data set lives as long as the booster, which takes it over below.
-        let code = unsafe { create(train.handle, parameters.as_ptr(), &raw mut handle) };
-        library.check(code, "BoosterCreate")?;
-        Ok(Self {
-            handle,
-            library,
-            datasets: vec![train],
-        })
-    }
-
-    /// Reads a model; returns it with its number of iterations. The text must be one that
-    /// LightGBM wrote: its reader trusts it.
-    pub(crate) fn from_text(library: &'static Library, text: &CStr) -> Result<(Self, usize)> {
-        library.capture_log()?;
-        let load = library.functions.booster_load_model_from_string;
-        let (mut handle, mut iterations) = (ptr::null_mut(), 0);
-        // SAFETY: the text is zero-terminated and both results outlive the call.
-        let code = unsafe { load(text.as_ptr(), &raw mut iterations, &raw mut handle) };
-        library.check(code, "BoosterLoadModelFromString")?;
-        let booster = Self {
-            handle,
-            library,
-            datasets: Vec::new(),
-        };
-        Ok((booster, usize::try_from(iterations).unwrap_or(0)))
-    }
-
-    /// Puts the trees of `earlier` before those of this booster, which has none yet.
-    pub(crate) fn continue_from(&mut self, earlier: &Self) -> Result<()> {
-        // SAFETY: both handles are live; LightGBM copies the trees.
-        let code = unsafe { (self.library.functions.booster_merge)(self.handle, earlier.handle) };
-        self.library.check(code, "BoosterMerge")
-    }
-
-    /// Adds rows on which the metric is evaluated; made with the training set as reference.
-    pub(crate) fn add_validation(&mut self, valid: Binned) -> Result<()> {
-        let add = self.library.functions.booster_add_valid_data;
-        // SAFETY: both handles are live and the booster takes the data set over.
-        let code = unsafe { add(self.handle, valid.handle) };
-        self.datasets.push(valid);
-        self.library.check(code, "BoosterAddValidData")
-    }
-
-    /// The data set that lends its bins to validation rows.
-    pub(crate) fn training_set(&self) -> Option<&Binned> {
-        self.datasets.first()
-    }
-
-    /// Adds one iteration; `true` where no leaf could be split any more.
-    pub(crate) fn update(&mut self) -> Result<bool> {
-        self.library.capture_log()?;
-        let call = self.library.functions.booster_update_one_iter;
-        Ok(self.number(call, "BoosterUpdateOneIter")? != 0)
-    }
-
-    /// The iterations held, those of an earlier model included.
-    pub(crate) fn iterations(&self) -> Result<usize> {
-        let call = self.library.functions.booster_get_current_iteration;
-        self.number(call, "BoosterGetCurrentIteration")
-    }
-
-    /// The columns a row must have.
-    pub(crate) fn columns(&self) -> Result<usize> {
-        let call = self.library.functions.booster_get_num_feature;
-        self.number(call, "BoosterGetNumFeature")
-    }
-
-    fn number(&self, call: GetNumber, name: &str) -> Result<usize> {
-        let mut number: c_int = 0;
-        // SAFETY: the handle is live and the result outlives the call.
-        let code = unsafe { call(self.handle, &raw mut number) };
-        self.library.check(code, name)?;
-        Ok(usize::try_from(number).unwrap_or(0))
-    }
-
-    /// The first metric on data set `index`: 0 training, 1 validation.
-    pub(crate) fn metric(&self, index: c_int) -> Result<Option<f64>> {
-        let call = self.library.functions.booster_get_eval_counts;
-        let count = self.number(call, "BoosterGetEvalCounts")?;
-        let mut values = vec![0.0; count];
-        let mut written = 0;
-        let evaluate = self.library.functions.booster_get_eval;
-        // SAFETY: LightGBM writes one value per metric, and there is room for all of them.
-        let code = unsafe { evaluate(self.handle, index, &raw mut written, values.as_mut_ptr()) };
-        self.library.check(code, "BoosterGetEval")?;
-        values.truncate(usize::try_from(written).unwrap_or(0));
-        Ok(values.first().copied())
-    }
-
-    /// The model as LightGBM's text: the first `iterations`, or all of them.
-    pub(crate) fn to_text(&self, iterations: Option<usize>) -> Result<CString> {
-        let count = iterations.map_or(ALL_ITERATIONS, |count| {
-            c_int::try_from(count).unwrap_or(ALL_ITERATIONS)
-        });
-        let mut buffer: Vec<u8> = vec![0; 1 << 16];
-        loop {
-            let room = i64::try_from(buffer.len()).unwrap_or(i64::MAX);
-            let mut needed = 0;
-            let save = self.library.functions.booster_save_model_to_string;
-            // SAFETY: the buffer has `room` bytes; LightGBM writes only where the text fits.
-            let code = unsafe {
-                let text = buffer.as_mut_ptr().cast();
-                save(self.handle, 0, count, BY_GAIN, room, &raw mut needed, text)
-            };
-            self.library.check(code, "BoosterSaveModelToString")?;
-            let needed = usize::try_from(needed).unwrap_or(0);
-            if needed <= buffer.len() {
-                buffer.truncate(needed);
-                return CString::from_vec_with_nul(buffer)
-                    .map_err(|_| PluginError::internal("LightGBM wrote a text with a zero byte"));
-            }
-            buffer.resize(needed, 0);
-        }
-    }
-
-    /// One number per column.
-    pub(crate) fn importance(&self, kind: Importance) -> Result<Vec<f64>> {
-        let mut values = vec![0.0; self.columns()?];
-        let call = self.library.functions.booster_feature_importance;
-        // SAFETY: LightGBM writes one value per column, and there is room for all of them.
-        let code = unsafe {
-            call(
-                self.handle,
-                ALL_ITERATIONS,
-                match kind {
-                    Importance::Split => BY_SPLIT,
-                    Importance::Gain => BY_GAIN,
-                },
-                values.as_mut_ptr(),
-            )
-        };
-        self.library.check(code, "BoosterFeatureImportance")?;
-        Ok(values)
-    }
-
-    /// The values [`predict`](Self::predict) writes for `rows` rows.
-    pub(crate) fn output_len(&self, rows: usize, output: Output) -> Result<usize> {
-        let rows = i32::try_from(rows)
-            .map_err(|_| PluginError::argument("at most 2^31 - 1 rows in one prediction"))?;
-        let mut length = 0;
-        let call = self.library.functions.booster_calc_num_predict;
-        let kind = output as c_int;
-        // SAFETY: the handle is live and the result outlives the call.
-        let code = unsafe { call(self.handle, rows, kind, 0, ALL_ITERATIONS, &raw mut length) };
-        self.library.check(code, "BoosterCalcNumPredict")?;
-        Ok(usize::try_from(length).unwrap_or(0))
-    }
-
-    /// Predicts contiguous row-major `rows` on LightGBM's threads; the number of threads is among
-    /// `parameters` and must be the one that the process-wide gate granted.
-    pub(crate) fn predict(
-        &self,
-        rows: &[f32],
-        output: Output,
-        parameters: &CStr,
-        values: &mut [f64],
-    ) -> Result<()> {
-        let columns = self.columns()?;
-        let count = rows.len() / columns.max(1);
-        let expected = self.output_len(count, output)?;
-        if rows.len() != count * columns || values.len() != expected {
-            let (given, room) = (rows.len(), values.len());
-            return Err(PluginError::argument(format!(
-                "{given} values are not whole rows of {columns} columns, or room for {room} \
-                 outputs is not the {expected} that they yield"
-            )));
-        }
-        let (count, columns) = (count as i32, columns as i32);
-        let mut written = 0;
-        // SAFETY: `rows` holds count x columns values and `values` has room for what LightGBM
-        // announced for them; both were checked above.
-        let code = unsafe {
-            (self.library.functions.booster_predict_for_mat)(
-                self.handle,
-                rows.as_ptr().cast(),
-                FLOAT32,
-                count,
-                columns,
-                ROW_MAJOR,
-                output as c_int,
-                0,
-                ALL_ITERATIONS,
-                parameters.as_ptr(),
-                &raw mut written,
-                values.as_mut_ptr(),
-            )
-        };
-        self.library.check(code, "BoosterPredictForMat")
-    }
-}
-
-impl Drop for Booster {
-    fn drop(&mut self) {
-        // SAFETY: the handle came from LightGBM, is owned by this value alone and freed once,
-        // before the data sets that it points to.
-        unsafe { (self.library.functions.booster_free)(self.handle) };
-    }
-}
-
-/// A booster with LightGBM's prepared configuration for one row at a time, without OpenMP.
-#[derive(Debug)]
-pub(crate) struct RowPredictor {
-    fast_config: Handle,
-    columns: usize,
-    outputs: usize,
-    booster: Booster,
-}
-
-// SAFETY: the prepared configuration belongs to the booster beside it, has no thread affinity, and
-// is used through `&mut` alone.
-unsafe impl Send for RowPredictor {}
-
-impl RowPredictor {
-    /// Prepares `booster` for single rows; `parameters` carry the granted number of threads.
-    pub(crate) fn new(booster: Booster, parameters: &CStr) -> Result<Self> {
-        let columns = booster.columns()?;
-        let outputs = booster.output_len(1, Output::Normal)?;
-        let width = i32::try_from(columns)
-            .map_err(|_| PluginError::argument("at most 2^31 - 1 columns"))?;
-        let library = booster.library;
-        let mut fast_config = ptr::null_mut();
-        // SAFETY: the booster is live and moves into the value that frees the configuration first.
-        let code = unsafe {
-            (library.functions.booster_fast_init)(
-                booster.handle,
-                Output::Normal as c_int,
-                0,
-                ALL_ITERATIONS,
-                FLOAT32,
-                width,
-                parameters.as_ptr(),
-                &raw mut fast_config,
-            )
-        };
-        library.check(code, "BoosterPredictForMatSingleRowFastInit")?;
-        Ok(Self {
-            fast_config,
-            columns,
-            outputs,
-            booster,
-        })
-    }
-
-    /// The booster inside.
-    pub(crate) fn booster(&self) -> &Booster {
-        &self.booster
-    }
-
-    /// Values per row.
-    pub(crate) fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// Columns per row.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Predicts one row into `values`, which has one place per output.
-    pub(crate) fn predict_row(&mut self, row: &[f32], values: &mut [f64]) -> Result<()> {
-        if row.len() != self.columns || values.len() != self.outputs {
-            let (given, columns) = (row.len(), self.columns);
-            let (room, outputs) = (values.len(), self.outputs);
-            return Err(PluginError::argument(format!(
-                "{given} values for a row of {columns}, room for {room} outputs of {outputs}"
-            )));
-        }
-        let library = self.booster.library;
-        let predict = library.functions.booster_fast_predict;
-        let mut written = 0;
-        // SAFETY: the row has the columns the configuration was made for and `values` the room
-        // LightGBM announced for one row; both were checked above.
-        let code = unsafe {
-            predict(
-                self.fast_config,
-                row.as_ptr().cast(),
-                &raw mut written,
-                values.as_mut_ptr(),
-            )
-        };
-        library.check(code, "BoosterPredictForMatSingleRowFast")
-    }
-}
-
-impl Drop for RowPredictor {
-    fn drop(&mut self) {
-        // SAFETY: the configuration came from LightGBM and is freed once, before its booster.
-        unsafe { (self.booster.library.functions.fast_config_free)(self.fast_config) };
     }
 }

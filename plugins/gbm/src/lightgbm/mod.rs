@@ -1,12 +1,14 @@
 //! LightGBM as a library found at run time: where it is looked for, and the parts used above.
 //!
-//! [`trainer`] is a fit, [`answers`] a model. [`ffi`] holds the calls, [`runs`] the rows handed to
-//! them, [`threads`] the rule that keeps concurrent calls from disagreeing on LightGBM's
-//! process-wide number of threads, [`log`] the way of its messages to the host.
+//! [`trainer`] is a fit, [`answers`] a model, [`refit`] new leaves for one. [`ffi`] holds the
+//! calls, [`runs`] the rows handed to them, [`threads`] the rule that keeps concurrent calls from
+//! disagreeing on LightGBM's process-wide number of threads, [`log`] the way of its messages to the
+//! host.
 
 mod answers;
 mod ffi;
 mod log;
+mod refit;
 mod runs;
 mod threads;
 mod trainer;
@@ -21,10 +23,11 @@ pub(crate) use answers::LightGbmAnswers;
 pub(crate) use ffi::Library;
 use ffi::RowPredictor;
 #[cfg(test)]
-pub(crate) use ffi::{Binned, Booster};
+pub(crate) use ffi::{Binned, Booster, Training};
 #[cfg(not(test))]
-use ffi::{Binned, Booster};
+use ffi::{Binned, Booster, Training};
 use log::LogRelay;
+pub(crate) use refit::refit;
 pub(crate) use runs::Runs;
 pub(crate) use threads::acquire;
 use threads::{Grant, share, try_acquire};
@@ -46,6 +49,8 @@ pub(crate) enum Output {
     Normal = 0,
     /// The sum of the trees.
     Raw = 1,
+    /// The number of the leaf reached in each tree.
+    Leaves = 2,
     /// One SHAP value per column plus the expected value, per class.
     Contributions = 3,
 }
@@ -102,6 +107,13 @@ fn is_too_old(path: &Path, missing: &str) -> PluginError {
          `python3 plugins/native/fetch.py` for the pinned one",
         path.display()
     ))
+}
+
+/// Puts quantiles that cross in order: of several boosters each knows only its own level, and the
+/// rearranged answers are never further from the truth (Chernozhukov, Fernandez-Val and Galichon
+/// 2010).
+fn ascending(quantiles: &mut [f64]) {
+    quantiles.sort_by(f64::total_cmp);
 }
 
 /// Joins LightGBM parameters into its `key=value` text.

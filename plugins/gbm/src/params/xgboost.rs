@@ -5,10 +5,10 @@
 use fusebox_plugin_api::prelude::*;
 use serde_json::Value;
 
-use super::{Params, fold_seed, number_text, specs};
+use super::{Circumstances, Params, fold_seed, number_text, specs};
 
 /// Our name and XGBoost's.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 12] = [
     ("learning_rate", "learning_rate"),
     ("num_leaves", "max_leaves"),
     ("grow_policy", "grow_policy"),
@@ -19,9 +19,18 @@ const NAMES: [(&str, &str); 10] = [
     ("feature_fraction", "colsample_bytree"),
     ("feature_fraction_bynode", "colsample_bynode"),
     ("max_bin", "max_bin"),
+    ("max_cat_threshold", "max_cat_threshold"),
+    ("max_cat_to_onehot", "max_cat_to_onehot"),
 ];
 /// What XGBoost does not have.
-const FOREIGN: [&str; 3] = ["min_data_in_leaf", "extra_trees", "min_data_in_bin"];
+const FOREIGN: [&str; 6] = [
+    "min_data_in_leaf",
+    "extra_trees",
+    "min_data_in_bin",
+    "cat_smooth",
+    "cat_l2",
+    "min_data_per_group",
+];
 
 impl Params {
     /// Settings away from their default that XGBoost does not have.
@@ -46,12 +55,9 @@ impl Params {
     /// XGBoost's parameters for a fit.
     pub(crate) fn xgboost_pairs(
         &self,
-        task: &Task,
-        features: &[String],
-        seed: u64,
-        threads: u32,
+        given: Circumstances<'_>,
     ) -> Result<Vec<(&'static str, String)>> {
-        let mut pairs = objective(task)?;
+        let mut pairs = objective(given.task)?;
         for (ours, theirs) in NAMES {
             pairs.push((theirs, text(self.resolved.value(ours))));
         }
@@ -63,15 +69,15 @@ impl Params {
             _ => text(self.resolved.value("bagging_fraction")),
         };
         pairs.push(("subsample", drawn));
-        if let Some(directions) = self.monotone(features)? {
+        if let Some(directions) = self.monotone(given.features)? {
             pairs.push((
                 "monotone_constraints",
                 format!("({})", directions.join(",")),
             ));
         }
         pairs.push(("tree_method", "hist".to_owned()));
-        pairs.push(("seed", fold_seed(seed).to_string()));
-        pairs.push(("nthread", threads.to_string()));
+        pairs.push(("seed", fold_seed(given.seed).to_string()));
+        pairs.push(("nthread", given.threads.to_string()));
         pairs.push(("verbosity", "0".to_owned()));
         Ok(pairs)
     }

@@ -1,12 +1,13 @@
 //! XGBoost as a library found at run time: where it is looked for, and the parts used above.
 //!
-//! [`trainer`] is a fit, [`answers`] a model, [`array`] how rows and answers are described to the
-//! library, and [`ffi`] holds the calls. XGBoost takes its number of threads with every booster, so
-//! nothing like LightGBM's gate is needed.
+//! [`trainer`] is a fit, [`answers`] a model, [`refresh`] new leaves for one, [`array`] how rows
+//! and answers are described to the library, and [`ffi`] holds the calls. XGBoost takes its number
+//! of threads with every booster, so nothing like LightGBM's gate is needed.
 
 mod answers;
 mod array;
 mod ffi;
+mod refresh;
 mod trainer;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub(crate) use answers::XgBoostAnswers;
 pub(crate) use ffi::Library;
 #[cfg(test)]
 pub(crate) use ffi::{Booster, Matrix};
+pub(crate) use refresh::refresh;
 pub(crate) use trainer::XgBoostTrainer;
 
 /// The configuration key with the path of the library; the host sets it.

@@ -25,12 +25,11 @@ pub(crate) struct XgBoostTrainer {
 impl XgBoostTrainer {
     /// Hands the rows over and takes up the trees of an earlier fit.
     pub(crate) fn start(library: &'static Library, plan: &Plan<'_>, threads: u32) -> Result<Self> {
-        let weights = plan.train.loss_weights(plan.task, plan.params.class_weight);
-        let train = matrix(library, &plan.train, weights.as_deref())?;
+        let train = training_matrix(library, plan)?;
         // Rows count as they are here: balancing classes is a means of learning, not a measure.
         let valid = plan.valid.as_ref().map(|valid| {
             let weights = valid.loss_weights(plan.task, ClassWeight::None);
-            matrix(library, valid, weights.as_deref())
+            matrix(library, plan, valid, weights.as_deref())
         });
         let valid = valid.transpose()?;
         let matrices: Vec<&Matrix> = [Some(&train), valid.as_ref()]
@@ -38,14 +37,11 @@ impl XgBoostTrainer {
             .flatten()
             .collect();
         let mut booster = Booster::new(library, &matrices)?;
-        if let Some(text) = plan.earlier_text() {
+        if let Some(text) = earlier_text(plan)? {
             booster.load(text)?;
         }
-        let (features, seed) = (plan.features(), plan.library_seed());
-        for (name, value) in plan
-            .params
-            .xgboost_pairs(plan.task, features, seed, threads)?
-        {
+        let given = plan.circumstances(None, threads);
+        for (name, value) in plan.params.xgboost_pairs(given)? {
             booster.set(name, &value)?;
         }
         Ok(Self {
@@ -56,16 +52,38 @@ impl XgBoostTrainer {
     }
 }
 
+/// The model that the plan goes on from.
+pub(super) fn earlier_text<'a>(plan: &'a Plan<'_>) -> Result<Option<&'a CString>> {
+    match plan.earlier_texts() {
+        [] => Ok(None),
+        [text] => Ok(Some(text)),
+        texts => Err(PluginError::data(format!(
+            "the trees to go on from are of {} models instead of one",
+            texts.len()
+        ))),
+    }
+}
+
+/// The rows to learn from.
+pub(super) fn training_matrix(library: &'static Library, plan: &Plan<'_>) -> Result<Matrix> {
+    let weights = plan.train.loss_weights(plan.task, plan.params.class_weight);
+    matrix(library, plan, &plan.train, weights.as_deref())
+}
+
 fn matrix(
     library: &'static Library,
+    plan: &Plan<'_>,
     samples: &Samples<'_>,
     weights: Option<&[f32]>,
 ) -> Result<Matrix> {
-    samples.check_finite()?;
     let mut matrix = Matrix::from_runs(library, &samples.runs, samples.columns)?;
     matrix.set(c"label", &samples.labels)?;
     if let Some(weights) = weights {
         matrix.set(c"weight", weights)?;
+    }
+    let categorical = plan.params.categorical(plan.features())?;
+    if categorical.contains(&true) {
+        matrix.set_categorical(&categorical)?;
     }
     Ok(matrix)
 }
@@ -89,16 +107,25 @@ impl Trainer for XgBoostTrainer {
         value.map(Some).ok_or_else(unreadable)
     }
 
+    fn answers(&mut self) -> Result<Vec<f64>> {
+        let Some(valid) = &self.valid else {
+            return Ok(Vec::new());
+        };
+        let answers = self.booster.answers(valid)?;
+        Ok(answers.into_iter().map(f64::from).collect())
+    }
+
     fn iterations(&self) -> Result<usize> {
         self.booster.rounds()
     }
 
-    fn to_text(&mut self, iterations: Option<usize>) -> Result<CString> {
-        match iterations {
+    fn to_texts(&mut self, iterations: Option<usize>) -> Result<Vec<CString>> {
+        let text = match iterations {
             Some(rounds) if rounds < self.booster.rounds()? => {
                 self.booster.first_rounds(rounds)?.to_text()
             }
             _ => self.booster.to_text(),
-        }
+        };
+        Ok(vec![text?])
     }
 }
