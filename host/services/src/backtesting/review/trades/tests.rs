@@ -49,6 +49,7 @@ fn fill(hour: i64, quantity: &str, price: &str) -> (Fill, Order) {
         spread: Cash::ZERO,
         remaining: Quantity::ZERO,
         is_maker: false,
+        currency: Default::default(),
     };
     let order = Order {
         id: fill.order,
