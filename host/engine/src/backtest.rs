@@ -216,7 +216,8 @@ impl BacktestResult {
         }
         let step = self.equity.partition_point(|point| point.at < at);
         let step = step.min(self.equity.len().saturating_sub(1));
-        self.rate(step, currency).map_or(Cash::ZERO, |rate| rate.of(amount))
+        self.rate(step, currency)
+            .map_or(Cash::ZERO, |rate| rate.of(amount))
     }
 
     fn take_portfolio(&mut self, portfolio: &Portfolio) {

@@ -237,7 +237,10 @@ impl Session {
         let exchange = Exchange::new(&ExchangeSetup {
             execution: &setup.config.execution,
             portfolio: &setup.config.portfolio,
-            currencies: &setup.config.currencies(&names).map_err(SetupError::Config)?,
+            currencies: &setup
+                .config
+                .currencies(&names)
+                .map_err(SetupError::Config)?,
             names: &names,
             time_frame: setup.time_frame,
             records,

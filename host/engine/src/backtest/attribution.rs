@@ -172,7 +172,7 @@ pub fn attribute(
     let mut fills = result.fill_steps.iter().zip(&result.fills).peekable();
     let mut payments = result.payments.iter().peekable();
     let steps = steps_within(market, Some((first.at, last.at)));
-    for ((step, point), (_, bars)) in result.equity.iter().enumerate().zip(steps) {
+    for (step, (_, bars)) in steps.enumerate() {
         booking.begin();
         while let Some((_, fill)) = fills.next_if(|(at, _)| **at <= step) {
             booking.fill(fill)?;
@@ -186,17 +186,16 @@ pub fn attribute(
         }
         let rates = booking.portfolio.books().len() * step..;
         booking.report(result.rates.get(rates).unwrap_or(&[]));
-        let equity = booking.portfolio.equity();
-        if equity != point.equity {
-            return Err(LedgerError::Equity {
-                equity: point.equity,
-                parts: equity,
-            });
-        }
         visit(&StepFlows {
             step,
             symbols: &booking.symbols,
             account: booking.account,
+        });
+    }
+    if booking.equity != last.equity {
+        return Err(LedgerError::Equity {
+            equity: last.equity,
+            parts: booking.equity,
         });
     }
     Ok(())
@@ -315,7 +314,11 @@ impl Booking {
         let rate_of = |currency: CurrencyId| match currency.is_reporting() {
             true => Rate::ONE,
             // Nothing is booked in a currency before its rate is known.
-            false => rates.get(currency.index()).copied().flatten().unwrap_or(Rate::ONE),
+            false => rates
+                .get(currency.index())
+                .copied()
+                .flatten()
+                .unwrap_or(Rate::ONE),
         };
         let mut explained = Cash::ZERO;
         for (one, (quote, flows, value)) in self.symbols.iter_mut().zip(&self.quoted) {

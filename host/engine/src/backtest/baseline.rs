@@ -10,9 +10,7 @@ use crate::execution::{
 use crate::portfolio::{Currencies, LedgerError, Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
 use crate::session::{EquityPoint, SessionConfig, SetupError};
-use crate::types::{
-    Bar, Cash, Market, MoneyError, Price, Quantity, Rate, SymbolId, Timestamp,
-};
+use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, Rate, SymbolId, Timestamp};
 
 /// Puts an equal part of the initial cash into every symbol at its first open after the first
 /// moment of `range`, and holds. A symbol that appears later is bought then; until then its part is
@@ -160,7 +158,9 @@ impl<'a> Holder<'a> {
         }
         let mut whole = Portfolio::with(&self.currencies);
         whole.begin(&self.known);
-        let count = i128::try_from(self.closes.len()).unwrap_or(i128::MAX).max(1);
+        let count = i128::try_from(self.closes.len())
+            .unwrap_or(i128::MAX)
+            .max(1);
         let part = Cash::from_units(whole.initial_cash().units() / count);
         let mut balances = vec![Cash::ZERO; self.known.len()];
         let mut left = whole.initial_cash();
@@ -198,7 +198,12 @@ impl<'a> Holder<'a> {
             ..self.config.portfolio.clone()
         };
         let part = self.parts.get(at).copied().unwrap_or_default();
-        let quote = self.currencies.quotes().get(at).copied().unwrap_or_default();
+        let quote = self
+            .currencies
+            .quotes()
+            .get(at)
+            .copied()
+            .unwrap_or_default();
         let rate = self.known.get(quote.index()).copied().flatten();
         let own = match rate.filter(|_| !quote.is_reporting()) {
             None => Currencies::single(self.currencies.name(quote), part, 1),

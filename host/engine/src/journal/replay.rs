@@ -272,7 +272,12 @@ impl Replayer {
 
     /// Takes the rates of a step in, and compares what there is of each currency.
     fn valued(&mut self, seq: u64, balances: &[Cash], rates: &[Option<Rate>]) {
-        let Some(names) = self.replayed.currencies.as_ref().map(|all| all.names.clone()) else {
+        let Some(names) = self
+            .replayed
+            .currencies
+            .as_ref()
+            .map(|all| all.names.clone())
+        else {
             return;
         };
         if balances.len() != names.len() || rates.len() != names.len() {
@@ -295,7 +300,9 @@ impl Replayer {
         let rebuilt: Vec<Cash> = books.map(|book| book.cash).collect();
         for ((name, told), rebuilt) in names.iter().zip(balances).zip(rebuilt) {
             if *told != rebuilt {
-                self.problem(format!("entry {seq} has {told} {name}, fills leave {rebuilt}"));
+                self.problem(format!(
+                    "entry {seq} has {told} {name}, fills leave {rebuilt}"
+                ));
             }
         }
     }

@@ -65,7 +65,10 @@ impl InitialCash {
             Self::One(amount) => Self::One(amount * multiple),
             Self::Each(amounts) => {
                 let each = amounts.iter();
-                Self::Each(each.map(|(name, one)| (name.clone(), one * multiple)).collect())
+                Self::Each(
+                    each.map(|(name, one)| (name.clone(), one * multiple))
+                        .collect(),
+                )
             }
         }
     }

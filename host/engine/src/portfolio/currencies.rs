@@ -335,7 +335,10 @@ impl<'a> Resolver<'a> {
             problems.require(
                 pair.base.is_none() || pair.base != pair.quote,
                 &format!("execution.symbols.{name}"),
-                format!("has {} as its base and as its quote", pair.base.unwrap_or("")),
+                format!(
+                    "has {} as its base and as its quote",
+                    pair.base.unwrap_or("")
+                ),
             );
         }
         if self.is_single() {
@@ -424,7 +427,9 @@ impl<'a> Resolver<'a> {
 
     /// The symbols that link two currencies, as steps from the first to the second.
     fn links(&self, from: &str, to: &str) -> Vec<(Leg, &'a str)> {
-        let symbols = (0..).map(SymbolId).zip(self.symbols.iter().zip(&self.pairs));
+        let symbols = (0..)
+            .map(SymbolId)
+            .zip(self.symbols.iter().zip(&self.pairs));
         let links = symbols.filter_map(|(symbol, (name, pair))| {
             let is_inverted = match (pair.base?, pair.quote?) {
                 (base, quote) if base == from && quote == to => false,
@@ -452,7 +457,9 @@ impl<'a> Resolver<'a> {
         match (pair.base, pair.quote) {
             (Some(base), Some(quote)) if base == from => Ok(quote),
             (Some(base), Some(quote)) if quote == from => Ok(base),
-            _ => Err(format!("is to come from {name}, which does not trade {from}")),
+            _ => Err(format!(
+                "is to come from {name}, which does not trade {from}"
+            )),
         }
     }
 

@@ -299,7 +299,11 @@ impl Portfolio {
         if self.books.len() == 1 {
             return self.positions.iter().map(|one| one.value().abs()).sum();
         }
-        self.sum(|currency, _| self.positions_in(currency).map(|one| one.value().abs()).sum())
+        self.sum(|currency, _| {
+            self.positions_in(currency)
+                .map(|one| one.value().abs())
+                .sum()
+        })
     }
 
     /// Profit of what was closed, after slippage and before fees, at the last rates.
@@ -359,7 +363,9 @@ impl Portfolio {
         let equity = self.equity();
         let currencies = || (0..).map(CurrencyId);
         let whole = currencies().zip(&parts);
-        let whole = whole.map(|(currency, part)| self.worth(currency, *part)).sum();
+        let whole = whole
+            .map(|(currency, part)| self.worth(currency, *part))
+            .sum();
         if whole != equity {
             return Err(LedgerError::Equity {
                 equity,

@@ -279,9 +279,7 @@ impl Session {
                 let opening = state.orders.iter().filter(|one| !one.order.reduces_only());
                 let waiting: Quantity = opening.map(|one| one.quantity).sum();
                 let value = match state.close {
-                    Some(close) if !waiting.is_zero() => {
-                        close.times(position.quantity() + waiting)
-                    }
+                    Some(close) if !waiting.is_zero() => close.times(position.quantity() + waiting),
                     _ => position.value(),
                 };
                 count(self.portfolio.worth_of(other, value))

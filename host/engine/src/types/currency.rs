@@ -178,7 +178,10 @@ mod tests {
         assert_eq!(back, Rate::ONE);
         // 26 digits above the line are cut to 18, and as many below.
         let large = rate("99999.99999999").then(rate("99999.99999999"));
-        assert_eq!((large.above, large.below), (999_999_999_999_999_800, 100_000_000));
+        assert_eq!(
+            (large.above, large.below),
+            (999_999_999_999_800_000, 100_000_000)
+        );
     }
 
     #[test]

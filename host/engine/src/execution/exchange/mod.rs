@@ -21,9 +21,7 @@ use std::sync::Arc;
 use super::{Expiry, Order, OrderId, Outcome};
 use crate::ports::{Broker, BrokerTick};
 use crate::risk::ApprovedOrder;
-use crate::types::{
-    Bar, BookSnapshot, Cash, CurrencyId, Price, Quantity, SymbolId, Timestamp,
-};
+use crate::types::{Bar, BookSnapshot, Cash, CurrencyId, Price, Quantity, SymbolId, Timestamp};
 use legs::Way;
 use payments::Payments;
 use rates::Rates;

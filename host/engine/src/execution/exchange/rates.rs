@@ -82,10 +82,18 @@ impl Rates {
         };
         let close = |symbol: SymbolId| {
             let known = several.closes.get(symbol.index())?.iter();
-            known.rev().find(|(at, _)| *at <= now).map(|(_, close)| *close)
+            known
+                .rev()
+                .find(|(at, _)| *at <= now)
+                .map(|(_, close)| *close)
         };
         let currencies = &several.currencies;
-        Worths(currencies.ids().map(|one| currencies.rate(one, close)).collect())
+        Worths(
+            currencies
+                .ids()
+                .map(|one| currencies.rate(one, close))
+                .collect(),
+        )
     }
 }
 

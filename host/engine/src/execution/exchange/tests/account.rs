@@ -339,7 +339,14 @@ impl Account {
         let own = self.currency(symbol);
         let whole = |currency: usize| {
             let positions: i128 = self.others_in(symbol, currency).map(&of).sum();
-            vec![positions + if currency == own { 0 } else { self.cash[currency] }]
+            vec![
+                positions
+                    + if currency == own {
+                        0
+                    } else {
+                        self.cash[currency]
+                    },
+            ]
         };
         self.converted(symbol, whole).iter().sum()
     }

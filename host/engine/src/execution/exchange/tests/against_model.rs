@@ -241,7 +241,11 @@ fn money(scene: &Scene) -> Money {
     };
     Money {
         quotes: layout.quotes.to_vec(),
-        initial: layout.names.iter().map(|name| units(amounts[*name])).collect(),
+        initial: layout
+            .names
+            .iter()
+            .map(|name| units(amounts[*name]))
+            .collect(),
         links: layout.links.clone(),
     }
 }

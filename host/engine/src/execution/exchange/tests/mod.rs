@@ -2,6 +2,7 @@
 
 mod account;
 mod against_model;
+mod currencies;
 mod model;
 mod records;
 mod scenarios;

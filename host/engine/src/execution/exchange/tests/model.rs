@@ -310,7 +310,12 @@ impl Model {
             let amount = -part_of(nearest(last * held, ONE), rate);
             if moment >= from && moment < self.candle.closed && amount != 0 {
                 let own = self.account.currency(self.symbol);
-                self.pay((Some(self.symbol), own), PaymentKind::Funding, amount, moment);
+                self.pay(
+                    (Some(self.symbol), own),
+                    PaymentKind::Funding,
+                    amount,
+                    moment,
+                );
             }
         }
     }

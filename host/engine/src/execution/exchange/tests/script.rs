@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `buy 2 limit 98 ioc` | the next order (from `#0` on), decided now |
 //! | `bar 100 102 99 101 x10` | an hour with a bar: open, high, low, close, volume |
-//! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols |
+//! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols; `-` where one has none |
 //! | `fine 1 1 1 1 x1 \| 2 2 2 2 x2` | an hour with a bar that has finer ones |
 //! | `fine - \| 2 2 2 2 x2` | the same where a finer one is missing |
 //! | `halt 3` | hours without a bar |
@@ -24,7 +24,7 @@ use super::{HOUR, NAMES, Venue, line};
 use crate::execution::{
     ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
 };
-use crate::portfolio::{PortfolioConfig, RateConfig};
+use crate::portfolio::{InitialCash, PortfolioConfig, RateConfig};
 use crate::types::{Bar, BookLevel, BookSnapshot, FundingRate, SymbolId, Timestamp, VenueRecords};
 
 /// Plays `script` with these settings (JSON) and compares what happens with its `=` lines.
@@ -91,7 +91,10 @@ impl Player {
                 }
                 "bar" => {
                     let length = (self.now, HOUR);
-                    let bars: Vec<Bar> = rest.split('/').map(|text| bar(text, length)).collect();
+                    let is_there = |text: &&str| text.trim() != "-";
+                    let one =
+                        |text: &str| Some(text).filter(is_there).map(|text| bar(text, length));
+                    let bars: Vec<Option<Bar>> = rest.split('/').map(one).collect();
                     told.extend(self.step(&bars, &[]));
                 }
                 _ => {
@@ -105,7 +108,7 @@ impl Player {
                         .collect();
                     let hour = (self.now, self.now + HOUR);
                     let bar = whole(&fine, hour).unwrap();
-                    told.extend(self.step(&[bar], &fine));
+                    told.extend(self.step(&[Some(bar)], &fine));
                 }
             }
         }
@@ -124,9 +127,11 @@ impl Player {
     }
 
     /// An hour at both exchanges.
-    fn step(&mut self, bars: &[Bar], fine: &[Bar]) -> Vec<String> {
+    fn step(&mut self, bars: &[Option<Bar>], fine: &[Bar]) -> Vec<String> {
         self.now += HOUR;
-        let bars: Vec<Option<Bar>> = (0..self.symbols).map(|at| bars.get(at).copied()).collect();
+        let bars: Vec<Option<Bar>> = (0..self.symbols)
+            .map(|at| bars.get(at).copied().flatten())
+            .collect();
         let mut finer = vec![fine.to_vec()];
         finer.resize(self.symbols, Vec::new());
         let happened = self.venue.step(self.now, &bars, &finer);
@@ -178,16 +183,26 @@ impl Player {
 /// every other is fixed or its close.
 fn money(venue: &Venue, execution: &ExecutionConfig, account: &PortfolioConfig) -> Money {
     let symbols = venue.portfolio.positions().len();
-    let initial: Vec<i128> = venue.exchange.balances().iter().map(|one| one.units()).collect();
+    let initial: Vec<i128> = venue
+        .exchange
+        .balances()
+        .iter()
+        .map(|one| one.units())
+        .collect();
     if initial.len() == 1 {
         return Money::single(initial[0], symbols);
     }
-    let names: Vec<&str> = {
-        let quotes = execution.symbols.values().filter_map(|own| own.quote.as_deref());
-        let reporting = account.currency.as_deref().unwrap();
-        let others: BTreeSet<&str> = quotes.filter(|one| *one != reporting).collect();
-        [reporting].into_iter().chain(others).collect()
-    };
+    let quotes = execution
+        .symbols
+        .values()
+        .filter_map(|own| own.quote.as_deref());
+    let reporting = account.currency.as_deref().unwrap();
+    let mut others: BTreeSet<&str> = quotes.collect();
+    if let InitialCash::Each(amounts) = &account.initial_cash {
+        others.extend(amounts.keys().map(String::as_str));
+    }
+    others.remove(reporting);
+    let names: Vec<&str> = [reporting].into_iter().chain(others).collect();
     let quote = |name: &&str| {
         let own = execution.symbols[*name].quote.as_deref().unwrap();
         names.iter().position(|one| *one == own).unwrap()
