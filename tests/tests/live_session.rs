@@ -71,9 +71,9 @@ fn config() -> SessionConfig {
             ..ExecutionConfig::costing(10.0, 1.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 1_000.0,
             allow_short: false,
             margin: None,
+            ..PortfolioConfig::with_cash(1_000.0)
         },
     }
 }

@@ -268,9 +268,9 @@ fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
         risk,
         execution,
         portfolio: PortfolioConfig {
-            initial_cash: 100_000.0,
             allow_short,
             margin: None,
+            ..PortfolioConfig::with_cash(100_000.0)
         },
     }
 }

@@ -197,9 +197,9 @@ fn config<F>(all: &Reference, case: &Case<F>) -> SessionConfig {
             ..ExecutionConfig::costing(all.fee_bps, case.slippage_bps)
         },
         portfolio: PortfolioConfig {
-            initial_cash: all.cash,
             allow_short,
             margin: None,
+            ..PortfolioConfig::with_cash(all.cash)
         },
     }
 }

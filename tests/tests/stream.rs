@@ -51,9 +51,9 @@ fn config() -> SessionConfig {
             ..ExecutionConfig::costing(10.0, 2.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 1e6,
             allow_short: true,
             margin: None,
+            ..PortfolioConfig::with_cash(1e6)
         },
     }
 }

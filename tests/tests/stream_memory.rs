@@ -93,9 +93,9 @@ fn config() -> SessionConfig {
         },
         execution: ExecutionConfig::costing(1.0, 0.0),
         portfolio: PortfolioConfig {
-            initial_cash: 1e6,
             allow_short: true,
             margin: None,
+            ..PortfolioConfig::with_cash(1e6)
         },
     }
 }

@@ -17,13 +17,15 @@ use std::collections::BTreeMap;
 use crate::execution::{Fill, Payment};
 use crate::fusion::ModelInfo;
 use crate::journal::JournalError;
-use crate::portfolio::{Portfolio, Trade};
+use crate::portfolio::{Currencies, CurrencyBook, Portfolio, Trade};
 use crate::ports::{Answers, JournalSink, SignalError, SignalSource};
 use crate::risk::Refusal;
 use crate::session::{
     EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput, StepReport,
 };
-use crate::types::{Cash, Market, MarketSteps, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{
+    Cash, CurrencyId, Market, MarketSteps, Price, Quantity, Rate, SymbolId, Timestamp,
+};
 
 pub use attribution::{Flows, StepFlows, SymbolFlows, attribute, total_flows};
 pub use baseline::{buy_and_hold, flat};
@@ -73,7 +75,7 @@ pub struct BacktestSpec<'a> {
     pub config_digest: &'a str,
 }
 
-/// What trading has cost.
+/// What trading has cost, in the reporting currency at the rates of the steps in which it did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Costs {
     /// Fees paid.
@@ -87,10 +89,11 @@ pub struct Costs {
 }
 
 impl Costs {
-    fn add(&mut self, fill: &Fill) {
-        self.fees += fill.fee;
-        self.slippage += fill.slippage;
-        self.turnover += fill.notional().abs();
+    /// Takes a fill whose currency has this rate.
+    fn add(&mut self, fill: &Fill, rate: Rate) {
+        self.fees += rate.of(fill.fee);
+        self.slippage += rate.of(fill.slippage);
+        self.turnover += rate.of(fill.notional().abs());
         self.fills += 1;
     }
 }
@@ -104,16 +107,25 @@ pub struct OpenPosition {
     pub quantity: Quantity,
     /// The average price that it was traded for.
     pub average_price: Price,
-    /// Profit at the last close, after slippage and before fees.
+    /// Profit at the last close, after slippage and before fees, in what the symbol is quoted in.
     pub unrealised: Cash,
 }
 
-/// What a backtest found. Its closing profit is explained to the last unit:
+/// What a backtest found. Equity and sums are in the reporting currency; fills, payments, trades
+/// and open positions are in what their symbols are quoted in. What there is of each currency at
+/// the end is explained to the last unit by its book; with one currency,
 /// `realised + unrealised - costs.fees` plus all payments is the last equity less the initial cash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BacktestResult {
-    /// Cash at the start.
+    /// What the cash at the start was worth.
     pub initial_cash: Cash,
+    /// The currencies of the account.
+    pub currencies: Currencies,
+    /// The rates at the close of each step, a row of all currencies each; empty where there is one
+    /// only.
+    pub rates: Vec<Option<Rate>>,
+    /// What was booked in each currency, the reporting one first.
+    pub books: Vec<CurrencyBook>,
     /// The account at each closing time, ascending.
     pub equity: Vec<EquityPoint>,
     /// All fills in order.
@@ -128,9 +140,9 @@ pub struct BacktestResult {
     pub trades: Vec<Trade>,
     /// What is held at the end, in the order of symbol ids.
     pub open_positions: Vec<OpenPosition>,
-    /// Profit of what was closed, after slippage and before fees.
+    /// Profit of what was closed, after slippage and before fees, at the last rates.
     pub realised: Cash,
-    /// Profit of what is held, after slippage and before fees.
+    /// Profit of what is held, after slippage and before fees, at the last rates.
     pub unrealised: Cash,
     /// Costs of all symbols.
     pub costs: Costs,
@@ -148,9 +160,12 @@ pub struct BacktestResult {
 
 impl BacktestResult {
     /// A result without steps.
-    fn empty(initial_cash: Cash, symbols: usize) -> Self {
+    fn empty(currencies: &Currencies) -> Self {
         Self {
-            initial_cash,
+            initial_cash: currencies.initial().first().copied().unwrap_or_default(),
+            currencies: currencies.clone(),
+            rates: Vec::new(),
+            books: Vec::new(),
             equity: Vec::new(),
             fills: Vec::new(),
             fill_steps: Vec::new(),
@@ -161,7 +176,7 @@ impl BacktestResult {
             realised: Cash::ZERO,
             unrealised: Cash::ZERO,
             costs: Costs::default(),
-            costs_by_symbol: vec![Costs::default(); symbols],
+            costs_by_symbol: vec![Costs::default(); currencies.quotes().len()],
             refusals: BTreeMap::new(),
             breaker_tripped: false,
             ruined: false,
@@ -169,19 +184,47 @@ impl BacktestResult {
         }
     }
 
-    /// Takes a fill of the step at position `step`.
+    /// Takes a fill of the step at position `step`, whose rates are there already.
     fn take_fill(&mut self, step: usize, fill: &Fill) {
+        let rate = self.rate(step, fill.currency).unwrap_or(Rate::ONE);
         self.fills.push(*fill);
         self.fill_steps.push(step);
-        self.costs.add(fill);
+        self.costs.add(fill, rate);
         if let Some(costs) = self.costs_by_symbol.get_mut(fill.symbol.index()) {
-            costs.add(fill);
+            costs.add(fill, rate);
         }
+    }
+
+    /// What one of `currency` was worth in the reporting one at the close of the step at position
+    /// `step`; `None` before it was known, and where there is no such step.
+    #[must_use]
+    pub fn rate(&self, step: usize, currency: CurrencyId) -> Option<Rate> {
+        if currency.is_reporting() {
+            return Some(Rate::ONE);
+        }
+        let at = step * self.currencies.names().len() + currency.index();
+        self.rates.get(at).copied().flatten()
+    }
+
+    /// What an amount in the currency of `symbol` was worth in the reporting one at the first close
+    /// that is not before `at`; the last rate where there is none.
+    #[must_use]
+    pub fn worth_at(&self, symbol: SymbolId, at: Timestamp, amount: Cash) -> Cash {
+        let currency = self.currencies.quote(symbol);
+        if currency.is_reporting() {
+            return amount;
+        }
+        let step = self.equity.partition_point(|point| point.at < at);
+        let step = step.min(self.equity.len().saturating_sub(1));
+        self.rate(step, currency)
+            .map_or(Cash::ZERO, |rate| rate.of(amount))
     }
 
     fn take_portfolio(&mut self, portfolio: &Portfolio) {
         self.realised = portfolio.realised();
         self.unrealised = portfolio.unrealised();
+        self.initial_cash = portfolio.initial_cash();
+        self.books = portfolio.books().to_vec();
         let positions = (0..).map(SymbolId).zip(portfolio.positions());
         let open = positions.filter_map(|(symbol, position)| {
             Some(OpenPosition {
@@ -214,11 +257,11 @@ pub fn run_backtest(
 ) -> Result<BacktestResult, BacktestError> {
     let market = spec.market;
     let session = session(spec, signals.models())?;
-    let initial_cash = session.portfolio().initial_cash();
-    let mut result = BacktestResult::empty(initial_cash, market.series().len());
+    let mut result = BacktestResult::empty(session.currencies());
     let mut driver = Driver::new(session, signals);
     driver.walk(market, (signals, journal), |report| {
         result.equity.push(report.point);
+        result.rates.extend_from_slice(report.rates);
         result.trades.extend_from_slice(report.trades);
         let step = result.equity.len() - 1;
         for fill in report.fills {
@@ -283,6 +326,9 @@ impl Driver {
                 predictions: &answers.predictions,
                 failures: &answers.failures,
             };
+            if self.session.awaits_rates(&input)? {
+                continue;
+            }
             each(&self.session.step(&input, journal)?);
         }
         Ok(true)

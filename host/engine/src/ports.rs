@@ -9,7 +9,7 @@ use crate::execution::{OrderId, Outcome};
 use crate::fusion::{ModelInfo, Prediction, PredictionFailure};
 use crate::journal::{JournalEntry, JournalError};
 use crate::risk::ApprovedOrder;
-use crate::types::{Bar, Cash, Timestamp};
+use crate::types::{Bar, Timestamp};
 
 /// Why a signal source has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +111,6 @@ pub struct BrokerTick<'a> {
     pub bars: &'a [Option<&'a Bar>],
     /// The finer bars that lie in them, one slot per symbol, ascending; empty where there are none.
     pub fine: &'a [&'a [Bar]],
-    /// Cash that purchases may spend; `None` where the account may borrow.
-    pub funds: Option<Cash>,
 }
 
 /// Carries out orders.
@@ -134,7 +132,7 @@ pub trait Broker: fmt::Debug + Send {
     }
 
     /// The next outcome that is known at `tick`; `None` where there is none. The session books one
-    /// outcome before it asks for the next, so that `funds` is always up to date.
+    /// outcome before it asks for the next.
     fn poll(&mut self, tick: &BrokerTick<'_>) -> Option<Outcome>;
 }
 

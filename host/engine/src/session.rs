@@ -13,6 +13,7 @@
 mod config;
 mod decide;
 mod models;
+mod rates;
 mod settle;
 
 use std::collections::BTreeMap;
@@ -21,14 +22,14 @@ use crate::execution::{
     Exchange, ExchangeSetup, Expiry, Fill, Order, OrderId, OrderReason, Payment,
 };
 use crate::fusion::{Fusion, FusionError, ModelInfo, ModelRef, Prediction, PredictionFailure};
-use crate::journal::{Event, FORMAT, JournalEntry, JournalError};
-use crate::portfolio::{LedgerError, Portfolio, Trade, TradeBook};
+use crate::journal::{Event, FORMAT, FORMAT_OF_ONE, JournalEntry, JournalError};
+use crate::portfolio::{Currencies, LedgerError, Portfolio, Trade, TradeBook};
 use crate::ports::{Broker, JournalSink};
 use crate::problem::{Problem, lines};
 use crate::risk::{Breaker, Climate, Refusal, RiskDesk, RiskSetup};
 use crate::strategy::{FailSafe, Strategy};
 use crate::types::{
-    Bar, Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp, VenueRecords,
+    Bar, Cash, MoneyError, Price, Quantity, Rate, SymbolId, TimeFrame, Timestamp, VenueRecords,
 };
 
 pub use config::SessionConfig;
@@ -114,14 +115,14 @@ pub struct StepInput<'a> {
     pub failures: &'a [PredictionFailure],
 }
 
-/// The account at one closing time.
+/// The account at one closing time, in the reporting currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EquityPoint {
     /// The closing time.
     pub at: Timestamp,
     /// Cash plus positions.
     pub equity: Cash,
-    /// Cash.
+    /// Cash of all currencies.
     pub cash: Cash,
     /// Positions without their signs.
     pub gross_exposure: Cash,
@@ -138,6 +139,8 @@ pub struct StepReport<'a> {
     pub trades: &'a [Trade],
     /// Money that moved without a trade.
     pub payments: &'a [Payment],
+    /// The rates at the step's close, by currency; empty where there is one only.
+    pub rates: &'a [Option<Rate>],
 }
 
 /// An order at the broker, and what of it is not filled.
@@ -172,7 +175,6 @@ pub struct Session {
     time_frame: TimeFrame,
     models: models::Models,
     fail_safe: FailSafe,
-    allow_short: bool,
 
     strategy: Box<dyn Strategy>,
     fusion: Box<dyn Fusion>,
@@ -182,6 +184,7 @@ pub struct Session {
     /// The UTC day, and what opening orders have traded in it.
     today: (i64, Cash),
     portfolio: Portfolio,
+    rates: rates::RateBook,
     book: TradeBook,
     states: Vec<SymbolState>,
     refusals: BTreeMap<Refusal, u64>,
@@ -234,7 +237,10 @@ impl Session {
         let exchange = Exchange::new(&ExchangeSetup {
             execution: &setup.config.execution,
             portfolio: &setup.config.portfolio,
-            cash: Cash::from_f64(setup.config.portfolio.initial_cash)?,
+            currencies: &setup
+                .config
+                .currencies(&names)
+                .map_err(SetupError::Config)?,
             names: &names,
             time_frame: setup.time_frame,
             records,
@@ -269,7 +275,7 @@ impl Session {
             time_frame: setup.time_frame,
         })?;
         let count = setup.symbols.len();
-        let initial_cash = Cash::from_f64(config.portfolio.initial_cash)?;
+        let currencies = config.currencies(&names).map_err(SetupError::Config)?;
         Ok(Self {
             strategy: config.strategy.build(),
             fusion,
@@ -277,7 +283,8 @@ impl Session {
             desk,
             climate: Climate::new(config.risk.sizing.span_bars(), count),
             today: (i64::MIN, Cash::ZERO),
-            portfolio: Portfolio::new(initial_cash, count),
+            portfolio: Portfolio::with(&currencies),
+            rates: rates::RateBook::new(currencies, config, setup.time_frame),
             book: TradeBook::new(setup.time_frame, count),
             states: (0..count).map(|_| SymbolState::default()).collect(),
             refusals: BTreeMap::new(),
@@ -286,7 +293,6 @@ impl Session {
             time_frame: setup.time_frame,
             models: models::Models::new(setup.models, count),
             fail_safe: config.strategy.fail_safe,
-            allow_short: config.portfolio.allow_short,
             closed_at: None,
             next_seq: 0,
             next_order: 0,
@@ -314,6 +320,7 @@ impl Session {
             return Err(StepError::Halted);
         }
         self.check(input)?;
+        self.check_rates(input)?;
         // Until the step is complete the session is halted, so an error leaves it so.
         self.halted = true;
         self.begin(input.closed_at, journal)?;
@@ -334,6 +341,7 @@ impl Session {
             fills: &self.buffers.fills,
             trades: &self.buffers.trades,
             payments: &self.buffers.payments,
+            rates: self.rates.current(),
         })
     }
 
@@ -388,6 +396,12 @@ impl Session {
         self.halted = false;
         self.desk.breaker.reset(equity, closed_at);
         Ok(())
+    }
+
+    /// The currencies of the account.
+    #[must_use]
+    pub fn currencies(&self) -> &Currencies {
+        self.rates.currencies()
     }
 
     /// The portfolio.
@@ -498,13 +512,19 @@ impl Session {
         if self.closed_at.replace(at).is_some() {
             return Ok(());
         }
+        self.begin_account();
+        let currencies = self.rates.told(&self.symbols);
         let started = Event::SessionStarted {
-            format: FORMAT,
+            format: match currencies {
+                Some(_) => FORMAT,
+                None => FORMAT_OF_ONE,
+            },
             config_digest: self.config_digest.clone(),
             symbols: self.symbols.clone(),
             time_frame: self.time_frame,
             initial_cash: self.portfolio.initial_cash(),
             models: self.models().to_vec(),
+            currencies,
         };
         self.record(at, started, journal)
     }

@@ -47,9 +47,9 @@ pub(crate) fn config() -> SessionConfig {
             ..ExecutionConfig::costing(0.0, 0.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 1e6,
             allow_short: false,
             margin: None,
+            ..PortfolioConfig::with_cash(1e6)
         },
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fusebox_engine::backtest::{Reexecuted, Streamed};
 use fusebox_engine::risk::Refusal;
+use fusebox_engine::types::{Cash, CurrencyId};
 use fusebox_services::backtesting::{BacktestTarget, Swept};
 use serde_json::{Value, json};
 
@@ -81,7 +82,8 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
             "fills": again.fills,
             "differences": again.difference_count,
             "listed": again.differences,
-            "cash_difference": again.cash_difference.to_string(),
+            "cash_difference": largest(&again).to_string(),
+            "cash_differences": by_currency(&again),
             "config_digest": again.config_digest,
             "linked": again.is_linked,
             "complete": again.is_complete,
@@ -191,8 +193,10 @@ fn ratio(value: Option<f64>) -> String {
 
 fn stream_document(found: &Streamed) -> Value {
     json!({
+        "currency": found.currencies.name(CurrencyId::REPORTING),
         "initial_cash": found.initial_cash.to_string(),
         "final_equity": found.final_equity.to_string(),
+        "balances": balances(found),
         "steps": found.steps,
         "fills": found.costs.fills,
         "trades": found.trades,
@@ -219,9 +223,21 @@ fn stream_text(found: &Streamed) -> String {
         found.costs.slippage,
         found.costs.turnover,
     );
+    if !found.currencies.is_single() {
+        for (name, cash) in balances(found) {
+            text.push_str(&format!("cash in {name}: {cash}\n"));
+        }
+    }
     text.push_str(&refusals_text(&found.refusals));
     text.push_str(&digest_text(found.journal_digest.as_deref()));
     text
+}
+
+/// Cash at the end by currency.
+fn balances(found: &Streamed) -> BTreeMap<&str, String> {
+    let names = found.currencies.names().iter().map(String::as_str);
+    let cash = found.books.iter().map(|book| book.cash.to_string());
+    names.zip(cash).collect()
 }
 
 fn refusals_text(refusals: &BTreeMap<Refusal, u64>) -> String {
@@ -235,16 +251,36 @@ fn digest_text(digest: Option<&str>) -> String {
     digest.map_or_else(String::new, |digest| format!("journal sha256 {digest}\n"))
 }
 
+/// The largest difference of cash in any currency.
+fn largest(again: &Reexecuted) -> Cash {
+    let differences = again.cash_differences.iter().copied();
+    differences.max().unwrap_or_default()
+}
+
+/// The largest difference of cash by currency.
+fn by_currency(again: &Reexecuted) -> BTreeMap<String, String> {
+    let named = again.currencies.iter().zip(&again.cash_differences);
+    named
+        .map(|(name, one)| (name.clone(), one.to_string()))
+        .collect()
+}
+
 fn replay_text(again: &Reexecuted) -> String {
     let mut text = format!(
         "{} orders carried out again: {} fills recorded, {} this time\n\
-         differences: {}\nlargest difference of cash: {}\n",
+         differences: {}\n",
         grouped(again.orders),
         grouped(again.recorded_fills),
         grouped(again.fills),
         grouped(again.difference_count),
-        again.cash_difference
     );
+    let named = again.currencies.iter().zip(&again.cash_differences);
+    for (name, one) in named {
+        text.push_str(&match again.currencies.len() {
+            1 => format!("largest difference of cash: {one}\n"),
+            _ => format!("largest difference of cash in {name}: {one}\n"),
+        });
+    }
     for words in &again.differences {
         text.push_str(&format!("  {words}\n"));
     }

@@ -34,6 +34,8 @@ pub(super) fn document(done: &BacktestDone, out: Option<&Path>) -> Value {
             "beaten_by_random": analysis.beaten_by_random,
         },
         "costs": trading.costs,
+        "currency": trading.currency,
+        "balances": trading.balances,
         "symbols": trading.symbols,
         "regimes": analysis.regimes,
         "trade_orders": analysis.trade_orders,
@@ -85,6 +87,9 @@ pub(super) fn behind(trading: &Trading) -> String {
         costs(trading),
         regimes(trading)
     );
+    if !trading.balances.is_empty() {
+        text.push_str(&format!("\n{}\n", balances(trading)));
+    }
     if !trading.analysis.capacity.points.is_empty() {
         text.push_str(&format!("\n{}\n", capacity(trading)));
     }
@@ -153,6 +158,31 @@ fn cost_row(row: &ComparedRow, initial: f64) -> [String; 7] {
     ]
 }
 
+/// What there is of each currency at the end.
+fn balances(trading: &Trading) -> String {
+    let worth = format!("worth in {}", trading.currency);
+    let mut lines = table(&[
+        "currency",
+        "at the start",
+        "cash",
+        "positions",
+        "rate",
+        &worth,
+    ]);
+    for one in &trading.balances {
+        lines.add_row([
+            one.currency.clone(),
+            rounded(one.initial, 8),
+            rounded(one.cash, 8),
+            rounded(one.positions, 8),
+            one.rate
+                .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
+            rounded(one.worth, 2),
+        ]);
+    }
+    lines.to_string()
+}
+
 /// A number that is never a negative zero.
 fn rounded(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
@@ -162,9 +192,9 @@ fn rounded(value: f64, decimals: usize) -> String {
     }
 }
 
-/// Funding, interest, liquidations and what the exchange bore of them.
+/// Funding, interest, liquidations, what the exchange bore of them, and currencies.
 fn other(costs: &Costs) -> f64 {
-    costs.funding + costs.interest + costs.insurance - costs.liquidation
+    costs.funding + costs.interest + costs.insurance + costs.currency_effect - costs.liquidation
 }
 
 fn regimes(trading: &Trading) -> String {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::layer::{Entry, KeyPath, Layer};
 use super::problem::Problem;
-use super::schema::{Lookup, Schema, choices, is_table, types};
+use super::schema::{Lookup, Schema, alternatives, choices, types};
 
 /// Every problem of `layer`. What has a problem is taken out of the layer, so that the rest can be
 /// checked further; the keys taken out come with the problems.
@@ -98,7 +98,10 @@ fn has_type(value: &Value, types: &[&str]) -> bool {
 }
 
 fn out_of_bounds(number: f64, rule: &Value) -> Option<String> {
-    let bound = |name: &str| rule.get(name).and_then(Value::as_f64);
+    let bound = |name: &str| {
+        let own = rule.get(name).and_then(Value::as_f64);
+        own.or_else(|| alternatives(rule).find_map(|one| one.get(name)?.as_f64()))
+    };
     if bound("minimum").is_some_and(|least| number < least) {
         let least = bound("minimum")?;
         return Some(format!("is {number}; it must be at least {least}"));
@@ -125,9 +128,6 @@ fn wanted(rule: &Value) -> String {
         let quoted: Vec<String> = choices.iter().map(|one| format!("\"{one}\"")).collect();
         return format!("one of {}", quoted.join(", "));
     }
-    if is_table(rule) {
-        return "a table".to_owned();
-    }
     let names: Vec<&str> = types(rule)
         .into_iter()
         .filter_map(|one| match one {
@@ -135,6 +135,7 @@ fn wanted(rule: &Value) -> String {
             "integer" => Some("a whole number"),
             "number" => Some("a number"),
             "string" => Some("a text"),
+            "object" => Some("a table"),
             "array" => Some("a list such as [\"a\", \"b\"]"),
             _ => None,
         })

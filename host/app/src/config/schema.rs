@@ -172,7 +172,8 @@ pub(crate) fn choices(rule: &Value) -> Vec<&str> {
     found
 }
 
-fn alternatives(rule: &Value) -> impl Iterator<Item = &Value> {
+/// The rules of which one must hold.
+pub(crate) fn alternatives(rule: &Value) -> impl Iterator<Item = &Value> {
     ["oneOf", "anyOf", "allOf"]
         .into_iter()
         .filter_map(|name| rule.get(name).and_then(Value::as_array))
@@ -187,8 +188,9 @@ pub(crate) fn is_table(rule: &Value) -> bool {
 
 /// The rule of every value in a table whose keys are free.
 fn value_rule(rule: &Value) -> Option<&Value> {
-    rule.get("additionalProperties")
-        .filter(|below| below.is_object())
+    let own = rule.get("additionalProperties");
+    own.filter(|below| below.is_object())
+        .or_else(|| alternatives(rule).find_map(value_rule))
 }
 
 fn takes_any_key(rule: &Value) -> bool {

@@ -39,7 +39,6 @@ pub(super) fn pipeline(
     };
     let raw = &loaded.raw;
     let data = check.data(&raw.data);
-    check.one_currency(&raw.data);
     check.features(raw, data.as_ref());
     let labels = check.labels(&raw.labels);
     let split = check.split();

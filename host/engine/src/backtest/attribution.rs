@@ -3,6 +3,10 @@
 //! A result's fills and payments are booked again and valued at the market's closes, so what is
 //! told here is counted from the fills' reference prices up and owes nothing to the session's own
 //! sums: that both meet to the last unit is a check of both. Nothing is decided here.
+//!
+//! Amounts of a step are worth what its closing rates say. What the account already had when the
+//! step began is worth more or less by its end than by its beginning: that is the currencies' part
+//! (`currency`), the account's and no symbol's.
 
 use std::ops::AddAssign;
 
@@ -12,10 +16,10 @@ use crate::portfolio::{LedgerError, Portfolio, Position};
 use crate::problem::micro_bps_of_bps;
 use crate::session::SessionConfig;
 use crate::strategy::Direction;
-use crate::types::{Cash, Market, Price, SymbolId};
+use crate::types::{Cash, CurrencyId, Market, Price, Rate, SymbolId};
 
-/// What was earned at reference prices and what of it went elsewhere.
-/// `gross - costs + payments = net`, exactly.
+/// What was earned at reference prices and what of it went elsewhere, in the reporting currency.
+/// `gross - costs + payments + currency = net`, exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flows {
     /// Profit at the prices without spread and slippage, before fees and payments.
@@ -34,6 +38,8 @@ pub struct Flows {
     pub interest: Cash,
     /// What the exchange bore of liquidated positions.
     pub insurance: Cash,
+    /// What changes of rates made of what the account had, with the units that rounding leaves.
+    pub currency: Cash,
     /// Value of all fills without their signs.
     pub turnover: Cash,
     /// Number of fills.
@@ -56,7 +62,27 @@ impl Flows {
     /// What is left: the change of equity.
     #[must_use]
     pub fn net(&self) -> Cash {
-        self.gross - self.costs() + self.payments()
+        self.gross - self.costs() + self.payments() + self.currency
+    }
+
+    /// Every amount at this rate.
+    fn at(&self, rate: Rate) -> Self {
+        if rate == Rate::ONE {
+            return *self;
+        }
+        Self {
+            gross: rate.of(self.gross),
+            fees: rate.of(self.fees),
+            spread: rate.of(self.spread),
+            impact: rate.of(self.impact),
+            liquidation: rate.of(self.liquidation),
+            funding: rate.of(self.funding),
+            interest: rate.of(self.interest),
+            insurance: rate.of(self.insurance),
+            currency: rate.of(self.currency),
+            turnover: rate.of(self.turnover),
+            fills: self.fills,
+        }
     }
 
     fn take_fill(&mut self, fill: &Fill, liquidation_micro_bps: i64) {
@@ -97,6 +123,7 @@ impl AddAssign for Flows {
         self.funding += other.funding;
         self.interest += other.interest;
         self.insurance += other.insurance;
+        self.currency += other.currency;
         self.turnover += other.turnover;
         self.fills += other.fills;
     }
@@ -107,7 +134,7 @@ impl AddAssign for Flows {
 pub struct SymbolFlows {
     /// What it earned and paid.
     pub flows: Flows,
-    /// Its position at the step's end; negative is short.
+    /// Its position at the step's end, in the reporting currency; negative is short.
     pub value: Cash,
     /// Whether a bar of it closes now.
     pub has_bar: bool,
@@ -122,7 +149,7 @@ pub struct StepFlows<'a> {
     pub step: usize,
     /// Each symbol, in the order of ids.
     pub symbols: &'a [SymbolFlows],
-    /// What belongs to the account and no symbol, such as interest on negative cash.
+    /// What belongs to the account and no symbol: interest on negative cash, and currencies.
     pub account: Flows,
 }
 
@@ -141,13 +168,7 @@ pub fn attribute(
     };
     let margin = config.portfolio.margin;
     let micro_bps = margin.map_or(0, |margin| micro_bps_of_bps(margin.liquidation_fee_bps));
-    let count = market.series().len();
-    let mut booking = Booking {
-        portfolio: Portfolio::new(result.initial_cash, count),
-        symbols: vec![SymbolFlows::default(); count],
-        account: Flows::default(),
-        liquidation_micro_bps: micro_bps,
-    };
+    let mut booking = Booking::new(result, micro_bps);
     let mut fills = result.fill_steps.iter().zip(&result.fills).peekable();
     let mut payments = result.payments.iter().peekable();
     let steps = steps_within(market, Some((first.at, last.at)));
@@ -157,16 +178,24 @@ pub fn attribute(
             booking.fill(fill)?;
         }
         while let Some((_, payment)) = payments.next_if(|(at, _)| *at <= step) {
-            booking.pay(payment);
+            booking.pay(payment)?;
         }
         for (symbol, bar) in (0..).map(SymbolId).zip(&bars) {
             let close = bar.and_then(|bar| Price::from_f64(bar.close).ok());
             booking.value(symbol, close);
         }
+        let rates = booking.portfolio.books().len() * step..;
+        booking.report(result.rates.get(rates).unwrap_or(&[]));
         visit(&StepFlows {
             step,
             symbols: &booking.symbols,
             account: booking.account,
+        });
+    }
+    if booking.equity != last.equity {
+        return Err(LedgerError::Equity {
+            equity: last.equity,
+            parts: booking.equity,
         });
     }
     Ok(())
@@ -191,19 +220,40 @@ pub fn total_flows(
 
 struct Booking {
     portfolio: Portfolio,
+    /// What each symbol is quoted in, and its flows and value in that.
+    quoted: Vec<(CurrencyId, Flows, Cash)>,
+    /// Flows of the account in each currency.
+    accounts: Vec<Flows>,
+    /// Equity at the end of the step before.
+    equity: Cash,
     symbols: Vec<SymbolFlows>,
     account: Flows,
     liquidation_micro_bps: i64,
 }
 
 impl Booking {
+    fn new(result: &BacktestResult, liquidation_micro_bps: i64) -> Self {
+        let quotes = result.currencies.quotes().iter();
+        Self {
+            portfolio: Portfolio::with(&result.currencies),
+            quoted: quotes
+                .map(|quote| (*quote, Flows::default(), Cash::ZERO))
+                .collect(),
+            accounts: vec![Flows::default(); result.currencies.names().len()],
+            equity: result.initial_cash,
+            symbols: vec![SymbolFlows::default(); result.currencies.quotes().len()],
+            account: Flows::default(),
+            liquidation_micro_bps,
+        }
+    }
+
     fn begin(&mut self) {
-        self.account = Flows::default();
+        self.accounts.fill(Flows::default());
+        for (_, flows, _) in &mut self.quoted {
+            *flows = Flows::default();
+        }
         for one in &mut self.symbols {
-            *one = SymbolFlows {
-                value: one.value,
-                ..SymbolFlows::default()
-            };
+            (one.has_bar, one.opened) = (false, 0);
         }
     }
 
@@ -215,22 +265,30 @@ impl Booking {
         let before = side(&self.portfolio);
         self.portfolio.apply(fill)?;
         let after = side(&self.portfolio);
-        if let Some(one) = self.symbols.get_mut(fill.symbol.index()) {
-            one.flows.take_fill(fill, self.liquidation_micro_bps);
+        let at = fill.symbol.index();
+        if let Some((_, flows, _)) = self.quoted.get_mut(at) {
+            flows.take_fill(fill, self.liquidation_micro_bps);
+        }
+        if let Some(one) = self.symbols.get_mut(at) {
             one.opened += u32::from(after != Direction::Flat && after != before);
         }
         Ok(())
     }
 
-    fn pay(&mut self, payment: &Payment) {
-        self.portfolio.pay(payment);
+    fn pay(&mut self, payment: &Payment) -> Result<(), LedgerError> {
+        self.portfolio.pay(payment)?;
         let symbol = payment
             .symbol
-            .and_then(|symbol| self.symbols.get_mut(symbol.index()));
+            .and_then(|symbol| self.quoted.get_mut(symbol.index()));
         match symbol {
-            Some(one) => one.flows.take_payment(payment),
-            None => self.account.take_payment(payment),
+            Some((_, flows, _)) => flows.take_payment(payment),
+            None => {
+                if let Some(flows) = self.accounts.get_mut(payment.currency.index()) {
+                    flows.take_payment(payment);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Values a symbol at the step's end.
@@ -239,12 +297,46 @@ impl Booking {
             self.portfolio.mark(symbol, close);
         }
         let position = self.portfolio.position(symbol);
-        let value = position.map_or(Cash::ZERO, Position::value);
+        let now = position.map_or(Cash::ZERO, Position::value);
+        if let Some((_, flows, value)) = self.quoted.get_mut(symbol.index()) {
+            flows.gross += now - *value;
+            *value = now;
+        }
         if let Some(one) = self.symbols.get_mut(symbol.index()) {
-            one.flows.gross += value - one.value;
-            one.value = value;
             one.has_bar = close.is_some();
         }
+    }
+
+    /// Puts everything into the reporting currency; what is left of the change of equity is the
+    /// currencies' part.
+    fn report(&mut self, rates: &[Option<Rate>]) {
+        self.portfolio.revalue(rates);
+        let rate_of = |currency: CurrencyId| match currency.is_reporting() {
+            true => Rate::ONE,
+            // Nothing is booked in a currency before its rate is known.
+            false => rates
+                .get(currency.index())
+                .copied()
+                .flatten()
+                .unwrap_or(Rate::ONE),
+        };
+        let mut explained = Cash::ZERO;
+        for (one, (quote, flows, value)) in self.symbols.iter_mut().zip(&self.quoted) {
+            let rate = rate_of(*quote);
+            one.flows = flows.at(rate);
+            one.value = rate.of(*value);
+            explained += one.flows.net();
+        }
+        self.account = Flows::default();
+        for (currency, flows) in (0..).map(CurrencyId).zip(&self.accounts) {
+            self.account += flows.at(rate_of(currency));
+        }
+        let equity = self.portfolio.equity();
+        if self.accounts.len() > 1 {
+            let changed = equity - self.equity;
+            self.account.currency = changed - explained - self.account.net();
+        }
+        self.equity = equity;
     }
 }
 

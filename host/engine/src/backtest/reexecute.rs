@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 use std::io::BufRead;
 
 use crate::execution::{Exchange, ExchangeSetup, Expiry, Order, Outcome};
-use crate::journal::{Event, JournalEntry, JournalError, read_entries};
+use crate::journal::{AccountCurrencies, Event, JournalEntry, JournalError, read_entries};
+use crate::portfolio::Currencies;
 use crate::ports::{Broker, BrokerTick};
+use crate::problem::lines;
 use crate::session::SessionConfig;
 use crate::types::{Bar, Cash, FineSteps, Market, MoneyError, Timestamp};
 
@@ -33,6 +35,9 @@ pub enum ReexecuteError {
         /// The market's.
         found: String,
     },
+    /// The settings have other currencies or take rates from elsewhere.
+    #[error("the currencies of the settings are not those of the journal: {0}")]
+    Currencies(String),
     /// A setting is not money.
     #[error(transparent)]
     Money(#[from] MoneyError),
@@ -51,8 +56,10 @@ pub struct Reexecuted {
     pub differences: Vec<String>,
     /// Number of differences.
     pub difference_count: u64,
-    /// Largest difference of cash at any step.
-    pub cash_difference: Cash,
+    /// Names of the currencies, the reporting one first.
+    pub currencies: Vec<String>,
+    /// Largest difference of cash at any step, by currency.
+    pub cash_differences: Vec<Cash>,
     /// The configuration digest that the journal names.
     pub config_digest: String,
     /// Whether the journal's lines are linked, so that none was changed, removed or moved.
@@ -79,6 +86,7 @@ pub fn reexecute(
         symbols,
         time_frame,
         initial_cash,
+        currencies: recorded,
         ..
     } = first.event
     else {
@@ -93,10 +101,11 @@ pub fn reexecute(
             found: text(&found, market.time_frame().to_string()),
         });
     }
+    let currencies = currencies_of(config, &names, (initial_cash, recorded))?;
     let exchange = Exchange::new(&ExchangeSetup {
         execution: &config.execution,
         portfolio: &config.portfolio,
-        cash: initial_cash,
+        currencies: &currencies,
         names: &names,
         time_frame,
         records: market.records(),
@@ -104,9 +113,10 @@ pub fn reexecute(
     let mut again = Again {
         exchange,
         fine_steps: market.fine_steps(),
-        limits_funds: !config.portfolio.allow_short,
         found: Reexecuted {
             config_digest,
+            cash_differences: vec![Cash::ZERO; currencies.names().len()],
+            currencies: currencies.names().to_vec(),
             ..Reexecuted::default()
         },
     };
@@ -134,12 +144,39 @@ pub fn reexecute(
     Ok(again.found)
 }
 
+/// The settings' currencies with what the journal's account begins with.
+fn currencies_of(
+    config: &SessionConfig,
+    names: &[&str],
+    (initial, recorded): (Cash, Option<AccountCurrencies>),
+) -> Result<Currencies, ReexecuteError> {
+    let found = config.currencies(names);
+    let found = found.map_err(|problems| ReexecuteError::Currencies(lines(&problems)))?;
+    let own = match &recorded {
+        Some(all) => all.names.clone(),
+        // A journal of one currency does not name it.
+        None => found.names().iter().take(1).cloned().collect(),
+    };
+    let sources = recorded.as_ref().map(|all| all.rates.clone());
+    let symbols: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    if found.names() != own || sources.is_some_and(|all| all != found.sources_in_words(&symbols)) {
+        return Err(ReexecuteError::Currencies(format!(
+            "they are {}, those of the journal {}",
+            found.names().join(", "),
+            own.join(", ")
+        )));
+    }
+    let balances = recorded.map_or_else(|| vec![initial], |all| all.balances);
+    Ok(found.with_initial(&balances))
+}
+
 /// The events of one step.
 #[derive(Debug, Default)]
 struct Recorded {
     outcomes: VecDeque<Outcome>,
     orders: Vec<Order>,
-    cash: Option<Cash>,
+    /// By currency.
+    cash: Option<Vec<Cash>>,
 }
 
 impl Recorded {
@@ -158,7 +195,13 @@ impl Recorded {
                 self.outcomes.push_back(Outcome::Liquidating(*order));
             }
             Event::Paid(payment) => self.outcomes.push_back(Outcome::Paid(*payment)),
-            Event::Marked { cash, .. } => self.cash = Some(*cash),
+            Event::Marked { cash, balances, .. } => {
+                self.cash = Some(if balances.is_empty() {
+                    vec![*cash]
+                } else {
+                    balances.clone()
+                });
+            }
             _ => {}
         }
     }
@@ -167,7 +210,6 @@ impl Recorded {
 struct Again<'a> {
     exchange: Exchange,
     fine_steps: FineSteps<'a>,
-    limits_funds: bool,
     found: Reexecuted,
 }
 
@@ -188,7 +230,6 @@ impl<'a> Again<'a> {
                 closed_at,
                 bars: &bars,
                 fine: &fine,
-                funds: self.limits_funds.then(|| self.exchange.cash()),
             };
             while let Some(outcome) = self.exchange.poll(&tick) {
                 self.found.fills += u64::from(matches!(outcome, Outcome::Filled(_)));
@@ -210,8 +251,10 @@ impl<'a> Again<'a> {
             self.differs(at, Some(missing), None);
         }
         if let Some(cash) = recorded.cash.take() {
-            let distance = (cash - self.exchange.cash()).abs();
-            self.found.cash_difference = self.found.cash_difference.max(distance);
+            let found = self.exchange.balances().iter().zip(cash);
+            for (largest, (found, told)) in self.found.cash_differences.iter_mut().zip(found) {
+                *largest = (told - *found).abs().max(*largest);
+            }
         }
         for order in recorded.orders.drain(..) {
             self.found.orders += 1;
@@ -318,9 +361,9 @@ mod tests {
                 ..ExecutionConfig::costing(5.0, 2.0)
             },
             portfolio: PortfolioConfig {
-                initial_cash: 10_000.0,
                 allow_short: true,
                 margin: None,
+                ..PortfolioConfig::with_cash(10_000.0)
             },
         }
     }
@@ -350,7 +393,7 @@ mod tests {
         assert_eq!(found.differences, Vec::<String>::new());
         assert!(found.fills > 50, "{found:?}");
         assert_eq!(found.fills, found.recorded_fills);
-        assert_eq!(found.cash_difference, Cash::ZERO);
+        assert_eq!(found.cash_differences, [Cash::ZERO]);
         assert_eq!(found.config_digest, "abc");
         assert!(found.is_linked && found.is_complete);
     }
@@ -384,7 +427,7 @@ mod tests {
         dearer.execution.fee_bps += 1.0;
         let found = reexecute(&market, &dearer, bytes.as_slice()).unwrap();
         assert!(found.difference_count > 50 && found.differences[0].contains("fee"));
-        assert!(found.cash_difference > Cash::ZERO);
+        assert!(found.cash_differences[0] > Cash::ZERO);
         let mut series = market.series().to_vec();
         series[0].bars[100].open += 0.5;
         let moved = Market::new(series.clone()).unwrap();

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use super::{BacktestError, Costs, Driver};
+use crate::portfolio::{Currencies, CurrencyBook};
 use crate::ports::{JournalSink, SignalSource};
 use crate::risk::Refusal;
 use crate::session::{Session, SessionConfig, SessionSetup, StepReport};
-use crate::types::{Cash, Market, TimeFrame, Timestamp};
+use crate::types::{Cash, Market, Rate, TimeFrame, Timestamp};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +30,12 @@ pub struct StreamSpec<'a> {
 /// What a backtest found, in sums.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Streamed {
-    /// Cash at the start.
+    /// What the cash at the start was worth.
     pub initial_cash: Cash,
+    /// The currencies of the account; sums are in the first, the reporting one.
+    pub currencies: Currencies,
+    /// What was booked in each currency.
+    pub books: Vec<CurrencyBook>,
     /// Equity at the end.
     pub final_equity: Cash,
     /// Profit of what was closed, after slippage and before fees.
@@ -78,7 +83,7 @@ pub fn run_stream(
         time_frame: spec.time_frame,
         models: signals.models().to_vec(),
     })?;
-    let mut sums = Sums::new(session.portfolio().initial_cash());
+    let mut sums = Sums::new(session.currencies());
     let mut driver = Driver::new(session, signals);
     let mut ends_at = None;
     while let Some(block) = next_block().map_err(BacktestError::Bars)? {
@@ -95,7 +100,12 @@ pub fn run_stream(
     let portfolio = session.portfolio();
     Ok(Streamed {
         initial_cash: portfolio.initial_cash(),
-        final_equity: sums.equity,
+        currencies: sums.currencies,
+        books: portfolio.books().to_vec(),
+        final_equity: match sums.steps {
+            0 => portfolio.initial_cash(),
+            _ => sums.equity,
+        },
         realised: portfolio.realised(),
         unrealised: portfolio.unrealised(),
         costs: sums.costs,
@@ -153,6 +163,7 @@ fn check_next(
 
 /// Sums over the steps.
 struct Sums {
+    currencies: Currencies,
     equity: Cash,
     costs: Costs,
     steps: u64,
@@ -162,8 +173,14 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(cash: Cash) -> Self {
+    fn new(currencies: &Currencies) -> Self {
+        // Of several, only the first step says what the account begins with.
+        let cash = match currencies.initial() {
+            [only] => *only,
+            _ => Cash::ZERO,
+        };
         Self {
+            currencies: currencies.clone(),
             equity: cash,
             costs: Costs::default(),
             steps: 0,
@@ -176,7 +193,10 @@ impl Sums {
     fn take(&mut self, report: &StepReport<'_>) {
         self.steps += 1;
         self.trades += report.trades.len() as u64;
-        report.fills.iter().for_each(|fill| self.costs.add(fill));
+        for fill in report.fills {
+            let rate = report.rates.get(fill.currency.index()).copied().flatten();
+            self.costs.add(fill, rate.unwrap_or(Rate::ONE));
+        }
         self.equity = report.point.equity;
         let equity = self.equity.to_f64();
         self.peak = self.peak.max(equity);
@@ -254,9 +274,9 @@ mod tests {
                 ..ExecutionConfig::costing(5.0, 2.0)
             },
             portfolio: PortfolioConfig {
-                initial_cash: 10_000.0,
                 allow_short: true,
                 margin: None,
+                ..PortfolioConfig::with_cash(10_000.0)
             },
         }
     }

@@ -327,8 +327,24 @@ impl<'a> SweepTable<'a> {
             "fusion",
             "differs from that of the table; make a table for it",
         );
+        let names: Vec<&str> = self.market.names().collect();
+        let found = config.currencies(&names);
+        if let Ok(several) = &found
+            && !several.is_single()
+        {
+            problems.require(
+                false,
+                "portfolio.currency",
+                format!(
+                    "there are several ({}), and a sweep has no rates; run a backtest for this, or \
+                     sweep the symbols of one currency",
+                    several.names().join(", ")
+                ),
+            );
+        }
         let mut problems = problems.into_vec();
         problems.extend(config.validate());
+        problems.extend(found.err().unwrap_or_default());
         problems
     }
 }
@@ -422,6 +438,10 @@ fn portfolio_parts(config: &PortfolioConfig) -> Parts {
     let PortfolioConfig {
         initial_cash: _,
         allow_short: _,
+        // Of several currencies, whatever else is set, more is said where they are told apart.
+        currency: _,
+        rates: _,
+        max_rate_age_bars: _,
         margin,
     } = config;
     vec![("portfolio.margin", margin.is_none())]

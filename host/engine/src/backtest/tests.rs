@@ -14,7 +14,7 @@ use crate::execution::{
     Exchange, ExchangeSetup, ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms,
     Outcome, TimeInForce,
 };
-use crate::portfolio::PortfolioConfig;
+use crate::portfolio::{Currencies, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
 use crate::types::{Bar, Cash, Price, Quantity, SymbolId, Timestamp};
 
@@ -30,14 +30,14 @@ fn exchange(latency_ms: u64, through_ticks: u32) -> Exchange {
         ..ExecutionConfig::costing(0.0, 0.0)
     };
     let portfolio = PortfolioConfig {
-        initial_cash: 1e6,
         allow_short: true,
         margin: None,
+        ..PortfolioConfig::with_cash(1e6)
     };
     Exchange::new(&ExchangeSetup {
         execution: &execution,
         portfolio: &portfolio,
-        cash: Cash::from_f64(1e6).unwrap(),
+        currencies: &Currencies::single("", Cash::from_f64(1e6).unwrap(), 1),
         names: &["A"],
         time_frame: "1h".parse().unwrap(),
         records: &crate::types::VenueRecords::default(),
@@ -133,7 +133,6 @@ proptest! {
                 closed_at: bar.closed_at,
                 bars: &[Some(bar)],
                 fine: &[],
-                funds: None,
             };
             while let Some(outcome) = exchange.poll(&tick) {
                 let Outcome::Filled(fill) = outcome else { continue };

@@ -27,8 +27,8 @@ pub struct ExecutionConfig {
     /// Prices are multiples of this, in the quote asset; at least 1e-8.
     #[serde(default = "finest")]
     pub tick_size: f64,
-    /// The smallest value of an order that opens a position, in the quote asset; closing orders
-    /// are exempt, so that no position is trapped.
+    /// The smallest value of an order that opens a position, in what its symbol is quoted in;
+    /// closing orders are exempt, so that no position is trapped.
     #[serde(default)]
     pub min_notional: f64,
     /// How many missing bars an order waits for; with 0 it fills in the next bar or not at all.
@@ -77,7 +77,7 @@ pub struct ExecutionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeeTierConfig {
-    /// The notional in the quote asset, above 0.
+    /// The notional in the reporting currency, above 0.
     pub traded: f64,
     /// Fee of makers in basis points, from -100 to 1,000.
     pub maker_bps: f64,

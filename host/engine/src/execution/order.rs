@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fusion::ModelRef;
 use crate::strategy::Direction;
-use crate::types::{Cash, Fixed, Price, Quantity, SymbolId, Timestamp, Unit};
+use crate::types::{Cash, CurrencyId, Fixed, Price, Quantity, SymbolId, Timestamp, Unit};
 
 /// An order's number, unique within a session, from zero in the order of approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,6 +187,10 @@ pub struct Fill {
     /// Whether it rested and was taken.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_maker: bool,
+    /// What its amounts are in: what the symbol is quoted in; not written for the reporting
+    /// currency.
+    #[serde(default, skip_serializing_if = "CurrencyId::is_reporting")]
+    pub currency: CurrencyId,
     /// When.
     #[serde(rename = "filled_at_ns")]
     pub filled_at: Timestamp,
@@ -285,6 +289,8 @@ pub enum Expiry {
     WouldTake,
     /// Rejected: the account's margin does not carry it.
     InsufficientMargin,
+    /// Rejected: it would open a position in a currency whose rate is not known yet.
+    NoRate,
 }
 
 /// Why money moved without a trade.
@@ -308,6 +314,9 @@ pub struct Payment {
     pub kind: PaymentKind,
     /// What the account gets; negative is paid.
     pub amount: Cash,
+    /// What it is in; not written for the reporting currency.
+    #[serde(default, skip_serializing_if = "CurrencyId::is_reporting")]
+    pub currency: CurrencyId,
     /// When.
     #[serde(rename = "paid_at_ns")]
     pub paid_at: Timestamp,

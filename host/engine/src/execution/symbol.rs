@@ -12,6 +12,13 @@ use crate::problem::Problems;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SymbolConfig {
+    /// What it trades; by its name where that ends in a well-known currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// What it is quoted in, and so what its cash, fees and payments are; by its name where that
+    /// ends in a well-known currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
     /// Fee in basis points, from 0 to 1,000; not beside fee tiers. Makers pay it too where they
     /// have no fee of their own here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +62,13 @@ impl SymbolConfig {
             if let Some(value) = value {
                 problems.within(&format!("symbols.{name}.{key}"), value, range);
             }
+        }
+        for (key, name_of) in [("base", &self.base), ("quote", &self.quote)] {
+            problems.require(
+                name_of.as_deref() != Some(""),
+                &format!("symbols.{name}.{key}"),
+                "is empty; name a currency, or leave it out",
+            );
         }
         let has_fee = self.fee_bps.is_some() || self.maker_fee_bps.is_some();
         problems.require(

@@ -350,6 +350,7 @@ mod tests {
                 time_frame: "1h".parse().unwrap(),
                 initial_cash: cash,
                 models: vec![model],
+                currencies: None,
             },
             Event::ModelActivated { model: ModelRef(0) },
             Event::Predicted {
@@ -368,6 +369,8 @@ mod tests {
                 equity: cash,
                 cash,
                 gross_exposure: cash,
+                balances: Vec::new(),
+                rates: Vec::new(),
             },
             Event::BreakerTripped {
                 peak: cash,
@@ -434,6 +437,7 @@ mod tests {
                 spread: Cash::ZERO,
                 remaining: crate::types::Quantity::ZERO,
                 is_maker: false,
+                currency: crate::types::CurrencyId::REPORTING,
             }),
             Event::OrderExpired {
                 order: OrderId(5),
@@ -467,6 +471,8 @@ mod tests {
             equity: "10000.5".parse().unwrap(),
             cash: Cash::from_units(-1),
             gross_exposure: Cash::ZERO,
+            balances: Vec::new(),
+            rates: Vec::new(),
         };
         let (bytes, digest) = written(vec![marked]);
         let line = String::from_utf8(bytes).unwrap();

@@ -6,11 +6,31 @@ use crate::execution::{Expiry, Fill, Order, OrderId, Payment};
 use crate::fusion::{FailureReason, ModelInfo, ModelRef, Prediction};
 use crate::risk::{BreakerKind, Refusal};
 use crate::strategy::Direction;
-use crate::types::{Cash, SymbolId, TimeFrame, Timestamp};
+use crate::types::{Cash, CurrencyId, Rate, SymbolId, TimeFrame, Timestamp};
 
-/// The number of the journal's format; it changes when an event loses or renames a field. New
-/// events and new fields that may be absent leave it as it is.
-pub const FORMAT: u32 = 1;
+/// The number of the newest format; it changes when an event loses or renames a field, or what is
+/// written cannot be understood without a new one. New events and new fields that may be absent
+/// leave it as it is. A journal of several currencies has this format: without their rates its
+/// amounts add up to nothing.
+pub const FORMAT: u32 = 2;
+
+/// The format of a journal of one currency.
+pub const FORMAT_OF_ONE: u32 = 1;
+
+/// The currencies of a session; everything is in the order of their numbers, the reporting currency
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountCurrencies {
+    /// Names.
+    pub names: Vec<String>,
+    /// Cash at the start.
+    pub balances: Vec<Cash>,
+    /// What each rate is taken from: `1`, `fixed 1.08`, a symbol, `1/` a symbol, or two of these
+    /// with ` x ` between them.
+    pub rates: Vec<String>,
+    /// The currency of each symbol, in the order of symbol ids.
+    pub quotes: Vec<CurrencyId>,
+}
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +52,7 @@ pub struct JournalEntry {
 pub enum Event {
     /// A session begins; always the first entry.
     SessionStarted {
-        /// [`FORMAT`].
+        /// [`FORMAT`], or [`FORMAT_OF_ONE`].
         format: u32,
         /// Digest of the configuration, as the driver made it.
         config_digest: String,
@@ -40,10 +60,13 @@ pub enum Event {
         symbols: Vec<String>,
         /// Length of every bar.
         time_frame: TimeFrame,
-        /// Cash at the start.
+        /// What the cash at the start is worth, in the reporting currency.
         initial_cash: Cash,
         /// The models in the order of their references.
         models: Vec<ModelInfo>,
+        /// The currencies, where there are several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        currencies: Option<AccountCurrencies>,
     },
     /// A model appeared while the session runs.
     ModelAdded {
@@ -118,10 +141,17 @@ pub enum Event {
     Marked {
         /// Cash plus positions.
         equity: Cash,
-        /// Cash.
+        /// Cash, of all currencies.
         cash: Cash,
         /// Positions without their signs.
         gross_exposure: Cash,
+        /// Cash by currency, where there are several.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        balances: Vec<Cash>,
+        /// Their rates: what one is worth in the reporting currency, as the two numbers of a
+        /// fraction; `null` before it is known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rates: Vec<Option<Rate>>,
     },
     /// A breaker tripped.
     BreakerTripped {

@@ -9,5 +9,5 @@ mod event;
 mod replay;
 
 pub use codec::{Entries, JournalError, JsonLines, NullJournal, read_entries};
-pub use event::{Event, FORMAT, JournalEntry};
+pub use event::{AccountCurrencies, Event, FORMAT, FORMAT_OF_ONE, JournalEntry};
 pub use replay::{ReplayError, Replayed, replay};

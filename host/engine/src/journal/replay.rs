@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use super::{Event, FORMAT, JournalEntry, JournalError, read_entries};
+use super::{
+    AccountCurrencies, Event, FORMAT, FORMAT_OF_ONE, JournalEntry, JournalError, read_entries,
+};
 use crate::execution::{Fill, Order, OrderId};
 use crate::fusion::ModelInfo;
-use crate::portfolio::{Portfolio, Trade, TradeBook};
-use crate::types::{Cash, Quantity, TimeFrame, Timestamp};
+use crate::portfolio::{Currencies, Portfolio, Trade, TradeBook};
+use crate::types::{Cash, Quantity, Rate, TimeFrame, Timestamp};
 
 /// Problems that are listed at most; a broken journal has one per line.
 const MAX_PROBLEMS: usize = 100;
@@ -46,6 +48,10 @@ pub struct Replayed {
     pub time_frame: TimeFrame,
     /// The models in the order of their references.
     pub models: Vec<ModelInfo>,
+    /// The currencies, where there are several.
+    pub currencies: Option<AccountCurrencies>,
+    /// What the cash at the start was worth.
+    pub initial_cash: Cash,
     /// The portfolio after the last fill; positions are marked at their last fills.
     pub portfolio: Portfolio,
     /// All fills.
@@ -105,14 +111,26 @@ impl Replayer {
                     time_frame,
                     initial_cash,
                     models,
+                    currencies,
                 },
         }) = first
         else {
             return Err(ReplayError::NotStarted);
         };
-        if format != FORMAT {
+        if format != FORMAT && format != FORMAT_OF_ONE {
             return Err(ReplayError::Format { found: format });
         }
+        let several = currencies.as_ref().map(|all| {
+            let AccountCurrencies {
+                names,
+                quotes,
+                balances,
+                ..
+            } = all.clone();
+            Currencies::recorded(names, quotes, balances)
+        });
+        let single = || Currencies::single("", initial_cash, symbols.len());
+        let account = several.unwrap_or_else(single);
         Ok(Self {
             book: TradeBook::new(time_frame, symbols.len()),
             open: BTreeMap::new(),
@@ -121,7 +139,9 @@ impl Replayer {
             at,
             problems: Vec::new(),
             replayed: Replayed {
-                portfolio: Portfolio::new(initial_cash, symbols.len()),
+                portfolio: Portfolio::with(&account),
+                currencies,
+                initial_cash,
                 symbols,
                 time_frame,
                 models,
@@ -176,11 +196,24 @@ impl Replayer {
             Event::PositionLiquidated(order) => {
                 self.open.insert(order.id, (*order, order.quantity));
             }
-            Event::Paid(payment) => self.replayed.portfolio.pay(payment),
+            Event::Paid(payment) => {
+                if let Err(error) = self.replayed.portfolio.pay(payment) {
+                    self.problem(format!("entry {seq}: {error}"));
+                }
+            }
             Event::OrderExpired { order, .. } if self.open.remove(order).is_none() => {
                 self.problem(format!("entry {seq} expires order {}, not open", order.0));
             }
-            Event::Marked { equity, cash, .. } => self.marked(seq, *equity, *cash),
+            Event::Marked {
+                equity,
+                cash,
+                balances,
+                rates,
+                ..
+            } => {
+                self.valued(seq, balances, rates);
+                self.marked(seq, *equity, *cash);
+            }
             Event::SessionEnded { fills, .. } => self.ended(seq, *fills),
             _ => {}
         }
@@ -235,6 +268,43 @@ impl Replayer {
         self.replayed.fills.push(*fill);
         let ended = self.book.apply(fill, &order);
         self.replayed.trades.extend(ended);
+    }
+
+    /// Takes the rates of a step in, and compares what there is of each currency.
+    fn valued(&mut self, seq: u64, balances: &[Cash], rates: &[Option<Rate>]) {
+        let Some(names) = self
+            .replayed
+            .currencies
+            .as_ref()
+            .map(|all| all.names.clone())
+        else {
+            return;
+        };
+        if balances.len() != names.len() || rates.len() != names.len() {
+            return self.problem(format!("entry {seq} does not tell of every currency"));
+        }
+        if self.replayed.equity.is_empty() {
+            self.replayed.portfolio.begin(rates);
+            let (begun, told) = (
+                self.replayed.portfolio.initial_cash(),
+                self.replayed.initial_cash,
+            );
+            if begun != told {
+                self.problem(format!(
+                    "the account begins with {told}, its balances are worth {begun}"
+                ));
+            }
+        }
+        self.replayed.portfolio.revalue(rates);
+        let books = self.replayed.portfolio.books().iter();
+        let rebuilt: Vec<Cash> = books.map(|book| book.cash).collect();
+        for ((name, told), rebuilt) in names.iter().zip(balances).zip(rebuilt) {
+            if *told != rebuilt {
+                self.problem(format!(
+                    "entry {seq} has {told} {name}, fills leave {rebuilt}"
+                ));
+            }
+        }
     }
 
     fn marked(&mut self, seq: u64, equity: Cash, cash: Cash) {
@@ -299,6 +369,8 @@ mod tests {
             equity: cash(equity),
             cash: cash(left),
             gross_exposure: cash("0"),
+            balances: Vec::new(),
+            rates: Vec::new(),
         }
     }
 
@@ -323,6 +395,7 @@ mod tests {
             spread: Cash::ZERO,
             remaining: crate::types::Quantity::ZERO,
             is_maker: false,
+            currency: crate::types::CurrencyId::REPORTING,
         };
         let started = Event::SessionStarted {
             format: FORMAT,
@@ -331,6 +404,7 @@ mod tests {
             time_frame: "1h".parse().unwrap(),
             initial_cash: cash("100"),
             models: Vec::new(),
+            currencies: None,
         };
         let ended = Event::SessionEnded {
             equity: cash("99"),

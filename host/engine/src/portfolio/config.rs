@@ -1,5 +1,7 @@
 //! Settings of the account.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, Problems};
@@ -8,8 +10,8 @@ use crate::problem::{Problem, Problems};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PortfolioConfig {
-    /// Cash at the start in the quote asset, above 0 and at most 1e10.
-    pub initial_cash: f64,
+    /// Cash at the start.
+    pub initial_cash: InitialCash,
     /// Whether the account may borrow: sell what it does not have, and spend more than its cash.
     /// Without it, purchases are cut to the cash.
     #[serde(default)]
@@ -17,6 +19,84 @@ pub struct PortfolioConfig {
     /// Margin and liquidation; without it, an account that may borrow has no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<MarginConfig>,
+    /// What equity, risk and reports count in; the only currency there is where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// What one of a currency is worth in the reporting one, where its symbols do not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, RateConfig>,
+    /// Bars after which a rate of the market is too old to open positions by;
+    /// `risk.max_data_age_bars` where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate_age_bars: Option<u32>,
+}
+
+/// Cash at the start, in all above 0, each at most 1e10.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum InitialCash {
+    /// In the reporting currency.
+    One(f64),
+    /// By currency.
+    Each(BTreeMap<String, f64>),
+}
+
+impl From<f64> for InitialCash {
+    fn from(amount: f64) -> Self {
+        Self::One(amount)
+    }
+}
+
+impl InitialCash {
+    /// The amount where there is one only.
+    #[must_use]
+    pub fn only(&self) -> Option<f64> {
+        match self {
+            Self::One(amount) => Some(*amount),
+            Self::Each(amounts) if amounts.len() == 1 => amounts.values().next().copied(),
+            Self::Each(_) => None,
+        }
+    }
+
+    /// Every amount times `multiple`.
+    #[must_use]
+    pub fn times(&self, multiple: f64) -> Self {
+        match self {
+            Self::One(amount) => Self::One(amount * multiple),
+            Self::Each(amounts) => {
+                let each = amounts.iter();
+                Self::Each(
+                    each.map(|(name, one)| (name.clone(), one * multiple))
+                        .collect(),
+                )
+            }
+        }
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        let amounts = match self {
+            Self::One(amount) => return problems.above_zero("initial_cash", *amount, 1e10),
+            Self::Each(amounts) => amounts,
+        };
+        for (name, amount) in amounts {
+            problems.within(&format!("initial_cash.{name}"), *amount, (0.0, 1e10));
+        }
+        problems.require(
+            amounts.values().any(|amount| amount.abs() > 0.0),
+            "initial_cash",
+            "has no amount above 0; an account begins with cash",
+        );
+    }
+}
+
+/// Where a rate comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RateConfig {
+    /// From here: how many of the reporting currency one is worth, above 0 and at most 1e10.
+    Fixed(f64),
+    /// From the closes of this symbol of the run.
+    Symbol(String),
 }
 
 /// What stands behind positions.
@@ -71,13 +151,31 @@ impl MarginConfig {
 }
 
 impl PortfolioConfig {
+    /// An account with this cash that borrows nothing.
+    #[must_use]
+    pub fn with_cash(amount: f64) -> Self {
+        Self {
+            initial_cash: amount.into(),
+            allow_short: false,
+            margin: None,
+            currency: None,
+            rates: BTreeMap::new(),
+            max_rate_age_bars: None,
+        }
+    }
+
     /// Every problem of these settings.
     #[must_use]
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Problems::default();
-        problems.above_zero("initial_cash", self.initial_cash, 1e10);
+        self.initial_cash.validate(&mut problems);
         if let Some(margin) = &self.margin {
             margin.validate(self.allow_short, &mut problems);
+        }
+        for (name, rate) in &self.rates {
+            if let RateConfig::Fixed(rate) = rate {
+                problems.above_zero(&format!("rates.{name}"), *rate, 1e10);
+            }
         }
         problems.into_vec()
     }
@@ -89,14 +187,24 @@ mod tests {
 
     #[test]
     fn an_account_starts_with_cash() {
-        let config = |initial_cash| PortfolioConfig {
-            initial_cash,
-            allow_short: false,
-            margin: None,
-        };
-        assert_eq!(config(1.0).validate(), []);
+        assert_eq!(PortfolioConfig::with_cash(1.0).validate(), []);
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(config(wrong).validate().len(), 1, "{wrong}");
+            let found = PortfolioConfig::with_cash(wrong).validate();
+            assert_eq!(found.len(), 1, "{wrong}");
         }
+    }
+
+    #[test]
+    fn wrong_amounts_and_rates_are_named_together() {
+        let text = r#"{"initial_cash": {"USDT": -1.0, "EUR": 0.0},
+                       "rates": {"EUR": 0.0, "GBP": "GBPUSDT", "BTC": -2.0}}"#;
+        let config: PortfolioConfig = serde_json::from_str(text).unwrap();
+        let keys: Vec<String> = config.validate().into_iter().map(|one| one.key).collect();
+        assert_eq!(keys, ["initial_cash.USDT", "rates.BTC", "rates.EUR"]);
+        let text = r#"{"initial_cash": {"USDT": 0.0}}"#;
+        let config: PortfolioConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config.validate().len(), 1);
+        let plain = serde_json::to_string(&PortfolioConfig::with_cash(5.0)).unwrap();
+        assert_eq!(plain, r#"{"initial_cash":5.0,"allow_short":false}"#);
     }
 }

@@ -198,6 +198,7 @@ mod tests {
             spread: Cash::ZERO,
             remaining: Quantity::ZERO,
             is_maker: false,
+            currency: crate::types::CurrencyId::REPORTING,
         };
         book.apply(&fill, &order)
     }

@@ -105,6 +105,11 @@ impl Breaker {
         }
     }
 
+    /// Armed anew, with the same limits.
+    pub(crate) fn armed_at(&self, initial: Cash) -> Self {
+        Self::new(initial, self.limits)
+    }
+
     /// Begins the day that `at` ends in or lies in; a step at midnight belongs to the day before.
     pub(crate) fn begin_day(&mut self, at: Timestamp) {
         let day = (at.as_nanos() - 1).div_euclid(DAY);

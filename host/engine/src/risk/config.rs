@@ -16,7 +16,8 @@ pub struct RiskConfig {
     /// The largest sum of all positions without their signs, in parts of equity, above 0 and at
     /// most 100. An order is made smaller to fit.
     pub max_gross_exposure: Option<f64>,
-    /// The largest value of what one order opens, in the quote asset, above 0 and at most 1e10.
+    /// The largest value of what one order opens, in the reporting currency, above 0 and at most
+    /// 1e10.
     pub max_order_notional: Option<f64>,
     /// The part of its peak that equity may lose before the breaker closes everything, above 0 and
     /// at most 1.

@@ -14,7 +14,7 @@ use crate::fusion::{ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
 use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
 use crate::strategy::{Direction, EntryOrder, Protection, StrategyConfig};
-use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, Timestamp};
+use crate::types::{Cash, MoneyError, Price, Quantity, Rate, SymbolId, TimeFrame, Timestamp};
 
 /// The limits, all of them set.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ pub struct Proposal {
     pub probabilities: Option<[f32; 3]>,
 }
 
-/// The account as a proposal meets it.
+/// The account as a proposal meets it; amounts are in the reporting currency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Account {
     /// Equity at the last closes.
@@ -61,6 +61,9 @@ pub struct Account {
     pub others_net: Cash,
     /// What opening orders have traded in this day.
     pub traded_today: Cash,
+    /// What one of the symbol's currency is worth in the reporting one; `None` where that, or the
+    /// rate of anything that is held, is not known or too old to open a position by.
+    pub rate: Option<Rate>,
     /// Volatility of one bar of the symbol; `None` where it is not known.
     pub volatility: Option<f64>,
     /// Harmonic mean of all symbols' volatilities.
@@ -141,7 +144,9 @@ impl RiskDesk {
             cool_down_nanos: bars(risk.cool_down_bars),
             resets_itself: risk.reset_after_cool_down,
         };
-        let initial = Cash::from_f64(setup.portfolio.initial_cash)?;
+        // Armed anew when the account begins, where only its rates say what it is worth.
+        let only = setup.portfolio.initial_cash.only().unwrap_or(0.0);
+        let initial = Cash::from_f64(only)?;
         let own = |name: &&str| Steps::new(&setup.execution.of_symbol(name));
         let has_own = !setup.execution.symbols.is_empty();
         let named = setup.names.iter().filter(|_| has_own);
@@ -377,6 +382,7 @@ impl RiskDesk {
             return Err(refusal);
         }
         let mark = account.mark.ok_or(Refusal::StaleData)?;
+        let rate = account.rate.ok_or(Refusal::NoRate)?;
         let size = self.size(side, proposal, account).ok_or(Refusal::NoSize)?;
         let wanted = account.equity.scaled_by_micro_bps(size);
         if wanted > account.equity.scaled_by_micro_bps(limits.symbol_micro_bps) {
@@ -410,7 +416,8 @@ impl RiskDesk {
         }) {
             return Err(Refusal::Turnover);
         }
-        let quantity = notional.divided_by(mark).unwrap_or_default();
+        let quoted = rate.inverted().of(notional);
+        let quantity = quoted.divided_by(mark).unwrap_or_default();
         let steps = self.steps(proposal.symbol);
         let quantity = quantity.toward_zero(steps.lot_size);
         if quantity.is_zero() || mark.times(quantity) < steps.min_notional {
@@ -469,9 +476,9 @@ mod tests {
             ..ExecutionConfig::costing(0.0, 0.0)
         };
         let portfolio = PortfolioConfig {
-            initial_cash: 1_000.0,
             allow_short,
             margin: None,
+            ..PortfolioConfig::with_cash(1_000.0)
         };
         let strategy = StrategyConfig {
             entry_threshold: 0.1,
@@ -514,6 +521,7 @@ mod tests {
             others: others.parse().unwrap(),
             others_net: others.parse().unwrap(),
             traded_today: Cash::ZERO,
+            rate: Some(Rate::ONE),
             volatility: None,
             typical_volatility: None,
         }

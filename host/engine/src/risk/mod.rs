@@ -92,6 +92,8 @@ pub enum Refusal {
     CoolDown,
     /// Sizing needs a volatility that is not known yet, or gives nothing.
     NoSize,
+    /// The rate of a currency that counts is not known yet, or too old.
+    NoRate,
 }
 
 impl Refusal {
@@ -114,6 +116,7 @@ impl Refusal {
             Self::DataSilent => "data_silent",
             Self::CoolDown => "cool_down",
             Self::NoSize => "no_size",
+            Self::NoRate => "no_rate",
         }
     }
 }
@@ -136,6 +139,7 @@ impl fmt::Display for Refusal {
             Self::DataSilent => "a symbol was silent for max_silence_bars; reset the breaker",
             Self::CoolDown => "a breaker was reset less than cool_down_bars ago",
             Self::NoSize => "sizing gives no position: no edge, or no volatility yet",
+            Self::NoRate => "the rate of a currency is not known or older than max_rate_age_bars",
         })
     }
 }

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 
 use crate::execution::{ExecutionConfig, SlippageConfig};
 use crate::fusion::FusionConfig;
-use crate::portfolio::PortfolioConfig;
+use crate::portfolio::{Currencies, PortfolioConfig};
 use crate::problem::{Problem, Problems};
 use crate::risk::RiskConfig;
 use crate::strategy::StrategyConfig;
-use crate::types::VenueRecords;
+use crate::types::{VenueRecords, pair_of};
 
 /// Settings of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +59,16 @@ impl SessionConfig {
         problems.extend("execution", self.execution.unknown_symbols(names));
         let mut all = self.validate();
         all.extend(problems.into_vec());
+        all.extend(self.currencies(names).err().unwrap_or_default());
         all
+    }
+
+    /// The currencies of a run of the symbols called `names`.
+    ///
+    /// # Errors
+    /// Every problem of them.
+    pub fn currencies(&self, names: &[&str]) -> Result<Currencies, Vec<Problem>> {
+        Currencies::resolve(&self.portfolio, &self.execution, names)
     }
 
     /// What of the venue's records and these settings does not belong together.
@@ -94,7 +103,8 @@ impl SessionConfig {
 
     /// Sizes with which no order could ever be placed, and leverage without margin.
     fn validate_sizes(&self, problems: &mut Problems) {
-        let most = self.portfolio.initial_cash * self.leverage();
+        // What several balances are worth together, only their rates say.
+        let most = self.portfolio.initial_cash.only().unwrap_or(f64::NAN) * self.leverage();
         let mut least = |key: &str, value: f64| {
             problems.require(
                 // What is out of range by itself is told where it is set.
@@ -105,7 +115,10 @@ impl SessionConfig {
         };
         least("execution.min_notional", self.execution.min_notional);
         for (name, own) in &self.execution.symbols {
-            if let Some(value) = own.min_notional {
+            let quote = own.quote.as_deref().or(pair_of(name).map(|pair| pair.1));
+            let currency = self.portfolio.currency.as_deref();
+            let is_comparable = currency.is_none() || quote.is_none() || currency == quote;
+            if let Some(value) = own.min_notional.filter(|_| is_comparable) {
                 least(&format!("execution.symbols.{name}.min_notional"), value);
             }
         }

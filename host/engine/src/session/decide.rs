@@ -234,6 +234,7 @@ impl Session {
             others: self.exposure_without(symbol, Cash::abs),
             others_net: self.exposure_without(symbol, |value| value),
             traded_today: self.today.1,
+            rate: self.opening_rate(symbol, closed_at),
             volatility: self.climate.volatility(symbol.index()),
             typical_volatility: self.climate.typical_volatility(),
         };
@@ -267,22 +268,21 @@ impl Session {
         Ok(())
     }
 
-    /// The sum of what `count` makes of the values of all other symbols, as they will be when what
-    /// waits at the broker is filled.
+    /// The sum of what `count` makes of the values of all other symbols in the reporting currency,
+    /// as they will be when what waits at the broker is filled.
     fn exposure_without(&self, symbol: SymbolId, count: fn(Cash) -> Cash) -> Cash {
         let positions = self.portfolio.positions().iter().zip(&self.states);
         let others = (0..).map(SymbolId).zip(positions);
         others
             .filter(|&(other, _)| other != symbol)
-            .map(|(_, (position, state))| {
+            .map(|(other, (position, state))| {
                 let opening = state.orders.iter().filter(|one| !one.order.reduces_only());
                 let waiting: Quantity = opening.map(|one| one.quantity).sum();
-                match state.close {
-                    Some(close) if !waiting.is_zero() => {
-                        count(close.times(position.quantity() + waiting))
-                    }
-                    _ => count(position.value()),
-                }
+                let value = match state.close {
+                    Some(close) if !waiting.is_zero() => close.times(position.quantity() + waiting),
+                    _ => position.value(),
+                };
+                count(self.portfolio.worth_of(other, value))
             })
             .sum()
     }

@@ -24,7 +24,6 @@ impl Session {
                 closed_at: input.closed_at,
                 bars: input.bars,
                 fine: input.fine,
-                funds: (!self.allow_short).then(|| self.portfolio.cash()),
             };
             match self.broker.poll(&tick) {
                 Some(Outcome::Filled(fill)) => self.book_fill(&fill, input.closed_at, journal)?,
@@ -74,7 +73,8 @@ impl Session {
         self.portfolio.apply(fill)?;
         self.buffers.is_booked = true;
         if !order.reduces_only() && order.reason.opens() {
-            self.today.1 += fill.notional().abs();
+            let traded = fill.notional().abs();
+            self.today.1 += self.portfolio.worth(fill.currency, traded);
         }
         let trade = self.book.apply(fill, &order);
         self.buffers.trades.extend(trade);
@@ -140,7 +140,7 @@ impl Session {
             });
         }
         self.record(closed_at, Event::Paid(*payment), journal)?;
-        self.portfolio.pay(payment);
+        self.portfolio.pay(payment)?;
         self.buffers.is_booked = true;
         self.buffers.payments.push(*payment);
         Ok(())
@@ -162,6 +162,7 @@ impl Session {
                 self.climate.observe(symbol.index(), close, closed_at);
             }
         }
+        self.revalue();
         let point = EquityPoint {
             at: closed_at,
             equity: self.portfolio.equity(),
@@ -172,6 +173,8 @@ impl Session {
             equity: point.equity,
             cash: point.cash,
             gross_exposure: point.gross_exposure,
+            balances: self.rates.balances(&self.portfolio),
+            rates: self.rates.current().to_vec(),
         };
         self.record(closed_at, marked, journal)?;
         self.watch(point.equity, closed_at, journal)?;

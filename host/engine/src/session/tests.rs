@@ -49,9 +49,9 @@ fn config(allow_short: bool) -> SessionConfig {
             ..ExecutionConfig::costing(7.5, 3.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 10_000.0,
             allow_short,
             margin: None,
+            ..PortfolioConfig::with_cash(10_000.0)
         },
     }
 }
@@ -185,7 +185,7 @@ proptest! {
                     prop_assert!(fill.filled_at >= decided[&fill.order]);
                     prop_assert!(entry.at > decided[&fill.order]);
                 }
-                Event::Marked { equity, cash, gross_exposure } if !allow_short => {
+                Event::Marked { equity, cash, gross_exposure, .. } if !allow_short => {
                     prop_assert!(cash >= Cash::ZERO);
                     prop_assert_eq!(equity, cash + gross_exposure);
                 }
@@ -323,6 +323,7 @@ fn fill(order: &Order) -> Fill {
         spread: Cash::ZERO,
         remaining: Quantity::ZERO,
         is_maker: false,
+        currency: crate::types::CurrencyId::REPORTING,
     }
 }
 

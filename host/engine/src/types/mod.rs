@@ -4,12 +4,14 @@
 //! is money is a fixed-point newtype ([`Price`], [`Quantity`], [`Cash`]).
 
 mod bar;
+mod currency;
 mod ids;
 mod money;
 mod time;
 mod venue;
 
 pub use bar::{Bar, BarSeries, Market, MarketError, MarketSteps};
+pub use currency::{CurrencyId, Rate, pair_of};
 pub use ids::SymbolId;
 pub use money::{Cash, Fixed, MoneyError, Price, Quantity, UNITS_PER_ONE, Unit};
 pub use time::{TimeError, TimeFrame, Timestamp};

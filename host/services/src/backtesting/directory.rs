@@ -209,7 +209,7 @@ struct Metrics {
 /// Writes the report and the tables; without its long tables, which are files of their own, the
 /// data of the report is `metrics.json`.
 fn write(mut directory: RunDirectory, report: &BacktestReport) -> Result<(), BacktestingError> {
-    directory.write(EQUITY_FILE, &tables::equity(&report.trading.curve)?)?;
+    directory.write(EQUITY_FILE, &tables::equity(&report.trading)?)?;
     directory.write("trades.csv", &tables::trades(&report.trading.trades)?)?;
     let mut short = report.clone();
     short.trading.curve.clear();

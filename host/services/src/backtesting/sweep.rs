@@ -87,7 +87,13 @@ pub fn sweep(
     order.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then(a.cmp(b)));
     let trials = order.iter().map(|at| {
         let (point, result) = (&points[*at], &results[*at]);
-        let initial = point.config.portfolio.initial_cash;
+        // A sweep has one currency, so this is all there is.
+        let initial = point
+            .config
+            .portfolio
+            .initial_cash
+            .only()
+            .unwrap_or(f64::NAN);
         SweepTrial {
             settings: point.settings.clone(),
             total_return: result.final_equity.to_f64() / initial - 1.0,

@@ -1,6 +1,6 @@
 //! Results as tables for other tools: the equity curve and the trades.
 
-use crate::report::{CurvePoint, TradeRow, TradeSide};
+use crate::report::{TradeRow, TradeSide, Trading};
 
 /// A table cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +12,8 @@ pub struct TableError {
     message: String,
 }
 
-/// `equity.csv`: one row for each closing time.
-pub(crate) fn equity(curve: &[CurvePoint]) -> Result<Vec<u8>, TableError> {
+/// `equity.csv`: one row for each closing time; equity is in the reporting currency.
+pub(crate) fn equity(trading: &Trading) -> Result<Vec<u8>, TableError> {
     let mut table = Table::new("equity.csv");
     table.row(&[
         "closed_at",
@@ -22,8 +22,9 @@ pub(crate) fn equity(curve: &[CurvePoint]) -> Result<Vec<u8>, TableError> {
         "gross_exposure",
         "net_exposure",
         "turnover",
+        "currency",
     ])?;
-    for point in curve {
+    for point in &trading.curve {
         table.row(&[
             &point.closed_at.to_string(),
             &point.strategy_equity.to_string(),
@@ -31,12 +32,14 @@ pub(crate) fn equity(curve: &[CurvePoint]) -> Result<Vec<u8>, TableError> {
             &point.gross_exposure.to_string(),
             &point.net_exposure.to_string(),
             &point.turnover.to_string(),
+            &trading.currency,
         ])?;
     }
     table.finish()
 }
 
-/// `trades.csv`: one row for each round trip.
+/// `trades.csv`: one row for each round trip; its amounts are in its own currency, of which one was
+/// worth `rate` of the reporting one.
 pub(crate) fn trades(trades: &[TradeRow]) -> Result<Vec<u8>, TableError> {
     let mut table = Table::new("trades.csv");
     table.row(&[
@@ -53,6 +56,8 @@ pub(crate) fn trades(trades: &[TradeRow]) -> Result<Vec<u8>, TableError> {
         "net_profit",
         "bars_held",
         "exit_reason",
+        "currency",
+        "rate",
     ])?;
     for trade in trades {
         table.row(&[
@@ -76,6 +81,8 @@ pub(crate) fn trades(trades: &[TradeRow]) -> Result<Vec<u8>, TableError> {
             &trade.net_profit.to_string(),
             &trade.bars_held.to_string(),
             &trade.exit_reason,
+            &trade.currency,
+            &trade.rate.to_string(),
         ])?;
     }
     table.finish()

@@ -51,7 +51,7 @@ fn agree(one: f64, other: f64, size: f64) -> bool {
 /// What is left of the gross profit, and how large the amounts are that it is made of.
 fn left(costs: &Costs) -> (f64, f64) {
     let paid = costs.fees + costs.spread + costs.impact + costs.liquidation;
-    let received = costs.funding + costs.interest + costs.insurance;
+    let received = costs.funding + costs.interest + costs.insurance + costs.currency_effect;
     let size = costs.gross_profit.abs() + costs.traded_value.abs();
     (costs.gross_profit - paid + received, size)
 }

@@ -27,7 +27,7 @@ use minijinja::context;
 use minijinja::value::Serde;
 
 pub use data::{
-    Analysis, BacktestRecord, BacktestReport, CalibrationBin, CalibrationCurve, Capacity,
+    Analysis, BacktestRecord, BacktestReport, Balance, CalibrationBin, CalibrationCurve, Capacity,
     CapacityPoint, ClassCount, ClassMetrics, Classification, CommonFigures, ComparedRow,
     ComparedRun, Comparison, ConfigText, Costs, CurveOnCommon, CurvePoint, DataSource, Estimate,
     FeatureImportance, FigureIntervals, FileDigest, FoldRow, HorizonBucket, Interval, LabelReport,

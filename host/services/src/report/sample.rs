@@ -333,6 +333,7 @@ fn trading(random: &mut Random) -> Trading {
         .collect();
     let costs = costs_of(trades.iter());
     Trading {
+        balances: Vec::new(),
         currency: "USDT".to_owned(),
         initial_cash: 100_000.0,
         period: Period {
@@ -464,6 +465,8 @@ fn trade(number: i64, start: Timestamp, random: &mut Random) -> TradeRow {
         net_profit,
         net_return: Some(net_profit / value),
         bars_held,
+        currency: "USDT".to_owned(),
+        rate: 1.0,
         exit_reason: if open { "open" } else { "signal" }.to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::charts::{self, CurveCharts};
 use super::data::{
-    Analysis, CapacityPoint, Costs, NamedCount, Period, SymbolSummary, TradeRow, Trading,
+    Analysis, Balance, CapacityPoint, Costs, NamedCount, Period, SymbolSummary, TradeRow, Trading,
 };
 use super::figures::{FigureRow, figure_rows};
 use super::svg::{Bar, BarChart, FanChart, Point, PointChart, waterfall};
@@ -91,6 +91,7 @@ struct TradingPart<'a> {
     period: Period,
     trials: u32,
     costs: &'a Costs,
+    balances: &'a [Balance],
     waterfall: Option<String>,
     refusals: &'a [NamedCount],
     refused_orders: u64,
@@ -181,13 +182,14 @@ fn trading_part(trading: &Trading) -> TradingPart<'_> {
         .map(|(number, trade)| ListedTrade { number, trade })
         .collect();
     listed.reverse();
-    let sum = |read: fn(&TradeRow) -> f64| all.iter().map(read).sum();
+    let sum = |read: fn(&TradeRow) -> f64| all.iter().map(|one| read(one) * one.rate).sum();
     TradingPart {
         currency: &trading.currency,
         initial_cash: trading.initial_cash,
         period: trading.period,
         trials: trading.trials,
         costs: &trading.costs,
+        balances: &trading.balances,
         waterfall: waterfall(&trading.costs, &trading.currency),
         refusals: &trading.refusals,
         refused_orders: trading.refusals.iter().map(|refusal| refusal.count).sum(),
@@ -214,11 +216,14 @@ fn trading_part(trading: &Trading) -> TradingPart<'_> {
 /// The columns of payments and liquidations that anybody who is compared has an amount in.
 fn payments(analysis: &Analysis) -> Vec<PaymentColumn> {
     type Column = (&'static str, &'static str, fn(&Costs) -> f64);
-    let all: [Column; 4] = [
+    let all: [Column; 5] = [
         ("Liquidation", "liquidation", |costs| costs.liquidation),
         ("Funding", "funding", |costs| costs.funding),
         ("Interest", "interest", |costs| costs.interest),
         ("Insurance", "insurance", |costs| costs.insurance),
+        ("Currencies", "currency_effect", |costs| {
+            costs.currency_effect
+        }),
     ];
     let occurred = |read: fn(&Costs) -> f64| {
         let mut rows = analysis.compared.iter();

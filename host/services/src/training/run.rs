@@ -351,7 +351,7 @@ fn write_results(
     prepared: &Prepared,
     (models, report): (&[FoldModel], &ReportData),
 ) -> Result<(), TrainingError> {
-    directory.write(EQUITY_FILE, &shared::equity(&report.trading.curve)?)?;
+    directory.write(EQUITY_FILE, &shared::equity(&report.trading)?)?;
     directory.write("trades.csv", &shared::trades(&report.trading.trades)?)?;
     let market = &prepared.loaded.market;
     let predictions = tables::predictions(market, &prepared.samples, models)?;

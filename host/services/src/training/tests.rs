@@ -260,9 +260,9 @@ fn session() -> SessionConfig {
             ..ExecutionConfig::costing(10.0, 2.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 100_000.0,
             allow_short: false,
             margin: None,
+            ..PortfolioConfig::with_cash(100_000.0)
         },
     }
 }

@@ -23,8 +23,9 @@ pub(crate) struct RawExecution {
     /// Prices are multiples of this, in the quote asset.
     #[schemars(range(min = 1e-8, max = 1e9))]
     pub(crate) tick_size: f64,
-    /// The smallest value of an order that opens a position, in the quote asset; closing orders
-    /// are exempt.
+    /// The smallest value of an order that opens a position, in what its symbol is quoted in;
+    /// closing orders are exempt. Symbols that are not quoted in the reporting currency need one of
+    /// their own beside it.
     #[schemars(range(min = 0, max = 1e9))]
     pub(crate) min_notional: f64,
     /// How many missing bars an order waits for; with 0 it fills in the next bar or not at all.
@@ -72,7 +73,7 @@ pub(crate) struct RawExecution {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawFeeTier {
-    /// Notional of 30 days, in the quote asset, from which these fees count.
+    /// Notional of 30 days, in the reporting currency, from which these fees count.
     #[schemars(range(max = 1e11), extend("exclusiveMinimum" = 0))]
     pub(crate) traded: f64,
     /// Fee of makers in basis points; negative is a rebate.
@@ -124,9 +125,16 @@ pub(crate) enum RawSlippage {
 }
 
 /// `[execution.symbols.NAME]`: what is not set is that of `[execution]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawSymbolRules {
+    /// What it trades, such as `"ETH"`; by its name where that ends in a well-known currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
+    /// What it is quoted in, such as `"BTC"`: its fees, payments and profits are in that. By its
+    /// name where that ends in a well-known currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quote: Option<String>,
     /// Fee of every fill in basis points; not beside `fee_tiers`. Makers pay it too where they have
     /// no fee of their own here.
     #[schemars(range(min = 0, max = 1000))]
@@ -196,14 +204,47 @@ impl Default for RawExecution {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawPortfolio {
-    /// Cash at the start, in the quote asset.
-    #[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))]
-    pub(crate) initial_cash: f64,
+    /// Cash at the start: a number, in the reporting currency, or a table by currency, such as
+    /// `{ USDT = 100000.0, EUR = 5000.0 }`.
+    pub(crate) initial_cash: RawInitialCash,
     /// Whether the account may borrow: sell what it does not have, and spend more than its cash.
     /// Without it, purchases are cut to the cash.
     pub(crate) allow_short: bool,
     /// Margin and liquidation; without it, an account that may borrow has no limit.
     pub(crate) margin: Option<RawMargin>,
+    /// The reporting currency: equity, risk and the report count in it. Needed where there are
+    /// several currencies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) currency: Option<String>,
+    /// What one of a currency is worth in the reporting one: a number, or the name of the symbol
+    /// whose closes say it. Currencies that are left out take the symbol that links them with the
+    /// reporting one, or two symbols with one currency between.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) rates: BTreeMap<String, RawRate>,
+    /// Bars after which a rate of the market is too old to open positions by;
+    /// `risk.max_data_age_bars` where it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_rate_age_bars: Option<u32>,
+}
+
+/// `portfolio.initial_cash`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawInitialCash {
+    /// In the reporting currency.
+    One(#[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))] f64),
+    /// By currency, each at most 1e10.
+    Each(BTreeMap<String, f64>),
+}
+
+/// `portfolio.rates.NAME`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawRate {
+    /// So many of the reporting currency.
+    Fixed(#[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))] f64),
+    /// The closes of this symbol.
+    Symbol(String),
 }
 
 /// `[portfolio.margin]`
@@ -237,9 +278,12 @@ pub(crate) enum RawMarginMode {
 impl Default for RawPortfolio {
     fn default() -> Self {
         Self {
-            initial_cash: 100_000.0,
+            initial_cash: RawInitialCash::One(100_000.0),
             allow_short: false,
             margin: None,
+            currency: None,
+            rates: BTreeMap::new(),
+            max_rate_age_bars: None,
         }
     }
 }

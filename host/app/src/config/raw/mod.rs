@@ -19,7 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data::{RawData, RawSource};
-pub(crate) use exchange::{RawExecution, RawMarginMode, RawPortfolio, RawSlippage, RawSymbolRules};
+pub(crate) use exchange::{
+    RawExecution, RawInitialCash, RawMarginMode, RawPortfolio, RawRate, RawSlippage, RawSymbolRules,
+};
 pub(crate) use learning::{
     RawAmbiguity, RawClassWeights, RawEvaluation, RawEvents, RawFeatures, RawLabelKind, RawLabels,
     RawModel, RawPrimary, RawReturnUnit, RawScaler, RawSplit, RawSplitKind, RawWeighting,

@@ -98,7 +98,7 @@ pub(crate) struct RawRisk {
     /// smaller to fit.
     #[schemars(range(max = 100), extend("exclusiveMinimum" = 0))]
     pub(crate) max_gross_exposure: Option<f64>,
-    /// The largest value of what one order opens, in the quote asset.
+    /// The largest value of what one order opens, in the reporting currency.
     #[schemars(range(max = 1e10), extend("exclusiveMinimum" = 0))]
     pub(crate) max_order_notional: Option<f64>,
     /// The part of its peak that equity may lose before the breaker closes everything.

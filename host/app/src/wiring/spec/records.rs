@@ -1,5 +1,4 @@
-//! What `[execution]` wants of the venue's records: finer bars, funding rates, order books; and
-//! whether one account can hold what the symbols are quoted in.
+//! What `[execution]` wants of the venue's records: finer bars, funding rates, order books.
 
 use std::path::PathBuf;
 
@@ -9,40 +8,7 @@ use fusebox_services::data::{DataRequest, RecordsRequest};
 use super::Check;
 use crate::config::raw::{RawData, RawExecution, RawSlippage, RawSource};
 
-/// Well-known names of what prices are quoted in, the longer before those that they end with.
-const QUOTES: [&str; 13] = [
-    "FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB",
-];
-
-/// What a symbol is quoted in, where its name ends in a well-known one.
-fn quote_of(symbol: &str) -> Option<&'static str> {
-    let ends = |quote: &&&str| symbol.len() > quote.len() && symbol.ends_with(**quote);
-    QUOTES.iter().find(ends).copied()
-}
-
 impl Check<'_> {
-    /// Refuses symbols of several quote currencies: the account has one, and an amount of one is
-    /// none of another.
-    pub(super) fn one_currency(&mut self, data: &RawData) {
-        let mut quotes: Vec<&str> = data
-            .symbols
-            .iter()
-            .filter_map(|one| quote_of(one))
-            .collect();
-        quotes.sort_unstable();
-        quotes.dedup();
-        if quotes.len() > 1 {
-            self.report(
-                "data.symbols",
-                format!(
-                    "are quoted in {}: an account has one currency, and nothing here converts \
-                     between them; make a run for each",
-                    quotes.join(" and ")
-                ),
-            );
-        }
-    }
-
     pub(super) fn records(
         &mut self,
         (data, execution): (&RawData, &RawExecution),
@@ -91,24 +57,5 @@ impl Check<'_> {
             );
         }
         Some(fine)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_known_end_is_what_a_symbol_is_quoted_in() {
-        let quotes = ["BTCUSDT", "ETHUSD", "ETHBTC", "BTC", "SPY", "BTCFDUSD"].map(quote_of);
-        let expected = [
-            Some("USDT"),
-            Some("USD"),
-            Some("BTC"),
-            None,
-            None,
-            Some("FDUSD"),
-        ];
-        assert_eq!(quotes, expected);
     }
 }

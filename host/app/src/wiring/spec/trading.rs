@@ -5,13 +5,15 @@
 use fusebox_engine::execution::{
     ExecutionConfig, FeeTierConfig, FundingConfig, SlippageConfig, SymbolConfig,
 };
-use fusebox_engine::portfolio::{MarginConfig, MarginMode, PortfolioConfig};
+use fusebox_engine::portfolio::{
+    InitialCash, MarginConfig, MarginMode, PortfolioConfig, RateConfig,
+};
 use fusebox_engine::risk::{RiskConfig, Sizing};
 use fusebox_engine::strategy::{EntryOrder, Protection};
 
 use crate::config::raw::{
-    RawEntry, RawExecution, RawMarginMode, RawPortfolio, RawRisk, RawSizing, RawSlippage,
-    RawStrategy, RawSymbolRules,
+    RawEntry, RawExecution, RawInitialCash, RawMarginMode, RawPortfolio, RawRate, RawRisk,
+    RawSizing, RawSlippage, RawStrategy, RawSymbolRules,
 };
 
 pub(super) fn entry(raw: &RawStrategy) -> EntryOrder {
@@ -120,6 +122,8 @@ pub(super) fn execution(raw: &RawExecution, fee_bps: f64, slippage_bps: f64) -> 
 
 fn symbol(raw: &RawSymbolRules) -> SymbolConfig {
     SymbolConfig {
+        base: raw.base.clone(),
+        quote: raw.quote.clone(),
         fee_bps: raw.fee_bps,
         maker_fee_bps: raw.maker_fee_bps,
         slippage_bps: raw.slippage_bps,
@@ -131,9 +135,23 @@ fn symbol(raw: &RawSymbolRules) -> SymbolConfig {
     }
 }
 
+fn rate((name, raw): (&String, &RawRate)) -> (String, RateConfig) {
+    let rate = match raw {
+        RawRate::Fixed(rate) => RateConfig::Fixed(*rate),
+        RawRate::Symbol(symbol) => RateConfig::Symbol(symbol.clone()),
+    };
+    (name.clone(), rate)
+}
+
 pub(super) fn portfolio(raw: &RawPortfolio) -> PortfolioConfig {
     PortfolioConfig {
-        initial_cash: raw.initial_cash,
+        initial_cash: match &raw.initial_cash {
+            RawInitialCash::One(amount) => InitialCash::One(*amount),
+            RawInitialCash::Each(amounts) => InitialCash::Each(amounts.clone()),
+        },
+        currency: raw.currency.clone(),
+        rates: raw.rates.iter().map(rate).collect(),
+        max_rate_age_bars: raw.max_rate_age_bars,
         allow_short: raw.allow_short,
         margin: raw.margin.map(|margin| MarginConfig {
             mode: match margin.mode {

@@ -90,9 +90,9 @@ fn config(margin: Option<MarginConfig>) -> SessionConfig {
             ..ExecutionConfig::costing(6.5, 1.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 10_000.0,
             allow_short: true,
             margin,
+            ..PortfolioConfig::with_cash(10_000.0)
         },
     }
 }

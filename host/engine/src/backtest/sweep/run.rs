@@ -11,7 +11,7 @@ use crate::fusion::{Fused, Prediction};
 use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup};
 use crate::session::SessionConfig;
 use crate::strategy::{Direction, Holding, MlSignal, Strategy, StrategyConfig};
-use crate::types::{Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Cash, Price, Quantity, Rate, SymbolId, Timestamp};
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -105,7 +105,9 @@ impl<'a> Run<'a> {
         table: &'a SweepTable<'a>,
         config: &'a SessionConfig,
     ) -> Result<Self, SweepError> {
-        let cash = Cash::from_f64(config.portfolio.initial_cash)?;
+        // A sweep has one currency, so this is all there is.
+        let only = config.portfolio.initial_cash.only().unwrap_or(0.0);
+        let cash = Cash::from_f64(only)?;
         let units = cash.units() as f64;
         let names: Vec<&str> = table.market.names().collect();
         Ok(Self {
@@ -425,6 +427,7 @@ impl<'a> Run<'a> {
             probabilities: intent.fused.map(|fused| fused.probabilities),
         };
         let account = Account {
+            rate: Some(Rate::ONE),
             equity: self.equity,
             held: seat.held,
             mark: (glance.close != 0).then(|| close_of(glance)),

@@ -130,9 +130,9 @@ fn config(seed: u64, allow_short: bool) -> SessionConfig {
             ..ExecutionConfig::costing(draw(0.0, 20.0), draw(0.0, 5.0))
         },
         portfolio: PortfolioConfig {
-            initial_cash: 10_000.0,
             allow_short,
             margin: None,
+            ..PortfolioConfig::with_cash(10_000.0)
         },
     }
 }

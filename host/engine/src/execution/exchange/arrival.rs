@@ -65,6 +65,9 @@ impl Walk<'_> {
         if one.order.terms.post_only && takes {
             return Some(Expiry::WouldTake);
         }
+        if self.setting.rate.is_none() && !closes_only && !one.reduces_only() {
+            return Some(Expiry::NoRate);
+        }
         self.lacks_margin(one, valued)
             .then_some(Expiry::InsufficientMargin)
     }

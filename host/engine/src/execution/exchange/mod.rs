@@ -8,6 +8,7 @@ mod arrival;
 mod depth;
 mod legs;
 mod payments;
+mod rates;
 mod rules;
 mod setup;
 mod stand;
@@ -20,12 +21,13 @@ use std::sync::Arc;
 use super::{Expiry, Order, OrderId, Outcome};
 use crate::ports::{Broker, BrokerTick};
 use crate::risk::ApprovedOrder;
-use crate::types::{Bar, BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Bar, BookSnapshot, Cash, CurrencyId, Price, Quantity, SymbolId, Timestamp};
 use legs::Way;
 use payments::Payments;
+use rates::Rates;
 use rules::{Climate, Rules};
 pub use setup::ExchangeSetup;
-use stand::{AccountKind, Stand, initial_of};
+use stand::AccountKind;
 use walk::{Setting, Slice, Walk};
 use working::{Stage, Working};
 
@@ -35,6 +37,8 @@ const FEE_WINDOW: i64 = 30 * 86_400_000_000_000;
 /// What the exchange knows of one symbol.
 #[derive(Debug, Clone)]
 struct Book {
+    /// What the symbol is quoted in.
+    currency: CurrencyId,
     rules: Rules,
     /// The account with the symbol's own leverage.
     kind: AccountKind,
@@ -55,7 +59,9 @@ struct Book {
 #[derive(Debug)]
 pub struct Exchange {
     kind: AccountKind,
-    cash: Cash,
+    /// By currency.
+    cash: Vec<Cash>,
+    rates: Rates,
     books: Vec<Book>,
     latency: i64,
     patience: i64,
@@ -89,10 +95,10 @@ impl Exchange {
             .map_or(Quantity::ZERO, |book| book.held)
     }
 
-    /// The account's cash, as the exchange sees it.
+    /// The account's cash by currency, as the exchange sees it.
     #[must_use]
-    pub fn cash(&self) -> Cash {
-        self.cash
+    pub fn balances(&self) -> &[Cash] {
+        &self.cash
     }
 
     /// Takes an order; it arrives after the latency.
@@ -122,6 +128,7 @@ impl Exchange {
             return;
         }
         self.advanced_to = Some(tick.closed_at);
+        self.rates.observe(tick);
         // Symbols without a purchase at the open come first, so that their proceeds pay for those
         // of the others.
         // Once, because the slices of one symbol go back behind those of another.
@@ -190,7 +197,8 @@ impl Exchange {
 
     /// Walks both ways where there is a question, and takes the worse one.
     fn walk(&mut self, at: usize, slice: &Slice) {
-        let stand = self.stand(at);
+        let worths = self.rates.at(slice.opened_at);
+        let stand = self.stand(at, &worths);
         let Some(book) = self.books.get_mut(at) else {
             return;
         };
@@ -204,6 +212,8 @@ impl Exchange {
             patience: self.patience,
             next_own: self.next_own,
             books: &book.depth,
+            currency: book.currency,
+            rate: worths.rate(book.currency),
         };
         let mut walk = Walk::new(setting, stand, orders);
         walk.open();
@@ -221,7 +231,9 @@ impl Exchange {
         let (next_own, traded) = (walk.next_own, walk.traded);
         book.orders = orders;
         (book.held, book.cost, book.margin) = (stand.held, stand.cost, stand.margin);
-        self.cash = stand.cash;
+        if let Some(cash) = self.cash.get_mut(book.currency.index()) {
+            *cash = stand.cash;
+        }
         self.next_own = next_own;
         self.ambiguous += u64::from(is_ambiguous);
         if self.has_tiers {
@@ -232,36 +244,6 @@ impl Exchange {
             }
         }
         self.outbox.extend(outcomes);
-    }
-
-    fn stand(&self, at: usize) -> Stand {
-        let mut stand = Stand {
-            kind: self.books.get(at).map_or(self.kind, |book| book.kind),
-            cash: self.cash,
-            held: Quantity::ZERO,
-            cost: Cash::ZERO,
-            margin: Cash::ZERO,
-            others: Cash::ZERO,
-            others_gross: Cash::ZERO,
-            others_initial: 0,
-            others_margin: Cash::ZERO,
-            others_cost: Cash::ZERO,
-        };
-        for (index, book) in self.books.iter().enumerate() {
-            if index == at {
-                (stand.held, stand.cost, stand.margin) = (book.held, book.cost, book.margin);
-            } else if !book.held.is_zero() {
-                let value = book.last.unwrap_or_default().times(book.held);
-                stand.others += value;
-                stand.others_gross += value.abs();
-                if let AccountKind::Cross(margin) = book.kind {
-                    stand.others_initial += initial_of(value, margin);
-                }
-                stand.others_margin += book.margin;
-                stand.others_cost += book.cost;
-            }
-        }
-        stand
     }
 
     /// Takes a slice into what the next one's costs depend on.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::walk::Slice;
 use super::{AccountKind, Exchange};
 use crate::execution::{Outcome, Payment, PaymentKind};
-use crate::types::{Cash, FundingRate, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{Cash, CurrencyId, FundingRate, Price, Quantity, SymbolId, Timestamp};
 
 /// Nanoseconds of a year of 365 days.
 const YEAR: f64 = 365.0 * 86_400.0 * 1e9;
@@ -65,6 +65,7 @@ impl Exchange {
     fn fund(&mut self, at: usize, owed: Cash, paid_at: Timestamp) {
         if !owed.is_zero() {
             self.pay(Payment {
+                currency: self.currency(at),
                 symbol: Some(SymbolId(u32::try_from(at).unwrap_or(u32::MAX))),
                 kind: PaymentKind::Funding,
                 amount: -owed,
@@ -81,9 +82,13 @@ impl Exchange {
         };
         let part = self.payments.borrowing * (now.nanos_since(before) as f64 / YEAR);
         let micro_bps = (part * 1e10).round() as i64;
-        if self.cash < Cash::ZERO {
-            let amount = self.cash.scaled_by_micro_bps(micro_bps);
-            self.charge(None, amount, now);
+        for index in 0..self.cash.len() {
+            let cash = self.cash.get(index).copied().unwrap_or_default();
+            if cash < Cash::ZERO {
+                let currency = CurrencyId(u16::try_from(index).unwrap_or(u16::MAX));
+                let amount = cash.scaled_by_micro_bps(micro_bps);
+                self.charge((None, currency), amount, now);
+            }
         }
         if self.kind != AccountKind::Unlimited {
             return;
@@ -97,14 +102,27 @@ impl Exchange {
             .collect();
         for (at, value) in shorts {
             let symbol = SymbolId(u32::try_from(at).unwrap_or(u32::MAX));
-            self.charge(Some(symbol), value.scaled_by_micro_bps(micro_bps), now);
+            let whose = (Some(symbol), self.currency(at));
+            self.charge(whose, value.scaled_by_micro_bps(micro_bps), now);
         }
     }
 
+    /// What the symbol at `at` is quoted in.
+    fn currency(&self, at: usize) -> CurrencyId {
+        let book = self.books.get(at);
+        book.map_or(CurrencyId::REPORTING, |book| book.currency)
+    }
+
     /// Takes a (negative) amount of interest.
-    fn charge(&mut self, symbol: Option<SymbolId>, amount: Cash, paid_at: Timestamp) {
+    fn charge(
+        &mut self,
+        (symbol, currency): (Option<SymbolId>, CurrencyId),
+        amount: Cash,
+        paid_at: Timestamp,
+    ) {
         if !amount.is_zero() {
             self.pay(Payment {
+                currency,
                 symbol,
                 kind: PaymentKind::Borrowing,
                 amount,
@@ -114,7 +132,9 @@ impl Exchange {
     }
 
     fn pay(&mut self, payment: Payment) {
-        self.cash += payment.amount;
+        if let Some(cash) = self.cash.get_mut(payment.currency.index()) {
+            *cash += payment.amount;
+        }
         self.outbox.push_back(Outcome::Paid(payment));
     }
 }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use super::depth::BookRule;
 use super::payments::Payments;
+use super::rates::Rates;
 use super::rules::{Climate, FeeTier, Rules, Slippage};
 use super::stand::{AccountKind, Margin};
 use super::{Book, Exchange};
 use crate::execution::{ExecutionConfig, SlippageConfig};
-use crate::portfolio::{MarginMode, PortfolioConfig};
+use crate::portfolio::{Currencies, MarginMode, PortfolioConfig};
 use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
-use crate::types::{Cash, MoneyError, Price, Quantity, TimeFrame, VenueRecords};
+use crate::types::{Cash, MoneyError, Price, Quantity, SymbolId, TimeFrame, VenueRecords};
 
 const MILLISECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000_000_000;
@@ -23,8 +24,8 @@ pub struct ExchangeSetup<'a> {
     pub execution: &'a ExecutionConfig,
     /// The account.
     pub portfolio: &'a PortfolioConfig,
-    /// Cash at the start.
-    pub cash: Cash,
+    /// The currencies of the symbols, with the cash at the start.
+    pub currencies: &'a Currencies,
     /// Names of the symbols, in the order of their ids.
     pub names: &'a [&'a str],
     /// Length of a bar of the signal.
@@ -47,7 +48,8 @@ impl Exchange {
         let milliseconds = i64::try_from(config.latency_ms).unwrap_or(i64::MAX);
         Ok(Self {
             kind: account(setup.portfolio, None),
-            cash: setup.cash,
+            cash: setup.currencies.initial().to_vec(),
+            rates: Rates::new(setup),
             books: books.collect::<Result<_, _>>()?,
             latency: milliseconds.saturating_mul(MILLISECOND),
             patience: setup.time_frame.nanos().saturating_mul(bars),
@@ -68,7 +70,9 @@ impl Exchange {
 
 /// What the exchange knows of the symbol at `at` before it begins.
 fn book(setup: &ExchangeSetup<'_>, at: usize, name: &str) -> Result<Book, MoneyError> {
+    let symbol = SymbolId(u32::try_from(at).unwrap_or(u32::MAX));
     Ok(Book {
+        currency: setup.currencies.quote(symbol),
         rules: rules(&setup.execution.of_symbol(name))?,
         kind: account(setup.portfolio, Some((setup.execution, name))),
         orders: Vec::new(),

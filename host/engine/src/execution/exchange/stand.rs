@@ -1,4 +1,5 @@
-//! The account as one symbol's trading sees it: cash, the position, and what the others are worth.
+//! The account as one symbol's trading sees it: cash, the position, and what the others are worth,
+//! all in what the symbol is quoted in.
 //!
 //! It is small and copied for every trial. Equity is cash plus positions; cash pays the whole value
 //! of what is bought, for spot and futures alike, so equity needs no case.
@@ -43,16 +44,14 @@ pub(super) struct Stand {
     pub(super) cost: Cash,
     /// Margin of an isolated position.
     pub(super) margin: Cash,
-    /// Values of the other positions at their last prices.
+    /// Values of the other positions at their last prices, and cash of other currencies.
     pub(super) others: Cash,
-    /// The same without signs.
+    /// Values of the other positions without signs.
     pub(super) others_gross: Cash,
     /// What the others need as initial margin of a cross account: units of value times `micro_bps`.
     pub(super) others_initial: i128,
-    /// Margins of the other isolated positions.
-    pub(super) others_margin: Cash,
-    /// Costs of the other positions.
-    pub(super) others_cost: Cash,
+    /// Costs of the other positions less their margins, and cash of other currencies.
+    pub(super) others_free: Cash,
 }
 
 impl Stand {
@@ -105,8 +104,7 @@ impl Stand {
                 Some(self.equity(price) - in_whole_units(self.others_initial + own))
             }
             AccountKind::Isolated(_) => {
-                let balance = self.cash + self.cost + self.others_cost;
-                Some(balance - self.margin - self.others_margin)
+                Some(self.cash + self.cost - self.margin + self.others_free)
             }
         }
     }
@@ -195,8 +193,7 @@ mod tests {
             others: Cash::ZERO,
             others_gross: Cash::ZERO,
             others_initial: 0,
-            others_margin: Cash::ZERO,
-            others_cost: Cash::ZERO,
+            others_free: Cash::ZERO,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::execution::{
     Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
     PaymentKind, TimeInForce,
 };
-use crate::types::{BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp};
+use crate::types::{BookSnapshot, Cash, CurrencyId, Price, Quantity, Rate, SymbolId, Timestamp};
 
 /// The finest bar that is there, as prices.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +34,7 @@ pub(super) struct Setting<'a> {
     pub(super) climate: Climate,
     pub(super) slice: Slice,
     pub(super) symbol: SymbolId,
-    /// Notional of the last 30 days.
+    /// Notional of the last 30 days, in the reporting currency.
     pub(super) traded: Cash,
     /// How long a market order waits for its first slice, nanoseconds.
     pub(super) patience: i64,
@@ -42,6 +42,10 @@ pub(super) struct Setting<'a> {
     pub(super) next_own: u64,
     /// Recorded order books of the symbol, ascending.
     pub(super) books: &'a [BookSnapshot],
+    /// What the symbol is quoted in.
+    pub(super) currency: CurrencyId,
+    /// What one of that is worth in the reporting currency; `None` before it is known.
+    pub(super) rate: Option<Rate>,
 }
 
 /// See the head of the file.
@@ -391,7 +395,8 @@ impl<'a> Walk<'a> {
         // Of a price that the limit capped, the spread comes first.
         let spread = spread.map_or(Cash::ZERO, |spread| spread.times(quantity.abs()).min(lost));
         self.stand.trade(quantity, price, fee);
-        self.traded += notional;
+        let rate = self.setting.rate;
+        self.traded += rate.map_or(Cash::ZERO, |rate| rate.of(notional));
         self.budget = self.budget.map(|budget| budget - quantity.abs());
         self.outcomes.push(Outcome::Filled(Fill {
             order: id,
@@ -403,6 +408,7 @@ impl<'a> Walk<'a> {
             spread,
             remaining: waiting,
             is_maker,
+            currency: self.setting.currency,
             // One that was decided inside the slice is there at its open, but not before itself.
             filled_at: self.dated.max(decided_at),
         }));
@@ -551,6 +557,7 @@ impl<'a> Walk<'a> {
                 symbol: Some(self.setting.symbol),
                 kind: PaymentKind::Insurance,
                 amount: -left,
+                currency: self.setting.currency,
                 paid_at: self.dated,
             }));
         }

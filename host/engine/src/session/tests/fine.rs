@@ -133,7 +133,7 @@ fn finer_bars_say_which_exit_came_first_to_the_last_unit() {
     assert_eq!(at, "10587.4");
     let found = reexecute(&market, &config, journal.as_slice()).unwrap();
     assert_eq!(found.differences, Vec::<String>::new());
-    assert_eq!(found.cash_difference, Cash::ZERO);
+    assert_eq!(found.cash_differences, [Cash::ZERO]);
     assert_eq!(found.fills, resolved.fills.len() as u64);
     // The same journal at the hours alone is another market, and says so.
     let plain = hours(None);

@@ -66,7 +66,7 @@ fn size_matters(execution: &ExecutionConfig) -> bool {
 
 fn with_capital(session: &SessionConfig, multiple: f64) -> SessionConfig {
     let mut config = session.clone();
-    config.portfolio.initial_cash *= multiple;
+    config.portfolio.initial_cash = config.portfolio.initial_cash.times(multiple);
     config.risk.max_order_notional = config.risk.max_order_notional.map(|most| most * multiple);
     config
 }

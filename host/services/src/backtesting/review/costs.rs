@@ -15,6 +15,7 @@ pub(super) fn costs_of(flows: &Flows) -> Costs {
         funding: flows.funding.to_f64(),
         interest: flows.interest.to_f64(),
         insurance: flows.insurance.to_f64(),
+        currency_effect: flows.currency.to_f64(),
         net_profit: flows.net().to_f64(),
         traded_value: flows.turnover.to_f64(),
         fills: flows.fills,

@@ -9,7 +9,7 @@ use fusebox_engine::eval::trading::{
 use rand_chacha::ChaCha8Rng;
 
 use super::curve::Curve;
-use super::trades::net_return;
+use super::trades::{net_return, reported_net};
 use crate::report::{Estimate, FigureIntervals, Performance};
 
 const NANOS_PER_DAY: f64 = 24.0 * 3600.0 * 1e9;
@@ -33,7 +33,7 @@ pub(crate) fn judge(
         .trades
         .iter()
         .map(|trade| TradeOutcome {
-            profit: trade.net.to_f64(),
+            profit: reported_net(result, trade),
             bars_held: u64::from(trade.bars_held),
         })
         .collect();
@@ -67,7 +67,7 @@ fn intervals(
         .iter()
         .filter_map(|trade| {
             Some(TradeRecord {
-                profit: trade.net.to_f64(),
+                profit: reported_net(result, trade),
                 change: net_return(trade)?,
             })
         })

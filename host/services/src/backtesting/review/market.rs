@@ -1,6 +1,6 @@
 //! What a run saw of the market, for the head of its page.
 
-use fusebox_engine::types::{Market, Timestamp};
+use fusebox_engine::types::Timestamp;
 
 use crate::data::{DataRequest, LoadedMarket, Origin};
 use crate::report::{DataSource, MarketSummary};
@@ -55,13 +55,4 @@ pub(crate) fn market_summary(request: &DataRequest, loaded: &LoadedMarket) -> Ma
         missing_bars: missing.sum(),
         warnings: loaded.warnings.clone(),
     }
-}
-
-/// The quote asset's name, where every symbol ends with the same well-known one.
-pub(super) fn currency(market: &Market) -> String {
-    const QUOTES: [&str; 8] = ["USDT", "USDC", "FDUSD", "USD", "EUR", "GBP", "BTC", "ETH"];
-    let known = QUOTES
-        .iter()
-        .find(|quote| market.names().all(|name| name.ends_with(**quote)));
-    known.map_or_else(|| "quote".to_owned(), |quote| (*quote).to_owned())
 }

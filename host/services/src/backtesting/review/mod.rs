@@ -3,6 +3,7 @@
 //! `fusebox run` and `fusebox backtest` fill the same [`Trading`] here, so that both pages say the
 //! same of the same trades. Statistics come from the engine; nothing here reads or writes files.
 
+mod balances;
 mod capacity;
 mod costs;
 mod curve;
@@ -15,7 +16,7 @@ use fusebox_engine::backtest::{BacktestResult, PrecomputedSignals, attribute, to
 use fusebox_engine::eval::trading::{TradeDraw, TradeOrder, TradingReportOptions};
 use fusebox_engine::ports::SignalSource as _;
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::types::{Market, Timestamp};
+use fusebox_engine::types::{CurrencyId, Market, Timestamp};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -114,7 +115,7 @@ pub(crate) fn review(
         capacity,
     };
     let trading = Trading {
-        currency: market::currency(market),
+        currency: result.currencies.name(CurrencyId::REPORTING).to_owned(),
         initial_cash: result.initial_cash.to_f64(),
         period: period(&own),
         curve: curve::points((&own, &held), &parts.traded, (window, how.1)),
@@ -129,6 +130,7 @@ pub(crate) fn review(
         trials: spec.evaluation.trials,
         monthly_returns: curve::months(&strategy.report.monthly, &benchmark.report.monthly),
         costs: all,
+        balances: balances::balances(market, result),
         refusals: trades::refusals(result),
         expired_orders: ended_orders,
         symbols: parts.symbols(result),
@@ -207,7 +209,7 @@ fn trade_orders(spec: &ReviewSpec<'_>, result: &BacktestResult, curve: &Curve) -
     let changes: Vec<f64> = result
         .trades
         .iter()
-        .map(|trade| trade.net.to_f64() / equity_at(trade.opened_at))
+        .map(|trade| trades::reported_net(result, trade) / equity_at(trade.opened_at))
         .collect();
     let simulations = spec.evaluation.trade_simulations;
     let draws = [TradeDraw::Shuffled, TradeDraw::Resampled];

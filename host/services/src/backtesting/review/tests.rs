@@ -58,7 +58,6 @@ pub(super) fn config() -> SessionConfig {
             ..ExecutionConfig::costing(5.0, 1.0)
         },
         portfolio: PortfolioConfig {
-            initial_cash: 10_000.0,
             allow_short: true,
             margin: Some(MarginConfig {
                 mode: MarginMode::Cross,
@@ -66,6 +65,7 @@ pub(super) fn config() -> SessionConfig {
                 maintenance: 0.02,
                 liquidation_fee_bps: 20.0,
             }),
+            ..PortfolioConfig::with_cash(10_000.0)
         },
     }
 }

@@ -1,10 +1,10 @@
 //! Round trips and refusals as the report lists them.
 
 use fusebox_engine::backtest::BacktestResult;
-use fusebox_engine::execution::OrderReason;
+use fusebox_engine::execution::{Fill, OrderReason};
 use fusebox_engine::portfolio::Trade;
 use fusebox_engine::strategy::Direction as Side;
-use fusebox_engine::types::{Cash, Market, Quantity, SymbolId};
+use fusebox_engine::types::{Cash, Market, Quantity, SymbolId, Timestamp, UNITS_PER_ONE};
 
 use crate::report::{NamedCount, TradeRow, TradeSide};
 
@@ -12,6 +12,18 @@ use crate::report::{NamedCount, TradeRow, TradeSide};
 pub(super) fn net_return(trade: &Trade) -> Option<f64> {
     let entry = trade.entry_price.times(trade.quantity).abs().to_f64();
     (entry > 0.0).then(|| trade.net.to_f64() / entry)
+}
+
+/// Net profit in the reporting currency, at the rate when the trade ended.
+pub(super) fn reported_net(result: &BacktestResult, trade: &Trade) -> f64 {
+    let net = result.worth_at(trade.symbol, trade.closed_at, trade.net);
+    net.to_f64()
+}
+
+/// What one of the currency of `symbol` was worth at `at`.
+fn rate_at(result: &BacktestResult, symbol: SymbolId, at: Timestamp) -> f64 {
+    let one = Cash::from_units(UNITS_PER_ONE);
+    result.worth_at(symbol, at, one).to_f64()
 }
 
 /// Refused orders by reason.
@@ -32,8 +44,14 @@ pub(super) fn trades(market: &Market, result: &BacktestResult) -> Vec<TradeRow> 
             .get(symbol)
             .map_or(String::new(), |series| series.name.clone())
     };
+    let currency = |symbol| {
+        let currencies = &result.currencies;
+        currencies.name(currencies.quote(symbol)).to_owned()
+    };
     let ended = result.trades.iter().map(|trade| TradeRow {
         symbol: name(trade.symbol),
+        currency: currency(trade.symbol),
+        rate: rate_at(result, trade.symbol, trade.closed_at),
         side: side(trade.direction == Side::Short),
         entered_at: trade.opened_at,
         exited_at: Some(trade.closed_at),
@@ -83,10 +101,12 @@ fn open_row(
     }
     let entered_at = since?;
     // The costs that no ended trade has paid: a fill that turns a position is shared by both.
-    let all = result.costs_by_symbol.get(symbol.index())?;
+    let all = || result.fills.iter().filter(|one| one.symbol == symbol);
     let ended = || result.trades.iter().filter(|one| one.symbol == symbol);
-    let fees = all.fees - ended().map(|one| one.fees).sum::<Cash>();
-    let slippage = all.slippage - ended().map(|one| one.slippage).sum::<Cash>();
+    let of_all = |of: fn(&Fill) -> Cash| all().map(of).sum::<Cash>();
+    let of_ended = |of: fn(&Trade) -> Cash| ended().map(of).sum::<Cash>();
+    let fees = of_all(|one| one.fee) - of_ended(|one| one.fees);
+    let slippage = of_all(|one| one.slippage) - of_ended(|one| one.slippage);
     let last = result.equity.last()?.at;
     let gross = position.unrealised + slippage;
     let net = position.unrealised - fees;
@@ -96,8 +116,11 @@ fn open_row(
         .abs()
         .to_f64();
     let bars_held = last.nanos_since(entered_at) / market.time_frame().nanos();
+    let currencies = &result.currencies;
     Some(TradeRow {
         symbol: name,
+        currency: currencies.name(currencies.quote(symbol)).to_owned(),
+        rate: rate_at(result, symbol, last),
         side: side(position.quantity.signum() < 0),
         entered_at,
         exited_at: None,

@@ -42,7 +42,7 @@ fn report(title: &str, (start, lead): (usize, f64)) -> BacktestReport {
 
 fn write_with(path: &Path, report: &BacktestReport, format: u32) {
     let mut directory = RunDirectory::create(path, false).unwrap();
-    let equity = super::super::tables::equity(&report.trading.curve).unwrap();
+    let equity = super::super::tables::equity(&report.trading).unwrap();
     directory.write(EQUITY_FILE, &equity).unwrap();
     let mut short = report.clone();
     short.trading.curve.clear();

@@ -77,7 +77,7 @@ pub struct ComparedRun {
     pub name: String,
     /// Its directory, as given.
     pub directory: String,
-    /// Quote currency.
+    /// Reporting currency.
     pub currency: String,
     /// Cash at the start.
     pub initial_cash: f64,

@@ -8,9 +8,10 @@ use super::{Analysis, Estimate, Interval, Period};
 /// The out-of-sample backtest and its benchmarks, over the same bars and with the same costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trading {
-    /// Quote currency of every amount, such as `USDT`.
+    /// The reporting currency, such as `USDT`: that of every amount but those of trades and
+    /// balances.
     pub currency: String,
-    /// Cash at the start, for the strategy and for each benchmark.
+    /// What the cash at the start is worth, for the strategy and for each benchmark.
     pub initial_cash: f64,
     /// The traded range.
     pub period: Period,
@@ -39,6 +40,9 @@ pub struct Trading {
     pub monthly_returns: Vec<MonthReturn>,
     /// What trading cost.
     pub costs: Costs,
+    /// What there is of each currency, the reporting one first; empty where there is one only.
+    #[serde(default)]
+    pub balances: Vec<Balance>,
     /// Refused orders by reason.
     pub refusals: Vec<NamedCount>,
     /// Approved orders that expired before a bar could fill them.
@@ -151,7 +155,7 @@ pub struct MonthReturn {
 }
 
 /// From gross to net: `gross_profit - fees - spread - impact - liquidation + funding + interest +
-/// insurance = net_profit`. The amounts are whole units of 1e-8 that sum exactly before they are
+/// insurance + currency_effect = net_profit`. The amounts are whole units of 1e-8 that sum exactly before they are
 /// written as floats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
@@ -171,12 +175,42 @@ pub struct Costs {
     pub interest: f64,
     /// What the exchange bore of liquidated positions.
     pub insurance: f64,
+    /// What changes of rates made of what the account had.
+    #[serde(default)]
+    pub currency_effect: f64,
     /// Profit after all of it, open positions marked at the last close.
     pub net_profit: f64,
     /// Value traded.
     pub traded_value: f64,
     /// Orders filled.
     pub fills: u64,
+}
+
+/// What there is of one currency at the end, in its own units.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Balance {
+    /// The currency.
+    pub currency: String,
+    /// Cash at the start.
+    pub initial: f64,
+    /// Cash; negative is borrowed.
+    pub cash: f64,
+    /// Positions that are quoted in it, at their last closes.
+    pub positions: f64,
+    /// Profit of what was closed, after slippage and before fees.
+    pub realised: f64,
+    /// Profit of what is held, after slippage and before fees.
+    pub unrealised: f64,
+    /// Fees paid.
+    pub fees: f64,
+    /// Funding, interest and insurance received; negative was paid.
+    pub payments: f64,
+    /// The last rate: what one is worth in the reporting currency; `None` where it never was known.
+    pub rate: Option<f64>,
+    /// Cash and positions in the reporting currency.
+    pub worth: f64,
+    /// What the rate is taken from.
+    pub source: String,
 }
 
 /// How often something happened.
@@ -223,11 +257,17 @@ pub enum TradeSide {
     Short,
 }
 
-/// One round trip.
+/// One round trip; amounts are in what its symbol is quoted in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TradeRow {
     /// Symbol.
     pub symbol: String,
+    /// What it is quoted in.
+    #[serde(default)]
+    pub currency: String,
+    /// What one of that was worth in the reporting currency when the trade ended, or at the end.
+    #[serde(default = "one")]
+    pub rate: f64,
     /// Direction.
     pub side: TradeSide,
     /// Open time of the bar of the entry fill.
@@ -254,4 +294,8 @@ pub struct TradeRow {
     pub bars_held: u64,
     /// Why it was closed, such as `signal`; `open` while it is not.
     pub exit_reason: String,
+}
+
+fn one() -> f64 {
+    1.0
 }

@@ -64,6 +64,7 @@ fn steps(costs: &Costs) -> Option<Vec<(&'static str, f64, f64)>> {
         ("funding", costs.funding, false),
         ("interest", costs.interest, false),
         ("insurance", costs.insurance, false),
+        ("currencies", costs.currency_effect, false),
     ];
     let mut steps = vec![("gross profit", 0.0, costs.gross_profit)];
     let mut level = costs.gross_profit;

@@ -190,6 +190,59 @@ pub(super) struct Position {
     pub(super) margin: i128,
 }
 
+/// A step on the way from a currency to the reporting one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    /// So many units of the next for a whole one.
+    Fixed(i128),
+    /// The close of a symbol, in its quote.
+    Close(usize),
+    /// The same the other way round.
+    Inverse(usize),
+}
+
+/// The currencies; the first is the reporting one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Money {
+    /// What each symbol is quoted in.
+    pub(super) quotes: Vec<usize>,
+    pub(super) initial: Vec<i128>,
+    pub(super) links: Vec<Vec<Link>>,
+}
+
+impl Money {
+    pub(super) fn single(initial: i128, symbols: usize) -> Self {
+        Self {
+            quotes: vec![0; symbols],
+            initial: vec![initial],
+            links: vec![vec![]],
+        }
+    }
+}
+
+/// Above and below the line.
+type Fraction = (i128, i128);
+
+fn common(a: i128, b: i128) -> i128 {
+    if b == 0 { a } else { common(b, a % b) }
+}
+
+fn times(one: Fraction, other: Fraction) -> Fraction {
+    let (mut above, mut below) = (one.0 * other.0, one.1 * other.1);
+    let shared = common(above, below);
+    above /= shared;
+    below /= shared;
+    while above.max(below) > 10_i128.pow(18) {
+        above /= 10;
+        below /= 10;
+    }
+    (above, below)
+}
+
+fn worth(amount: i128, rate: Fraction) -> i128 {
+    nearest(amount * rate.0, rate.1)
+}
+
 /// Cash, and the fills of every symbol.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
@@ -197,27 +250,110 @@ pub(super) struct Account {
     initial: Vec<i128>,
     maintenance: i128,
     ticks: Vec<i128>,
-    pub(super) cash: i128,
+    pub(super) money: Money,
+    pub(super) cash: Vec<i128>,
     fills: Vec<Vec<(i128, i128)>>,
     pub(super) last: Vec<Option<i128>>,
+    /// When each symbol closed where, for rates.
+    pub(super) closes: Vec<Vec<(i64, i128)>>,
+    /// When the slice opened that is walked.
+    pub(super) opened: i64,
 }
 
 impl Account {
-    pub(super) fn new(settings: &[Settings], cash: i128) -> Self {
+    pub(super) fn new(settings: &[Settings], money: Money) -> Self {
         let symbols = settings.len();
         Self {
             kind: settings[0].kind,
             initial: settings.iter().map(|one| one.initial).collect(),
             maintenance: settings[0].maintenance,
             ticks: settings.iter().map(|one| one.tick).collect(),
-            cash,
+            cash: money.initial.clone(),
+            money,
             fills: vec![Vec::new(); symbols],
             last: vec![None; symbols],
+            closes: vec![Vec::new(); symbols],
+            opened: 0,
         }
     }
 
+    pub(super) fn currency(&self, symbol: usize) -> usize {
+        self.money.quotes[symbol]
+    }
+
+    /// What one of a currency is worth in the reporting one, by what had closed when the slice
+    /// opened.
+    fn rate(&self, currency: usize) -> Option<Fraction> {
+        let mut rate = (1, 1);
+        for link in &self.money.links[currency] {
+            let close = |symbol: usize| {
+                let before = self.closes[symbol].iter();
+                let before = before.filter(|(at, _)| *at <= self.opened);
+                before.max_by_key(|(at, _)| *at).map(|(_, close)| *close)
+            };
+            rate = times(
+                rate,
+                match *link {
+                    Link::Fixed(units) => times((units, ONE), (1, 1)),
+                    Link::Close(symbol) => times((close(symbol)?, ONE), (1, 1)),
+                    Link::Inverse(symbol) => times((ONE, close(symbol)?), (1, 1)),
+                },
+            );
+        }
+        Some(rate)
+    }
+
+    pub(super) fn has_rate(&self, symbol: usize) -> bool {
+        self.rate(self.currency(symbol)).is_some()
+    }
+
+    /// An amount of the symbol's currency in the reporting one.
+    pub(super) fn reported(&self, symbol: usize, amount: i128) -> i128 {
+        let rate = self.rate(self.currency(symbol));
+        rate.map_or(0, |rate| worth(amount, rate))
+    }
+
+    /// What `of` makes of every currency, in the currency of `symbol`.
+    fn converted(&self, symbol: usize, of: impl Fn(usize) -> Vec<i128>) -> Vec<i128> {
+        let own = self.currency(symbol);
+        let mut all = Vec::new();
+        for other in 0..self.cash.len() {
+            if other == own {
+                all.extend(of(other));
+            } else if let (Some(rate), Some(back)) = (self.rate(other), self.rate(own)) {
+                let rate = times(rate, (back.1, back.0));
+                all.extend(of(other).into_iter().map(|one| worth(one, rate)));
+            }
+        }
+        all
+    }
+
+    /// The other symbols that are quoted in `currency`.
+    fn others_in(&self, symbol: usize, currency: usize) -> impl Iterator<Item = usize> {
+        let all = 0..self.fills.len();
+        all.filter(move |one| *one != symbol && self.currency(*one) == currency)
+    }
+
+    /// What the account has beside the symbol and the cash of its currency.
+    fn rest(&self, symbol: usize, of: impl Fn(usize) -> i128) -> i128 {
+        let own = self.currency(symbol);
+        let whole = |currency: usize| {
+            let positions: i128 = self.others_in(symbol, currency).map(&of).sum();
+            vec![
+                positions
+                    + if currency == own {
+                        0
+                    } else {
+                        self.cash[currency]
+                    },
+            ]
+        };
+        self.converted(symbol, whole).iter().sum()
+    }
+
     pub(super) fn trade(&mut self, symbol: usize, quantity: i128, price: i128, fee: i128) {
-        self.cash -= nearest(price * quantity, ONE) + fee;
+        let currency = self.currency(symbol);
+        self.cash[currency] -= nearest(price * quantity, ONE) + fee;
         self.fills[symbol].push((quantity, price));
         if self.position(symbol).held == 0 {
             self.fills[symbol].clear();
@@ -246,29 +382,40 @@ impl Account {
         nearest(price * self.position(symbol).held, ONE)
     }
 
-    fn others(&self, symbol: usize) -> Vec<i128> {
-        (0..self.fills.len())
-            .filter(|other| *other != symbol)
-            .map(|other| self.value(other, self.last[other].unwrap_or(0)))
-            .collect()
+    fn last_value(&self, symbol: usize) -> i128 {
+        self.value(symbol, self.last[symbol].unwrap_or(0))
     }
 
-    /// With `symbol` at `price` and all others at their last prices.
+    fn own_cash(&self, symbol: usize) -> i128 {
+        self.cash[self.currency(symbol)]
+    }
+
+    /// With `symbol` at `price` and all others at their last prices, in the symbol's currency.
     pub(super) fn equity(&self, symbol: usize, price: i128) -> i128 {
-        self.cash + self.value(symbol, price) + self.others(symbol).iter().sum::<i128>()
+        let rest = self.rest(symbol, |one| self.last_value(one));
+        self.own_cash(symbol) + self.value(symbol, price) + rest
     }
 
     pub(super) fn free(&self, symbol: usize, price: i128) -> i128 {
         if self.kind == Kind::Isolated {
-            let all = (0..self.fills.len()).map(|one| self.position(one));
-            return self.cash + all.map(|one| one.cost - one.margin).sum::<i128>();
+            let free = |one: usize| self.position(one).cost - self.position(one).margin;
+            return self.own_cash(symbol) + free(symbol) + self.rest(symbol, free);
         }
-        let needs = (0..self.fills.len()).map(|one| {
-            let last = self.last[one].unwrap_or(0);
-            let price = if one == symbol { price } else { last };
-            self.value(one, price).abs() * self.initial[one]
-        });
-        self.equity(symbol, price) - nearest(needs.sum(), WHOLE)
+        let mut needs = self.value(symbol, price).abs() * self.initial[symbol];
+        for other in (0..self.fills.len()).filter(|one| *one != symbol) {
+            let size = self.sizes(symbol, |one| one == other);
+            needs += size.iter().sum::<i128>() * self.initial[other];
+        }
+        self.equity(symbol, price) - nearest(needs, WHOLE)
+    }
+
+    /// The values of other symbols without their signs, each by itself.
+    fn sizes(&self, symbol: usize, which: impl Fn(usize) -> bool) -> Vec<i128> {
+        self.converted(symbol, |currency| {
+            let others = self.others_in(symbol, currency);
+            let others = others.filter(|one| which(*one));
+            others.map(|one| self.last_value(one).abs()).collect()
+        })
     }
 
     /// Whether the position of `symbol` is to be liquidated at `price`. The price at which its
@@ -281,9 +428,9 @@ impl Account {
             _ if held == 0 => return false,
             Kind::Isolated => margin - cost,
             Kind::Cross => {
-                let others = self.others(symbol);
-                let gross: i128 = others.iter().map(|value| value.abs()).sum();
-                self.cash + others.iter().sum::<i128>() - part_of(gross, self.maintenance)
+                let gross: i128 = self.sizes(symbol, |_| true).iter().sum();
+                let rest = self.rest(symbol, |one| self.last_value(one));
+                self.own_cash(symbol) + rest - part_of(gross, self.maintenance)
             }
         };
         let tick = self.ticks[symbol];
@@ -296,16 +443,18 @@ impl Account {
         rest * ONE * WHOLE + value * WHOLE - value.abs() * self.maintenance < 0
     }
 
-    /// Negative cash, and in accounts without margin the value of short positions.
-    pub(super) fn borrowed(&self) -> Vec<(Option<usize>, i128)> {
-        let mut borrowed = vec![(None, -self.cash)];
+    /// Negative cash of each currency, and in accounts without margin the value of short positions:
+    /// of which symbol, in which currency, how much.
+    pub(super) fn borrowed(&self) -> Vec<(Option<usize>, usize, i128)> {
+        let cash = self.cash.iter().enumerate();
+        let mut borrowed: Vec<_> = cash.map(|(one, cash)| (None, one, -cash)).collect();
         if self.kind == Kind::Unlimited {
             for symbol in 0..self.fills.len() {
-                let value = self.value(symbol, self.last[symbol].unwrap_or(0));
-                borrowed.push((Some(symbol), -value));
+                let value = self.last_value(symbol);
+                borrowed.push((Some(symbol), self.currency(symbol), -value));
             }
         }
-        borrowed.retain(|(_, amount)| *amount > 0);
+        borrowed.retain(|(_, _, amount)| *amount > 0);
         borrowed
     }
 }

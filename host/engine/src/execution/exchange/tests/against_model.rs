@@ -11,14 +11,14 @@ use proptest::prelude::*;
 use proptest::strategy::{Strategy as Generator, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use super::account::Settings;
+use super::account::{Link, Money, Settings};
 use super::model::Model;
 use super::{HOUR, NAMES, Venue, line, minutes, name};
 use crate::execution::{
     ExecutionConfig, FeeTierConfig, FundingConfig, Order, OrderId, OrderKind, OrderReason,
     OrderTerms, Outcome, PaymentKind, SlippageConfig, SymbolConfig, TimeInForce,
 };
-use crate::portfolio::{MarginConfig, MarginMode, PortfolioConfig};
+use crate::portfolio::{InitialCash, MarginConfig, MarginMode, PortfolioConfig, RateConfig};
 use crate::types::{
     Bar, BookLevel, BookSnapshot, FundingRate, Price, Quantity, SymbolId, Timestamp, VenueRecords,
 };
@@ -65,6 +65,7 @@ struct RawStep {
 
 #[derive(Debug, Clone)]
 struct Scene {
+    layout: Option<Layout>,
     execution: ExecutionConfig,
     account: PortfolioConfig,
     symbols: usize,
@@ -139,7 +140,114 @@ fn own_rules() -> impl Generator<Value = SymbolConfig> {
             tick_size: tick,
             min_notional: min,
             max_leverage: leverage,
+            ..SymbolConfig::default()
         })
+}
+
+/// What the symbols trade and are quoted in, and what the rates must come from; amounts at the
+/// start of the currencies but the first, in parts of that.
+#[derive(Debug, Clone)]
+struct Layout {
+    pairs: [(&'static str, &'static str); SYMBOLS],
+    fixed: Option<(&'static str, f64)>,
+    quotes: [usize; SYMBOLS],
+    links: Vec<Vec<Link>>,
+    names: Vec<&'static str>,
+    initial: Vec<f64>,
+    /// So many times the usual of the first currency.
+    scale: f64,
+}
+
+/// One currency mostly; else a fixed rate, a symbol's close, a close turned round, two closes.
+fn layout() -> impl Generator<Value = Option<Layout>> {
+    let kinds = (
+        one_of(&[0u8, 1, 2, 3]),
+        one_of(&[0.0, 0.02, 0.5, 1.0]),
+        one_of(&[0.0, 0.02, 1.0]),
+        one_of(&[1.0, 60.0, 2_500.0]),
+    );
+    let several = kinds.prop_map(|(kind, second, third, scale)| {
+        let (pairs, quotes, links) = match kind {
+            0 => (
+                [("P", "X"), ("Q", "Y"), ("R", "Y")],
+                [0, 1, 1],
+                vec![vec![], vec![Link::Fixed(75_000_000)]],
+            ),
+            1 => (
+                [("Y", "X"), ("Q", "Y"), ("R", "X")],
+                [0, 1, 0],
+                vec![vec![], vec![Link::Close(0)]],
+            ),
+            2 => (
+                [("X", "Y"), ("Q", "Y"), ("R", "X")],
+                [1, 1, 0],
+                vec![vec![], vec![Link::Inverse(0)]],
+            ),
+            _ => (
+                [("Z", "Y"), ("Y", "X"), ("R", "Z")],
+                [1, 0, 2],
+                vec![
+                    vec![],
+                    vec![Link::Close(1)],
+                    vec![Link::Close(0), Link::Close(1)],
+                ],
+            ),
+        };
+        Layout {
+            pairs,
+            fixed: (kind == 0).then_some(("Y", 0.75)),
+            quotes,
+            names: ["X", "Y", "Z"][..links.len()].to_vec(),
+            initial: [second, third][..links.len() - 1].to_vec(),
+            links,
+            scale,
+        }
+    });
+    prop_oneof![3 => Just(None), 2 => several.prop_map(Some)]
+}
+
+/// Puts a layout into the settings.
+fn laid_out(execution: &mut ExecutionConfig, account: &mut PortfolioConfig, layout: &Layout) {
+    for (name, (base, quote)) in NAMES.iter().zip(layout.pairs) {
+        let own = execution.symbols.entry((*name).to_owned()).or_default();
+        (own.base, own.quote) = (Some(base.to_owned()), Some(quote.to_owned()));
+        own.min_notional = own.min_notional.or(Some(execution.min_notional));
+    }
+    let cash = account.initial_cash.only().unwrap() * layout.scale;
+    let of_others = layout.initial.iter().map(|part| match account.allow_short {
+        true => part * cash / layout.scale,
+        // A spot account buys with nothing else.
+        false => part.max(0.5) * cash / layout.scale,
+    });
+    let amounts = [cash].into_iter().chain(of_others);
+    let named = layout.names.iter().map(|name| (*name).to_owned());
+    account.currency = Some("X".to_owned());
+    account.initial_cash = InitialCash::Each(named.zip(amounts).collect());
+    let fixed = layout.fixed.iter();
+    account.rates = fixed
+        .map(|(name, rate)| ((*name).to_owned(), RateConfig::Fixed(*rate)))
+        .collect();
+}
+
+/// The account's currencies as the model has them.
+fn money(scene: &Scene) -> Money {
+    let units = |amount: f64| (amount * ONE as f64).round() as i128;
+    let Some(layout) = &scene.layout else {
+        let cash = scene.account.initial_cash.only().unwrap();
+        return Money::single(units(cash), scene.symbols);
+    };
+    let InitialCash::Each(amounts) = &scene.account.initial_cash else {
+        panic!("several currencies have a table");
+    };
+    Money {
+        quotes: layout.quotes.to_vec(),
+        initial: layout
+            .names
+            .iter()
+            .map(|name| units(amounts[*name]))
+            .collect(),
+        links: layout.links.clone(),
+    }
 }
 
 /// Order books of one symbol: minutes between them, and levels in quarters.
@@ -278,13 +386,13 @@ fn account() -> impl Generator<Value = PortfolioConfig> {
                 liquidation_fee_bps: fee,
             };
             PortfolioConfig {
-                initial_cash,
                 allow_short: kind != 0,
                 margin: match kind {
                     0 | 1 => None,
                     2 => Some(margin(MarginMode::Cross)),
                     _ => Some(margin(MarginMode::Isolated)),
                 },
+                ..PortfolioConfig::with_cash(initial_cash)
             }
         })
 }
@@ -346,12 +454,19 @@ fn scene() -> impl Generator<Value = Scene> {
     let symbols = prop_oneof![2 => Just(1usize), 1 => 2..=SYMBOLS];
     let own = vec(prop::option::weighted(0.25, own_rules()), SYMBOLS);
     let of_venue = (venue(), own, records());
-    (of_venue, account(), symbols, vec(step, 5..30)).prop_map(
-        |((execution, own, mut records), account, symbols, steps)| {
+    let of_account = (account(), layout());
+    (of_venue, of_account, symbols, vec(step, 5..30)).prop_map(
+        |((execution, own, mut records), (mut account, layout), symbols, steps)| {
+            let symbols = if layout.is_some() { SYMBOLS } else { symbols };
             records.books.truncate(symbols);
             records.funding.truncate(symbols);
+            let mut execution = fitted(execution, own, &records);
+            if let Some(layout) = &layout {
+                laid_out(&mut execution, &mut account, layout);
+            }
             Scene {
-                execution: fitted(execution, own, &records),
+                layout,
+                execution,
                 account,
                 symbols,
                 records,
@@ -573,8 +688,7 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
     let mut teller = Teller::new(scene);
     let settings = |name: &&str| Settings::of(&scene.execution, &scene.account, (HOUR, name));
     let settings = NAMES[..scene.symbols].iter().map(settings).collect();
-    let cash = (scene.account.initial_cash * ONE as f64) as i128;
-    let mut model = Model::new(settings, &scene.records, cash);
+    let mut model = Model::new(settings, &scene.records, money(scene));
     let of_venue = (scene.symbols, &scene.records);
     let mut venue = Venue::new(&scene.execution, &scene.account, of_venue);
     let mut log = Vec::new();
@@ -596,7 +710,9 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
             log.join("\n"),
             told(&expected)
         );
-        prop_assert_eq!(venue.exchange.cash().units(), model.cash());
+        let balances = venue.exchange.balances().iter();
+        let balances: Vec<i128> = balances.map(|one| one.units()).collect();
+        prop_assert_eq!(balances, model.balances());
         for symbol in 0..scene.symbols {
             let held = venue.exchange.held(SymbolId(symbol as u32)).units();
             prop_assert_eq!(held, model.held(symbol));
@@ -772,11 +888,15 @@ fn the_random_sessions_reach_every_rule() {
         "Stale",
         "TimedOut",
         "Unfilled",
+        "NoRate",
         "WouldTake",
         "filled beside a hole",
         "filled by maker",
         "filled by rules of its own",
         "filled by taker",
+        "filled in another currency",
+        "liquidated in another currency",
+        "paid in another currency",
         "liquidating",
         "paid a recorded funding",
         "part by maker",
@@ -798,7 +918,13 @@ fn of_records(scene: &Scene, happened: &[Outcome], fine: &[Vec<Bar>]) -> Vec<Str
                 if !fill.is_maker && !scene.records.books.is_empty() {
                     seen.push("taken from a book".to_owned());
                 }
-                if scene.execution.symbols.contains_key(name) {
+                if !fill.currency.is_reporting() {
+                    let is_forced = fill.order.0 >= OrderId::OF_EXCHANGE;
+                    let word = if is_forced { "liquidated" } else { "filled" };
+                    seen.push(format!("{word} in another currency"));
+                }
+                let own = scene.execution.symbols.get(name);
+                if own.is_some_and(|own| own.lot_size.is_some() || own.fee_bps.is_some()) {
                     seen.push("filled by rules of its own".to_owned());
                 }
                 let bars = &fine[fill.symbol.index()];
@@ -806,6 +932,9 @@ fn of_records(scene: &Scene, happened: &[Outcome], fine: &[Vec<Bar>]) -> Vec<Str
                 if bars.windows(2).any(has_hole) {
                     seen.push("filled beside a hole".to_owned());
                 }
+            }
+            Outcome::Paid(payment) if !payment.currency.is_reporting() => {
+                seen.push("paid in another currency".to_owned());
             }
             Outcome::Paid(payment)
                 if payment.kind == PaymentKind::Funding && !scene.records.funding.is_empty() =>

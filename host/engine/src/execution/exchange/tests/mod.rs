@@ -2,6 +2,7 @@
 
 mod account;
 mod against_model;
+mod currencies;
 mod model;
 mod records;
 mod scenarios;
@@ -9,15 +10,15 @@ mod script;
 
 use super::{Exchange, ExchangeSetup};
 use crate::execution::{ExecutionConfig, Order, OrderId, Outcome};
-use crate::portfolio::{Portfolio, PortfolioConfig};
+use crate::portfolio::{Currencies, Portfolio, PortfolioConfig};
 use crate::ports::{Broker, BrokerTick};
-use crate::types::{Bar, Cash, SymbolId, Timestamp, VenueRecords};
+use crate::types::{Bar, Cash, CurrencyId, SymbolId, Timestamp, VenueRecords};
 
 /// An outcome in one line, all of it.
 fn line(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Filled(fill) => format!(
-            "{} {} {} at {} fee {} slip {} spread {} left {}{} t{}",
+            "{} {} {} at {}{} fee {} slip {} spread {} left {}{} t{}",
             name(fill.order),
             if fill.quantity.units() > 0 {
                 "bought"
@@ -26,6 +27,7 @@ fn line(outcome: &Outcome) -> String {
             },
             fill.quantity.abs(),
             fill.price,
+            in_currency(fill.currency),
             fill.fee,
             fill.slippage,
             fill.spread,
@@ -42,9 +44,10 @@ fn line(outcome: &Outcome) -> String {
             minutes(order.decided_at)
         ),
         Outcome::Paid(payment) => format!(
-            "{:?} {} for {:?} t{}",
+            "{:?} {}{} for {:?} t{}",
             payment.kind,
             payment.amount,
+            in_currency(payment.currency),
             payment.symbol,
             minutes(payment.paid_at)
         ),
@@ -55,6 +58,14 @@ fn name(order: OrderId) -> String {
     match order.0.checked_sub(OrderId::OF_EXCHANGE) {
         Some(own) => format!("#x{own}"),
         None => format!("#{}", order.0),
+    }
+}
+
+/// Nothing for the reporting currency.
+fn in_currency(currency: CurrencyId) -> String {
+    match currency.0 {
+        0 => String::new(),
+        other => format!(" c{other}"),
     }
 }
 
@@ -79,18 +90,18 @@ impl Venue {
         account: &PortfolioConfig,
         (symbols, records): (usize, &VenueRecords),
     ) -> Self {
-        let cash = Cash::from_f64(account.initial_cash).unwrap();
+        let currencies = Currencies::resolve(account, execution, &NAMES[..symbols]).unwrap();
         let setup = ExchangeSetup {
             execution,
             portfolio: account,
-            cash,
+            currencies: &currencies,
             names: &NAMES[..symbols],
             time_frame: "1h".parse().unwrap(),
             records,
         };
         Self {
             exchange: Exchange::new(&setup).unwrap(),
-            portfolio: Portfolio::new(cash, symbols),
+            portfolio: Portfolio::with(&currencies),
         }
     }
 
@@ -110,19 +121,20 @@ impl Venue {
             closed_at: Timestamp::from_nanos(closed_at),
             bars: &bars,
             fine: &fine,
-            funds: None,
         };
         let mut outcomes = Vec::new();
         while let Some(outcome) = self.exchange.poll(&tick) {
             match &outcome {
                 Outcome::Filled(fill) => self.portfolio.apply(fill).unwrap(),
-                Outcome::Paid(payment) => self.portfolio.pay(payment),
+                Outcome::Paid(payment) => self.portfolio.pay(payment).unwrap(),
                 _ => {}
             }
             self.portfolio.check().unwrap();
             outcomes.push(outcome);
         }
-        assert_eq!(self.portfolio.cash(), self.exchange.cash());
+        let books = self.portfolio.books().iter();
+        let booked: Vec<Cash> = books.map(|book| book.cash).collect();
+        assert_eq!(booked, self.exchange.balances());
         for (symbol, position) in self.portfolio.positions().iter().enumerate() {
             let symbol = SymbolId(u32::try_from(symbol).unwrap());
             assert_eq!(position.quantity(), self.exchange.held(symbol));

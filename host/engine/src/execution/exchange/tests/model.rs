@@ -7,12 +7,14 @@
 
 use std::collections::BTreeSet;
 
-use super::account::{Account, Settings, floor_to, nearest, part_of};
+use super::account::{Account, Money, Settings, floor_to, nearest, part_of};
 use crate::execution::{
     Expiry, Fill, Order, OrderId, OrderKind, OrderReason, OrderTerms, Outcome, Payment,
     PaymentKind, SlippageConfig, TimeInForce,
 };
-use crate::types::{Bar, BookSnapshot, Cash, Price, Quantity, SymbolId, Timestamp, VenueRecords};
+use crate::types::{
+    Bar, BookSnapshot, Cash, CurrencyId, Price, Quantity, SymbolId, Timestamp, VenueRecords,
+};
 
 const ONE: i128 = 100_000_000;
 
@@ -133,7 +135,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(all: Vec<Settings>, records: &VenueRecords, cash: i128) -> Self {
+    pub(super) fn new(all: Vec<Settings>, records: &VenueRecords, money: Money) -> Self {
         let symbols = all.len();
         let candle = Candle {
             opened: 0,
@@ -142,7 +144,7 @@ impl Model {
             volume: 0.0,
         };
         Self {
-            account: Account::new(&all, cash),
+            account: Account::new(&all, money),
             settings: all[0].clone(),
             all,
             records: records.clone(),
@@ -166,8 +168,8 @@ impl Model {
         }
     }
 
-    pub(super) fn cash(&self) -> i128 {
-        self.account.cash
+    pub(super) fn balances(&self) -> Vec<i128> {
+        self.account.cash.clone()
     }
 
     pub(super) fn held(&self, symbol: usize) -> i128 {
@@ -225,6 +227,17 @@ impl Model {
             })
         };
         let (last, first): (Vec<usize>, Vec<usize>) = (0..bars.len()).partition(buys);
+        for (symbol, bar) in bars.iter().enumerate() {
+            let slices = match &fine[symbol][..] {
+                [] => bar.iter().copied().collect(),
+                fine => fine.to_vec(),
+            };
+            let known = &mut self.account.closes[symbol];
+            for slice in slices {
+                let close = (slice.close * 1e8).round() as i128;
+                known.push((slice.closed_at.as_nanos(), close));
+            }
+        }
         for symbol in first.into_iter().chain(last) {
             let Some(bar) = bars[symbol] else { continue };
             let slices = match &fine[symbol][..] {
@@ -261,20 +274,27 @@ impl Model {
         };
         let year = 365.0 * 86_400.0 * 1e9;
         let rate = (self.settings.borrowing * ((now - since) as f64 / year) * 1e10).round();
-        for (symbol, borrowed) in self.account.borrowed() {
+        for (symbol, currency, borrowed) in self.account.borrowed() {
             let amount = part_of(borrowed, rate as i128);
             if amount > 0 {
-                self.pay(symbol, PaymentKind::Borrowing, -amount, now);
+                self.pay((symbol, currency), PaymentKind::Borrowing, -amount, now);
             }
         }
     }
 
-    fn pay(&mut self, symbol: Option<usize>, kind: PaymentKind, amount: i128, at: i64) {
-        self.account.cash += amount;
+    fn pay(
+        &mut self,
+        (symbol, currency): (Option<usize>, usize),
+        kind: PaymentKind,
+        amount: i128,
+        at: i64,
+    ) {
+        self.account.cash[currency] += amount;
         self.outbox.push(Outcome::Paid(Payment {
             symbol: symbol.map(|symbol| SymbolId(symbol as u32)),
             kind,
             amount: Cash::from_units(amount),
+            currency: CurrencyId(currency as u16),
             paid_at: Timestamp::from_nanos(at),
         }));
     }
@@ -289,7 +309,13 @@ impl Model {
         for (moment, rate) in self.fundings() {
             let amount = -part_of(nearest(last * held, ONE), rate);
             if moment >= from && moment < self.candle.closed && amount != 0 {
-                self.pay(Some(self.symbol), PaymentKind::Funding, amount, moment);
+                let own = self.account.currency(self.symbol);
+                self.pay(
+                    (Some(self.symbol), own),
+                    PaymentKind::Funding,
+                    amount,
+                    moment,
+                );
             }
         }
     }
@@ -320,6 +346,7 @@ impl Model {
         self.symbol = symbol;
         self.settings = self.all[symbol].clone();
         self.had.clear();
+        self.account.opened = bar.opened_at.as_nanos();
         self.candle = Candle {
             opened: bar.opened_at.as_nanos(),
             closed: bar.closed_at.as_nanos(),
@@ -499,6 +526,9 @@ impl Model {
             && one.as_good(price, limit.units())
         {
             return Some(Expiry::WouldTake);
+        }
+        if !self.account.has_rate(self.symbol) && !only_closes {
+            return Some(Expiry::NoRate);
         }
         if self.needs(one, price) > 0
             && self.needs(one, price) > self.free(id)
@@ -759,10 +789,14 @@ impl Model {
             notional + part_of(notional, rate)
         };
         let mut quantity = quantity;
-        while quantity > 0 && costs(quantity) > self.account.cash {
+        while quantity > 0 && costs(quantity) > self.own_cash() {
             quantity = floor_to(quantity - 1, self.settings.lot);
         }
         quantity
+    }
+
+    fn own_cash(&self) -> i128 {
+        self.account.cash[self.account.currency(self.symbol)]
     }
 
     fn fee_rate(&self, maker: bool) -> i128 {
@@ -918,7 +952,8 @@ impl Model {
         } else {
             self.candle.closed
         };
-        self.traded.push((self.candle.closed, notional.abs()));
+        let reported = self.account.reported(self.symbol, notional.abs());
+        self.traded.push((self.candle.closed, reported));
         let slippage = nearest((price - reference) * signed, ONE);
         let is_maker = spread_rate.is_none();
         let half = part_of(reference, spread_rate.unwrap_or(0));
@@ -933,6 +968,7 @@ impl Model {
             spread: Cash::from_units(if is_maker { 0 } else { spread }),
             remaining: Quantity::from_units(remaining * signed.signum()),
             is_maker,
+            currency: CurrencyId(self.account.currency(self.symbol) as u16),
             filled_at: Timestamp::from_nanos(at),
         }));
     }
@@ -1013,9 +1049,9 @@ impl Model {
             self.settings.liquidation_fee,
             Some(spread),
         );
-        let before = self.account.cash + position.cost;
+        let before = self.own_cash() + position.cost;
         self.note(&order, (-position.held, 0), (paid, price), rates);
-        let lost = before - self.account.cash;
+        let lost = before - self.own_cash();
         if self.settings.is_isolated() && lost > position.margin {
             let at = if self.at_open {
                 self.candle.opened
@@ -1023,7 +1059,8 @@ impl Model {
                 self.candle.closed
             };
             let amount = lost - position.margin;
-            self.pay(Some(self.symbol), PaymentKind::Insurance, amount, at);
+            let own = self.account.currency(self.symbol);
+            self.pay((Some(self.symbol), own), PaymentKind::Insurance, amount, at);
         }
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `buy 2 limit 98 ioc` | the next order (from `#0` on), decided now |
 //! | `bar 100 102 99 101 x10` | an hour with a bar: open, high, low, close, volume |
-//! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols |
+//! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols; `-` where one has none |
 //! | `fine 1 1 1 1 x1 \| 2 2 2 2 x2` | an hour with a bar that has finer ones |
 //! | `fine - \| 2 2 2 2 x2` | the same where a finer one is missing |
 //! | `halt 3` | hours without a bar |
@@ -12,16 +12,19 @@
 //! | `funding t60 0.0001` | a funding of the first symbol |
 //! | `= ...` | what must have happened; `t60` is a moment in minutes |
 //!
-//! The last line is the account. The same script is played at the model of the exchange.
+//! The last line is the account: cash by currency, positions. Amounts in the second currency of a
+//! line are marked `c1`. The same script is played at the model of the exchange.
 
-use super::account::Settings;
+use std::collections::BTreeSet;
+
+use super::account::{Link, Money, Settings};
 use super::against_model::whole;
 use super::model::Model;
 use super::{HOUR, NAMES, Venue, line};
 use crate::execution::{
     ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
 };
-use crate::portfolio::PortfolioConfig;
+use crate::portfolio::{InitialCash, PortfolioConfig, RateConfig};
 use crate::types::{Bar, BookLevel, BookSnapshot, FundingRate, SymbolId, Timestamp, VenueRecords};
 
 /// Plays `script` with these settings (JSON) and compares what happens with its `=` lines.
@@ -64,7 +67,7 @@ impl Player {
         let records = records(script);
         let venue = Venue::new(execution, account, (symbols, &records));
         Self {
-            model: Model::new(settings, &records, venue.exchange.cash().units()),
+            model: Model::new(settings, &records, money(&venue, execution, account)),
             venue,
             symbols,
             now: 0,
@@ -88,7 +91,10 @@ impl Player {
                 }
                 "bar" => {
                     let length = (self.now, HOUR);
-                    let bars: Vec<Bar> = rest.split('/').map(|text| bar(text, length)).collect();
+                    let is_there = |text: &&str| text.trim() != "-";
+                    let one =
+                        |text: &str| Some(text).filter(is_there).map(|text| bar(text, length));
+                    let bars: Vec<Option<Bar>> = rest.split('/').map(one).collect();
                     told.extend(self.step(&bars, &[]));
                 }
                 _ => {
@@ -102,7 +108,7 @@ impl Player {
                         .collect();
                     let hour = (self.now, self.now + HOUR);
                     let bar = whole(&fine, hour).unwrap();
-                    told.extend(self.step(&[bar], &fine));
+                    told.extend(self.step(&[Some(bar)], &fine));
                 }
             }
         }
@@ -110,18 +116,22 @@ impl Player {
         let held: Vec<String> = (0..self.symbols)
             .map(|at| self.venue.exchange.held(SymbolId(at as u32)).to_string())
             .collect();
+        let cash = self.venue.exchange.balances().iter();
+        let cash: Vec<String> = cash.map(ToString::to_string).collect();
         told.push(format!(
             "= cash {} held {} ambiguous {ambiguous} of {slices}",
-            self.venue.exchange.cash(),
+            cash.join(" + "),
             held.join(" ")
         ));
         told
     }
 
     /// An hour at both exchanges.
-    fn step(&mut self, bars: &[Bar], fine: &[Bar]) -> Vec<String> {
+    fn step(&mut self, bars: &[Option<Bar>], fine: &[Bar]) -> Vec<String> {
         self.now += HOUR;
-        let bars: Vec<Option<Bar>> = (0..self.symbols).map(|at| bars.get(at).copied()).collect();
+        let bars: Vec<Option<Bar>> = (0..self.symbols)
+            .map(|at| bars.get(at).copied().flatten())
+            .collect();
         let mut finer = vec![fine.to_vec()];
         finer.resize(self.symbols, Vec::new());
         let happened = self.venue.step(self.now, &bars, &finer);
@@ -166,6 +176,52 @@ impl Player {
         }
         self.venue.submit(order);
         self.model.submit(order);
+    }
+}
+
+/// The currencies for the model: the first symbol is quoted in the reporting one, and the rate of
+/// every other is fixed or its close.
+fn money(venue: &Venue, execution: &ExecutionConfig, account: &PortfolioConfig) -> Money {
+    let symbols = venue.portfolio.positions().len();
+    let initial: Vec<i128> = venue
+        .exchange
+        .balances()
+        .iter()
+        .map(|one| one.units())
+        .collect();
+    if initial.len() == 1 {
+        return Money::single(initial[0], symbols);
+    }
+    let quotes = execution
+        .symbols
+        .values()
+        .filter_map(|own| own.quote.as_deref());
+    let reporting = account.currency.as_deref().unwrap();
+    let mut others: BTreeSet<&str> = quotes.collect();
+    if let InitialCash::Each(amounts) = &account.initial_cash {
+        others.extend(amounts.keys().map(String::as_str));
+    }
+    others.remove(reporting);
+    let names: Vec<&str> = [reporting].into_iter().chain(others).collect();
+    let quote = |name: &&str| {
+        let own = execution.symbols[*name].quote.as_deref().unwrap();
+        names.iter().position(|one| *one == own).unwrap()
+    };
+    let link = |name: &&str| match account.rates.get(*name) {
+        _ if *name == names[0] => vec![],
+        Some(RateConfig::Fixed(rate)) => vec![Link::Fixed((rate * 1e8).round() as i128)],
+        _ => {
+            let symbol = (0..symbols).find(|at| {
+                let own = &execution.symbols[NAMES[*at]];
+                own.base.as_deref() == Some(*name) && own.quote.as_deref() == Some(names[0])
+            });
+            vec![Link::Close(symbol.unwrap())]
+        }
+    };
+    Money {
+        quotes: NAMES[..symbols].iter().map(quote).collect(),
+        initial,
+        links: names.iter().map(link).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use fusebox_engine::backtest::{Costs as EngineCosts, OpenPosition, total_flows};
 use fusebox_engine::execution::{Fill, Order, OrderId};
-use fusebox_engine::portfolio::{Portfolio, TradeBook};
+use fusebox_engine::portfolio::{Currencies, Portfolio, TradeBook};
 use fusebox_engine::session::EquityPoint;
 use fusebox_engine::types::{Bar, BarSeries, Timestamp};
 
@@ -49,6 +49,7 @@ fn fill(hour: i64, quantity: &str, price: &str) -> (Fill, Order) {
         spread: Cash::ZERO,
         remaining: Quantity::ZERO,
         is_maker: false,
+        currency: Default::default(),
     };
     let order = Order {
         id: fill.order,
@@ -88,6 +89,9 @@ fn turned() -> BacktestResult {
     };
     BacktestResult {
         initial_cash: portfolio.initial_cash(),
+        currencies: Currencies::single("USDT", portfolio.initial_cash(), 1),
+        rates: Vec::new(),
+        books: portfolio.books().to_vec(),
         equity: (1..=4).map(point).collect(),
         fills,
         fill_steps: vec![1, 2],

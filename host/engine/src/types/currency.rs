@@ -1,0 +1,222 @@
+//! What one currency is worth in another, as an exact fraction.
+//!
+//! A rate is a price, a price turned round, or two of them one after the other. As a fraction it
+//! loses nothing when it is turned round, where a price of 64,000 would leave five digits. What a
+//! rate is taken from, and when, is decided elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cash, Price, Quantity};
+
+/// A currency's position in the [`Currencies`](crate::portfolio::Currencies) of a run; the
+/// reporting currency is the first.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct CurrencyId(pub u16);
+
+impl CurrencyId {
+    /// What equity, risk and reports count in.
+    pub const REPORTING: Self = Self(0);
+
+    /// The position as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Whether this is the reporting currency.
+    #[must_use]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    pub fn is_reporting(&self) -> bool {
+        *self == Self::REPORTING
+    }
+}
+
+/// The largest number of a fraction.
+const LARGEST: u128 = 1_000_000_000_000_000_000;
+
+/// How many of one currency one of another is worth: a fraction in lowest terms, both numbers above
+/// zero. While one of them is above 1e18, both are divided by ten, and what that leaves over is
+/// dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub struct Rate {
+    above: u64,
+    below: u64,
+}
+
+impl From<(u64, u64)> for Rate {
+    fn from((above, below): (u64, u64)) -> Self {
+        Self::lowest(u128::from(above).max(1), u128::from(below).max(1))
+    }
+}
+
+impl From<Rate> for (u64, u64) {
+    fn from(rate: Rate) -> Self {
+        (rate.above, rate.below)
+    }
+}
+
+impl Rate {
+    /// One for one.
+    pub const ONE: Self = Self { above: 1, below: 1 };
+
+    /// A price as a rate of its base in its quote; `None` where it is not above zero.
+    #[must_use]
+    pub fn of_price(price: Price) -> Option<Self> {
+        let units = u128::try_from(price.units()).ok()?;
+        let one = u128::try_from(super::UNITS_PER_ONE).ok()?;
+        (units > 0).then(|| Self::lowest(units, one))
+    }
+
+    /// The rate the other way round, exactly.
+    #[must_use]
+    pub fn inverted(self) -> Self {
+        Self {
+            above: self.below,
+            below: self.above,
+        }
+    }
+
+    /// This rate, then `next`.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        Self::lowest(
+            product(self.above, next.above),
+            product(self.below, next.below),
+        )
+    }
+
+    /// `amount` in the other currency, to the nearest unit, half away from zero.
+    #[must_use]
+    pub fn of(self, amount: Cash) -> Cash {
+        let part = Quantity::from_units(i128::from(self.above));
+        amount.share(part, Quantity::from_units(i128::from(self.below)))
+    }
+
+    /// The nearest `f64`, for display.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        self.above as f64 / self.below as f64
+    }
+
+    fn lowest(above: u128, below: u128) -> Self {
+        let common = greatest_divisor(above, below).max(1);
+        let (mut above, mut below) = (above / common, below / common);
+        while above > LARGEST || below > LARGEST {
+            (above, below) = (above / 10, below / 10);
+        }
+        let narrow = |value: u128| u64::try_from(value).unwrap_or(u64::MAX).max(1);
+        Self {
+            above: narrow(above),
+            below: narrow(below),
+        }
+    }
+}
+
+/// Euclid's algorithm.
+fn greatest_divisor(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Well-known names of what prices are quoted in, the longer before those that they end with.
+const QUOTES: [&str; 13] = [
+    "FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB",
+];
+
+/// What a symbol trades and what it is quoted in, where its name ends in a well-known currency:
+/// `BTCUSDT`, `BTC/USDT`, `BTC-USDT` and `BTC_USDT` are BTC in USDT.
+#[must_use]
+pub fn pair_of(symbol: &str) -> Option<(&str, &'static str)> {
+    QUOTES.iter().find_map(|quote| {
+        let base = symbol.strip_suffix(quote)?;
+        let base = base.trim_end_matches(['/', '-', '_']);
+        (!base.is_empty()).then_some((base, *quote))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rate(text: &str) -> Rate {
+        Rate::of_price(text.parse().unwrap()).unwrap()
+    }
+
+    fn cash(text: &str) -> Cash {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn amounts_are_worth_what_the_price_says_to_the_nearest_unit() {
+        assert_eq!(rate("1.08").of(cash("100")), cash("108"));
+        assert_eq!(rate("64000").inverted().of(cash("64000")), cash("1"));
+        assert_eq!(rate("3").inverted().of(cash("1")), cash("0.33333333"));
+        assert_eq!(rate("3").inverted().of(cash("-2")), cash("-0.66666667"));
+        // A half goes away from zero.
+        assert_eq!(rate("0.5").of(cash("0.00000001")), cash("0.00000001"));
+        assert_eq!(rate("0.5").of(cash("-0.00000001")), cash("-0.00000001"));
+        assert_eq!(Rate::ONE.of(cash("7.00000001")), cash("7.00000001"));
+        assert_eq!(Rate::of_price(Price::ZERO), None);
+    }
+
+    #[test]
+    fn two_prices_one_after_the_other_are_one_fraction() {
+        let both = rate("0.05").then(rate("64000"));
+        assert_eq!(both, rate("3200"));
+        let back = rate("64000").then(rate("64000").inverted());
+        assert_eq!(back, Rate::ONE);
+        // 26 digits above the line are cut to 18, and as many below.
+        let large = rate("99999.99999999").then(rate("99999.99999999"));
+        assert_eq!(
+            (large.above, large.below),
+            (999_999_999_999_800_000, 100_000_000)
+        );
+    }
+
+    #[test]
+    fn a_rate_is_written_as_its_two_numbers() {
+        let text = serde_json::to_string(&rate("0.75")).unwrap();
+        assert_eq!(text, "[3,4]");
+        assert_eq!(serde_json::from_str::<Rate>("[6,8]").unwrap(), rate("0.75"));
+    }
+
+    #[test]
+    fn the_longest_known_end_is_what_a_symbol_is_quoted_in() {
+        let names = ["BTCUSDT", "ETH/USD", "ETH-BTC", "BTC", "SPY", "BTCFDUSD"];
+        let expected = [
+            Some(("BTC", "USDT")),
+            Some(("ETH", "USD")),
+            Some(("ETH", "BTC")),
+            None,
+            None,
+            Some(("BTC", "FDUSD")),
+        ];
+        assert_eq!(names.map(pair_of), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn the_way_there_and_back_loses_at_most_what_a_unit_is_worth(
+            amount in -1_000_000_000_000_000i64..1_000_000_000_000_000,
+            price in 1_000i64..10_000_000_000_000,
+        ) {
+            let rate = Rate::of_price(Price::from_units(i128::from(price))).unwrap();
+            let amount = Cash::from_units(i128::from(amount));
+            let back = rate.inverted().of(rate.of(amount));
+            // Half a unit there, which is worth so much here, and half a unit back.
+            let unit = rate.inverted().of(Cash::from_units(1)).units().max(1);
+            prop_assert!((back - amount).units().abs() <= unit);
+        }
+    }
+}
