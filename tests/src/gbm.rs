@@ -239,7 +239,7 @@ impl Data {
             let at = i64::from(row / self.per_moment);
             let other = |value: f32, label: f32, role: u8| Row {
                 features: vec![value; COLUMNS as usize],
-                labels: labels(label, 9.0),
+                labels: labels(label, label * 9.0),
                 weight: 9.0,
                 role,
                 at,

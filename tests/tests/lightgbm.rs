@@ -10,23 +10,12 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, RwLock};
 
 use fusebox_plugin_api::prelude::*;
 use fusebox_tests::fixtures::project_root;
 use fusebox_tests::gbm::{
     COLUMNS, Data, Fit, Recorder, Row, TASKS, config, create, libraries, odd, plugin, predict,
-    resident_bytes,
 };
-
-/// The test that measures memory takes it for writing, all others for reading.
-static MEMORY: RwLock<()> = RwLock::new(());
-
-fn undisturbed() -> std::sync::RwLockReadGuard<'static, ()> {
-    MEMORY
-        .read()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// Infinite values, and names that LightGBM itself would refuse or change.
 fn data() -> Data {
@@ -67,7 +56,6 @@ fn sampling() -> serde_json::Value {
 
 #[test]
 fn one_seed_gives_one_artifact_whatever_the_threads_and_another_seed_another() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let mut fit = Fit::new("multiclass", sampling(), &train);
     let first = fit.run().unwrap().save().unwrap();
@@ -85,7 +73,6 @@ fn one_seed_gives_one_artifact_whatever_the_threads_and_another_seed_another() {
 
 #[test]
 fn fits_with_different_numbers_of_threads_do_not_disturb_each_other() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let expected = Fit::new("multiclass", sampling(), &train)
         .run()
@@ -106,7 +93,6 @@ fn fits_with_different_numbers_of_threads_do_not_disturb_each_other() {
 
 #[test]
 fn early_stopping_ends_the_fit_and_keeps_the_best_round() {
-    let _guard = undisturbed();
     let (train, valid) = (train_rows("binary"), valid_rows("binary"));
     let pairs =
         serde_json::json!({"rounds": 500, "early_stopping_rounds": 7, "learning_rate": 0.3});
@@ -131,7 +117,6 @@ fn early_stopping_ends_the_fit_and_keeps_the_best_round() {
 
 #[test]
 fn cancelling_ends_the_fit_at_once_by_report_and_by_poll() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let fit = Fit::new("multiclass", serde_json::json!({"rounds": 10_000}), &train);
     for poll_only in [false, true] {
@@ -172,7 +157,6 @@ fn resumed(pairs: serde_json::Value) -> (Box<dyn Model>, Box<dyn Model>) {
 
 #[test]
 fn a_resumed_fit_without_sampling_gives_the_same_trees() {
-    let _guard = undisturbed();
     let (whole, continued) = resumed(serde_json::json!({
         "rounds": 60, "early_stopping_rounds": 6, "checkpoint_rounds": 4, "num_leaves": 9,
         "learning_rate": 0.2,
@@ -191,7 +175,6 @@ fn a_resumed_fit_without_sampling_gives_the_same_trees() {
 
 #[test]
 fn a_resumed_fit_with_sampling_is_reproducible_and_keeps_the_first_trees() {
-    let _guard = undisturbed();
     let mut pairs = sampling();
     pairs["checkpoint_rounds"] = 12.into();
     let (whole, continued) = resumed(pairs.clone());
@@ -216,7 +199,6 @@ fn a_resumed_fit_with_sampling_is_reproducible_and_keeps_the_first_trees() {
 
 #[test]
 fn a_checkpoint_of_another_fit_and_a_checkpoint_as_a_model_are_refused() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let pairs = serde_json::json!({"rounds": 3, "checkpoint_rounds": 1, "num_leaves": 4});
     let mut fit = Fit::new("multiclass", pairs, &train);
@@ -259,7 +241,6 @@ fn small_model(task: &str) -> Box<dyn Model> {
 
 #[test]
 fn saved_strided_single_and_threaded_predictions_are_the_same_bits() {
-    let _guard = undisturbed();
     for (name, outputs) in TASKS {
         let mut model = small_model(name);
         let input = test_matrix(9_000, 300);
@@ -316,7 +297,6 @@ fn strided(model: &mut dyn Model, input: &[f32], outputs: usize) -> Vec<f32> {
 
 #[test]
 fn a_frame_of_another_shape_is_refused() {
-    let _guard = undisturbed();
     let mut model = small_model("multiclass");
     let (input, mut output) = (vec![0.0; 13], vec![0.0; 3]);
     let frame = &mut Frame::new(&input, &mut output, FrameShape::dense(1, 13, 3)).unwrap();
@@ -325,7 +305,6 @@ fn a_frame_of_another_shape_is_refused() {
 
 #[test]
 fn the_snapshot_of_a_model_without_state_round_trips_and_garbage_is_refused() {
-    let _guard = undisturbed();
     let mut model = small_model("binary");
     let input = test_matrix(100, 5);
     let before = predict(model.as_mut(), &input, 2);
@@ -338,7 +317,6 @@ fn the_snapshot_of_a_model_without_state_round_trips_and_garbage_is_refused() {
 
 #[test]
 fn importances_find_the_planted_features() {
-    let _guard = undisturbed();
     let model = small_model("multiclass");
     let explain = model.explain().unwrap();
     assert_eq!(explain.importance_kinds(), ["gain", "split"]);
@@ -356,7 +334,6 @@ fn importances_find_the_planted_features() {
 
 #[test]
 fn contributions_add_up_to_the_prediction() {
-    let _guard = undisturbed();
     for (name, outputs) in TASKS {
         let mut model = small_model(name);
         let input = test_matrix(20, 9);
@@ -403,7 +380,6 @@ fn link(task: &str, raw: &[f32]) -> Vec<f32> {
 
 #[test]
 fn data_from_which_nothing_can_be_learned_is_refused_with_a_reason() {
-    let _guard = undisturbed();
     let empty = Dataset::new(data().schema(), vec![]).unwrap();
     let no_pairs = || serde_json::json!({});
     let row = |label: f32, weight: f32| Row {
@@ -456,7 +432,6 @@ fn data_from_which_nothing_can_be_learned_is_refused_with_a_reason() {
 
 #[test]
 fn a_class_without_rows_is_learned_as_improbable() {
-    let _guard = undisturbed();
     let rows: Vec<_> = (0..400)
         .map(|row| Row::sample(data().features(row), (row % 2) as f32))
         .collect();
@@ -473,7 +448,6 @@ fn a_class_without_rows_is_learned_as_improbable() {
 
 #[test]
 fn features_that_never_change_give_the_shares_of_the_classes() {
-    let _guard = undisturbed();
     let row = |label: f32| Row::sample(vec![1.5; COLUMNS as usize], label);
     let rows: Vec<_> = (0..100)
         .map(|number| row(f32::from(number < 25_u8)))
@@ -489,7 +463,6 @@ fn features_that_never_change_give_the_shares_of_the_classes() {
 
 #[test]
 fn a_wrong_configuration_lists_every_problem() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let pairs = serde_json::json!({"num_leafs": 4, "learning_rate": 2.0, "label": "x"});
     let error = Fit::new("multiclass", pairs, &train).error();
@@ -508,7 +481,6 @@ fn a_wrong_configuration_lists_every_problem() {
 
 #[test]
 fn a_missing_library_is_an_error_of_its_own_kind() {
-    let _guard = undisturbed();
     let train = train_rows("multiclass");
     let mut fit = Fit::new("multiclass", serde_json::json!({}), &train);
     fit.config.set("library", "/nowhere/lib_lightgbm.so");
@@ -526,7 +498,6 @@ fn a_missing_library_is_an_error_of_its_own_kind() {
 
 #[test]
 fn damaged_artifacts_are_refused_before_lightgbm_reads_them() {
-    let _guard = undisturbed();
     let artifact = small_model("multiclass").save().unwrap();
     let settings = config(serde_json::json!({}));
     for length in [0, 10, 200, artifact.len() / 2, artifact.len() - 1] {
@@ -538,37 +509,6 @@ fn damaged_artifacts_are_refused_before_lightgbm_reads_them() {
         damaged[position] ^= 0x20;
         assert!(create(&settings, &damaged).is_err(), "byte {position}");
     }
-}
-
-#[test]
-fn two_hundred_models_made_and_dropped_leave_memory_flat() {
-    let _alone = MEMORY
-        .write()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let train = train_rows("multiclass");
-    let pairs = serde_json::json!({"rounds": 60, "num_leaves": 31});
-    let model = Fit::new("multiclass", pairs, &train).run().unwrap();
-    let artifact: Arc<[u8]> = model.save().unwrap().into();
-    let settings = config(serde_json::json!({}));
-    let input = test_matrix(0, 64);
-    let cycle = || {
-        let mut model = create(&settings, &artifact).unwrap();
-        predict(model.as_mut(), &input, 3);
-    };
-    (0..20).for_each(|_| cycle());
-    let before = resident_bytes();
-    (0..200).for_each(|_| cycle());
-    let grown = resident_bytes().saturating_sub(before);
-    // One leaked model of this size is above 200 KiB, so a leak would show as 40 MiB or more.
-    println!(
-        "artifact {} bytes, memory grew by {grown} bytes",
-        artifact.len()
-    );
-    assert!(artifact.len() > 200_000);
-    assert!(
-        grown < 4 * 1024 * 1024,
-        "memory grew by {grown} bytes in 200 cycles"
-    );
 }
 
 #[test]

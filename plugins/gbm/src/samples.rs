@@ -10,9 +10,9 @@ use crate::params::ClassWeight;
 
 /// Most columns whose wrong values are told of at once; a message has bounded room.
 const LISTED_COLUMNS: usize = 6;
-/// Categories lie below: whole numbers from here on are no longer exact in f32, and XGBoost takes
-/// none.
-const CATEGORY_LIMIT: f32 = 16_777_216.0;
+/// Categories lie below: XGBoost makes a histogram bin, and LightGBM a bit in every set, for each
+/// number up to the largest.
+const CATEGORY_LIMIT: f32 = 65_536.0;
 
 /// Runs of feature rows with one label and one weight per row.
 #[derive(Debug)]
@@ -64,8 +64,8 @@ impl<'a> Samples<'a> {
         let mut samples = Self {
             runs: Vec::new(),
             columns: dataset.schema().features.len(),
-            labels: Vec::new(),
-            weights: Vec::new(),
+            labels: Vec::with_capacity(dataset.samples()),
+            weights: Vec::with_capacity(dataset.samples()),
             outcomes: Outcomes::default(),
         };
         let mut problems = Problems::default();
@@ -225,7 +225,7 @@ impl FeatureRules {
         }
         if self.categorical.get(column) == Some(&true) {
             let whole = value.fract() == 0.0 && (0.0..CATEGORY_LIMIT).contains(&value);
-            let wanted = "but a category is a whole number from 0 to 16,777,215";
+            let wanted = "but a category is a whole number from 0 to 65,535";
             return (!whole).then_some(wanted);
         }
         let wanted = "which XGBoost does not learn from; bound that feature, or use LightGBM";

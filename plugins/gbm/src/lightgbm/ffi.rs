@@ -169,11 +169,11 @@ impl Library {
         // SAFETY: the operator names this file as LightGBM; its constructors are those of
         // libstdc++ and libgomp and need nothing from this process.
         let loaded = unsafe { Loaded::open(Some(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) }
-            .map_err(|error| super::cannot_be_loaded(path, &error))?;
+            .map_err(|error| super::NATIVE.cannot_be_loaded(path, &error))?;
         symbol::<*const c_void>(&loaded, VERSION_SYMBOL)
-            .map_err(|_| super::is_too_old(path, VERSION_SYMBOL))?;
+            .map_err(|_| super::NATIVE.is_another(path, &format!("it lacks {VERSION_SYMBOL}")))?;
         let functions = Functions::resolve(&loaded)
-            .map_err(|error| super::is_too_old(path, &error.to_string()))?;
+            .map_err(|error| super::NATIVE.is_another(path, &error.to_string()))?;
         Ok(Box::leak(Box::new(Self { functions })))
     }
 
@@ -187,8 +187,7 @@ impl Library {
         // SAFETY: LightGBM returns its thread-local, zero-terminated message buffer, which stays
         // unchanged until its next failing call on this thread.
         let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-        let message = format!("LightGBM {call} failed: {text}");
-        Err(PluginError::internal(message))
+        Err(super::NATIVE.failed(call, &text))
     }
 
     /// Sends LightGBM's messages on this thread to the log; it keeps the callback per thread.

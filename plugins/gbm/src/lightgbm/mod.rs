@@ -14,10 +14,10 @@ mod threads;
 mod trainer;
 
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use fusebox_plugin_api::prelude::*;
+
+use crate::native::{Loads, Native};
 
 pub(crate) use answers::LightGbmAnswers;
 pub(crate) use ffi::Library;
@@ -57,56 +57,25 @@ pub(crate) enum Output {
 
 /// The configuration key with the path of the library; the host sets it.
 pub(crate) const LIBRARY_KEY: &str = "library";
-const LIBRARY_VARIABLE: &str = "FUSEBOX_LIGHTGBM_LIBRARY";
 
-#[cfg(target_os = "macos")]
-const SYSTEM_NAME: &str = "lib_lightgbm.dylib";
-#[cfg(not(target_os = "macos"))]
-const SYSTEM_NAME: &str = "lib_lightgbm.so";
+/// How LightGBM is found.
+const NATIVE: Native = Native {
+    name: "LightGBM",
+    key: LIBRARY_KEY,
+    variable: "FUSEBOX_LIGHTGBM_LIBRARY",
+    file: match cfg!(target_os = "macos") {
+        true => "lib_lightgbm.dylib",
+        false => "lib_lightgbm.so",
+    },
+    versions: "4.7 or newer",
+};
 
-/// Libraries loaded so far, by resolved path; they stay for the life of the process.
-static LOADED: Mutex<Vec<(PathBuf, &'static Library)>> = Mutex::new(Vec::new());
+static LOADED: Loads<Library> = Loads::new();
 
 /// The library that the key `library` names, else the variable `FUSEBOX_LIGHTGBM_LIBRARY`, else the
 /// one that the system's loader finds.
 pub(crate) fn library(config: &Config) -> Result<&'static Library> {
-    let configured: Option<PathBuf> = config.optional(LIBRARY_KEY)?;
-    // The plugin's one look at the environment: a user without a host's configuration, such as in
-    // a test of the library alone, has no other way to name a file.
-    let from_variable = || std::env::var_os(LIBRARY_VARIABLE).map(PathBuf::from);
-    let path = configured
-        .or_else(from_variable)
-        .filter(|path| !path.as_os_str().is_empty())
-        .unwrap_or_else(|| PathBuf::from(SYSTEM_NAME));
-    load(&path)
-}
-
-fn load(path: &Path) -> Result<&'static Library> {
-    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, library)) = loaded.iter().find(|(known, _)| *known == resolved) {
-        return Ok(library);
-    }
-    let library = Library::load(&resolved)?;
-    loaded.push((resolved, library));
-    Ok(library)
-}
-
-fn cannot_be_loaded(path: &Path, error: &libloading::Error) -> PluginError {
-    PluginError::library(format!(
-        "LightGBM cannot be loaded from `{}`: {error}; run `python3 plugins/native/fetch.py`, or \
-         set the key `{LIBRARY_KEY}` or the variable {LIBRARY_VARIABLE} to lib_lightgbm.so 4.7 or \
-         newer",
-        path.display()
-    ))
-}
-
-fn is_too_old(path: &Path, missing: &str) -> PluginError {
-    PluginError::library(format!(
-        "`{}` is not LightGBM 4.7 or newer (it lacks {missing}); run \
-         `python3 plugins/native/fetch.py` for the pinned one",
-        path.display()
-    ))
+    LOADED.get(&NATIVE, config, Library::load)
 }
 
 /// Puts quantiles that cross in order: of several boosters each knows only its own level, and the
@@ -129,19 +98,11 @@ pub(crate) fn parameter_text(pairs: &[(&str, String)]) -> Result<CString> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::native::tests::pinned;
 
     /// The pinned library, fetched where it is missing.
     pub(crate) fn pinned_library() -> String {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let fetched = std::process::Command::new("python3")
-            .args(["plugins/native/fetch.py", "--only", "lightgbm"])
-            .current_dir(&root)
-            .output()
-            .expect("python3 is needed to fetch LightGBM: install Python 3.11");
-        let problem = String::from_utf8_lossy(&fetched.stderr);
-        assert!(fetched.status.success(), "{problem}");
-        let path = root.join(".fusebox/native/lightgbm-4.7.0/lib_lightgbm.so");
-        path.to_string_lossy().into_owned()
+        pinned("lightgbm", "lightgbm-4.7.0/lib_lightgbm.so")
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn specs() -> Vec<ParamSpec> {
             COLUMNS,
             "",
             "Names of columns, separated by `;`, whose values are categories: whole numbers from 0 \
-             on without an order, or missing.",
+             to 65,535 without an order, or missing.",
         ),
         ParamSpec::integer(
             "max_cat_threshold",

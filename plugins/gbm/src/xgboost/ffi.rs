@@ -164,11 +164,8 @@ impl Library {
         // SAFETY: the operator names this file as XGBoost; its constructors are those of libstdc++
         // and libgomp and need nothing from this process.
         let loaded = unsafe { Loaded::open(Some(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) }
-            .map_err(|error| super::cannot_be_loaded(path, &error))?;
-        let is_not = |error: libloading::Error| {
-            let path = path.display();
-            PluginError::library(format!("`{path}` is not XGBoost 3.4 or newer: {error}"))
-        };
+            .map_err(|error| super::NATIVE.cannot_be_loaded(path, &error))?;
+        let is_not = |error: libloading::Error| super::NATIVE.is_another(path, &error.to_string());
         let version: unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int) =
             symbol(&loaded, "XGBoostVersion").map_err(is_not)?;
         let (mut major, mut minor, mut patch) = (0, 0, 0);
@@ -189,10 +186,7 @@ impl Library {
         // SAFETY: XGBoost returns its thread-local, zero-terminated message, which stays unchanged
         // until its next failing call on this thread.
         let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-        let reason = super::reason(&text);
-        Err(PluginError::internal(format!(
-            "XGBoost {call} failed: {reason}"
-        )))
+        Err(super::NATIVE.failed(call, super::reason(&text)))
     }
 }
 
