@@ -168,12 +168,18 @@ impl<'a> Holder<'a> {
             let rate = self.known.get(quote.index()).copied().flatten();
             let Some(rate) = rate else { continue };
             *own = rate.inverted().of(part);
+            // Never worth more than the part.
+            if rate.of(*own) > part {
+                *own -= Cash::from_units(1);
+            }
             if let Some(balance) = balances.get_mut(quote.index())
                 && !quote.is_reporting()
             {
                 *balance += *own;
-                left -= part;
             }
+        }
+        for (balance, rate) in balances.iter().zip(&self.known).skip(1) {
+            left -= rate.map_or(Cash::ZERO, |rate| rate.of(*balance));
         }
         if let Some(first) = balances.first_mut() {
             *first = left;
