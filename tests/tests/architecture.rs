@@ -22,7 +22,7 @@ const MAX_COLUMNS: usize = 100;
 
 /// The arrows: each crate of ours and the crates of ours that it may depend on. `fusebox-tests`
 /// may import anything, and nothing may import it.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("fusebox-plugin-api", &[]),
     ("fusebox-engine", &["fusebox-plugin-api"]),
     ("fusebox-loader", &["fusebox-plugin-api"]),
@@ -39,7 +39,8 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "fusebox-services",
         ],
     ),
-    ("fusebox-gbm", &["fusebox-plugin-api"]),
+    ("fusebox-gbm", &["fusebox-onnx-proto", "fusebox-plugin-api"]),
+    ("fusebox-onnx-proto", &[]),
 ];
 
 /// The only files that may contain `unsafe`, each with what it needs it for.

@@ -13,6 +13,7 @@
 //! | `model`, `explain` | predictions, importances, contributions |
 //! | `update` | new rows taken in by a fitted model |
 //! | `flat` | the trees laid out for fast prediction with the library's bits |
+//! | `onnx` | the trees as an ONNX file |
 //! | `lightgbm`, `xgboost` | the libraries, loaded at run time; `unsafe` is in their `ffi` |
 //!
 //! LightGBM is named by the configuration key `library`, else by the environment variable
@@ -35,6 +36,7 @@ mod learner;
 mod lightgbm;
 mod metric;
 mod model;
+mod onnx;
 mod params;
 mod samples;
 mod update;
