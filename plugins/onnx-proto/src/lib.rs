@@ -144,6 +144,9 @@ pub struct GraphProto {
     /// What it is, for people.
     #[prost(string, tag = "10")]
     pub doc_string: String,
+    /// Constants that are mostly zeros.
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: Vec<SparseTensorProto>,
     /// What goes in.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfoProto>,
@@ -211,6 +214,12 @@ pub struct AttributeProto {
     /// Graphs.
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<GraphProto>,
+    /// A tensor that is mostly zeros.
+    #[prost(message, optional, tag = "22")]
+    pub sparse_tensor: Option<SparseTensorProto>,
+    /// Tensors that are mostly zeros.
+    #[prost(message, repeated, tag = "23")]
+    pub sparse_tensors: Vec<SparseTensorProto>,
     /// Which of these it is.
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub r#type: i32,
@@ -237,6 +246,17 @@ pub struct TensorProto {
     /// 1 where its elements are in another file.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+}
+
+/// A constant that is mostly zeros.
+#[derive(Clone, PartialEq, Message)]
+pub struct SparseTensorProto {
+    /// The others.
+    #[prost(message, optional, tag = "1")]
+    pub values: Option<TensorProto>,
+    /// Where they are.
+    #[prost(message, optional, tag = "2")]
+    pub indices: Option<TensorProto>,
 }
 
 /// An input or output.
