@@ -24,6 +24,7 @@ use crate::fixtures::{build_dir, project_root};
 struct Built {
     fusebox: PathBuf,
     gbm: PathBuf,
+    onnx: PathBuf,
 }
 
 fn built() -> &'static Built {
@@ -49,6 +50,8 @@ fn built() -> &'static Built {
                 "fusebox",
                 "-p",
                 "fusebox-gbm",
+                "-p",
+                "fusebox-onnx",
                 "--target-dir",
             ])
             .arg(target_dir);
@@ -58,14 +61,14 @@ fn built() -> &'static Built {
         let output = command.output().expect("cargo can be started");
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "fusebox does not build:\n{words}");
-        let library = format!(
-            "{}fusebox_gbm{}",
-            std::env::consts::DLL_PREFIX,
-            std::env::consts::DLL_SUFFIX
-        );
+        let library = |name: &str| {
+            let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+            profile_dir.join(format!("{prefix}{name}{suffix}"))
+        };
         Built {
             fusebox: profile_dir.join(format!("fusebox{}", std::env::consts::EXE_SUFFIX)),
-            gbm: profile_dir.join(library),
+            gbm: library("fusebox_gbm"),
+            onnx: library("fusebox_onnx"),
         }
     })
 }
@@ -88,6 +91,15 @@ pub fn gbm_library() -> &'static Path {
     &built().gbm
 }
 
+/// The built library of the plugin that runs ONNX models.
+///
+/// # Panics
+/// Where it does not build.
+#[must_use]
+pub fn onnx_library() -> &'static Path {
+    &built().onnx
+}
+
 /// A plugin directory with the gradient-boosting plugin packaged in it.
 ///
 /// # Panics
@@ -95,20 +107,33 @@ pub fn gbm_library() -> &'static Path {
 #[must_use]
 pub fn gbm_plugin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        let build = build_dir();
-        std::fs::create_dir_all(&build).expect("the build directory can be made");
-        let lock = File::create(build.join("gbm.lock")).expect("the lock file can be made");
-        lock.lock().expect("the lock can be taken");
-        let dir = build.join("gbm-plugins");
-        let spec = PackageSpec {
-            kinds: vec![MODEL_ID.to_owned(), LEARNER_ID.to_owned()],
-            replace: true,
-            ..PackageSpec::new(gbm_library())
-        };
-        write_package(&dir, &spec).unwrap_or_else(|error| panic!("{error}"));
-        dir
-    })
+    DIR.get_or_init(|| packaged("gbm", gbm_library(), &[MODEL_ID, LEARNER_ID]))
+}
+
+/// A plugin directory with the plugin that runs ONNX models packaged in it.
+///
+/// # Panics
+/// Where the plugin does not build or cannot be packaged.
+#[must_use]
+pub fn onnx_plugin_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| packaged("onnx", onnx_library(), &[MODEL_ID]))
+}
+
+fn packaged(name: &str, library: &Path, kinds: &[&str]) -> PathBuf {
+    let build = build_dir();
+    std::fs::create_dir_all(&build).expect("the build directory can be made");
+    let lock = File::create(build.join(format!("{name}.lock")));
+    let lock = lock.expect("the lock file can be made");
+    lock.lock().expect("the lock can be taken");
+    let dir = build.join(format!("{name}-plugins"));
+    let spec = PackageSpec {
+        kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+        replace: true,
+        ..PackageSpec::new(library)
+    };
+    write_package(&dir, &spec).unwrap_or_else(|error| panic!("{error}"));
+    dir
 }
 
 /// One run of the binary.

@@ -5,4 +5,5 @@ pub mod fixtures;
 pub mod gbm;
 pub mod hostile;
 pub mod live;
+pub mod onnx;
 pub mod workers;

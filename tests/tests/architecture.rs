@@ -22,7 +22,7 @@ const MAX_COLUMNS: usize = 100;
 
 /// The arrows: each crate of ours and the crates of ours that it may depend on. `fusebox-tests`
 /// may import anything, and nothing may import it.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("fusebox-plugin-api", &[]),
     ("fusebox-engine", &["fusebox-plugin-api"]),
     ("fusebox-loader", &["fusebox-plugin-api"]),
@@ -39,7 +39,12 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "fusebox-services",
         ],
     ),
-    ("fusebox-gbm", &["fusebox-plugin-api"]),
+    ("fusebox-gbm", &["fusebox-onnx-proto", "fusebox-plugin-api"]),
+    ("fusebox-onnx-proto", &[]),
+    (
+        "fusebox-onnx",
+        &["fusebox-onnx-proto", "fusebox-plugin-api"],
+    ),
 ];
 
 /// The only files that may contain `unsafe`, each with what it needs it for.
@@ -113,6 +118,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "plugins/gbm/src/xgboost/ffi/booster.rs",
         "the boosters of the XGBoost C API",
+    ),
+    (
+        "plugins/onnx/src/binding.rs",
+        "runs a session of ONNX Runtime over buffers that were bound",
+    ),
+    (
+        "plugins/onnx/src/version.rs",
+        "asks a library of ONNX Runtime for its version",
     ),
     (
         "tests/benches/fusebox/c_table.rs",

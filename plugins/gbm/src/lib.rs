@@ -14,6 +14,7 @@
 //! | `update` | new rows taken in by a fitted model |
 //! | `flat` | the trees laid out for fast prediction with the library's bits |
 //! | `native` | where a library is found, and what its failures are called |
+//! | `onnx` | the trees as an ONNX file |
 //! | `lightgbm`, `xgboost` | the libraries, loaded at run time; `unsafe` is in their `ffi` |
 //!
 //! LightGBM is named by the configuration key `library`, else by the environment variable
@@ -37,6 +38,7 @@ mod lightgbm;
 mod metric;
 mod model;
 mod native;
+mod onnx;
 mod params;
 mod samples;
 mod update;

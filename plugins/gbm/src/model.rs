@@ -266,6 +266,10 @@ impl Model for GbmModel {
     fn quantiles(&self) -> Option<&dyn Quantiles> {
         matches!(self.header.task, Task::Quantiles { .. }).then_some(self)
     }
+
+    fn onnx_export(&self) -> Option<&dyn OnnxExport> {
+        Some(self)
+    }
 }
 
 impl Quantiles for GbmModel {

@@ -17,7 +17,7 @@ use super::Tree;
 use super::tree::{Child, Missing, Test};
 
 /// Values nearer to zero are zero to LightGBM (`kZeroThreshold`).
-const ZERO: f32 = 1e-35;
+pub(crate) const ZERO: f32 = 1e-35;
 /// Numbers from here on are no categories to XGBoost (`OutOfRangeCat`).
 const CATEGORY_LIMIT: f32 = 16_777_216.0;
 /// Bit patterns from here on are infinite or no numbers, which no leaf may compare with.
@@ -43,7 +43,7 @@ impl Node {
 
 /// Where a number of the prepared row comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
+pub(super) enum Source {
     /// Minus infinity.
     Lowest,
     /// The column, with what a missing value becomes.
@@ -68,7 +68,7 @@ pub(super) struct Root {
 /// All trees of a model.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     pub(super) nodes: Vec<Node>,
     pub(super) leaves: Vec<f64>,
     /// In the order of the model.

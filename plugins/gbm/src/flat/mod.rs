@@ -8,6 +8,7 @@
 //! | `walk` | rows down the trees, several at a time |
 //! | `link` | sums of leaves to answers |
 //! | `frame` | a frame of rows, on several threads where it pays |
+//! | `view` | the trees node by node, for who writes them in another form |
 //!
 //! The walk has no branch that depends on data. A node compares one number of the prepared row
 //! with its threshold and goes to one of two neighbours; a leaf goes to itself, so that trees of
@@ -25,15 +26,19 @@ mod layout;
 pub(crate) mod lightgbm;
 mod link;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
+mod view;
 mod walk;
 pub(crate) mod xgboost;
 
 pub(crate) use frame::FlatPredictor;
 use layout::Layout;
-use link::Link;
+pub(crate) use layout::ZERO;
+pub(crate) use link::Link;
+pub(crate) use tree::Missing;
 use tree::Tree;
+pub(crate) use view::{NodeView, SetView};
 use walk::Scratch;
 
 /// A forest ready for prediction.

@@ -24,16 +24,16 @@ use crate::lightgbm::{
 use crate::xgboost::tests::pinned_library as pinned_xgboost;
 use crate::xgboost::{self, Matrix};
 
-const COLUMNS: usize = 10;
+pub(crate) const COLUMNS: usize = 10;
 const TRAIN_ROWS: usize = 1_500;
 
 /// Rows compared over all cases: few by default, 1,000,000 where `FUSEBOX_FLAT_ROWS` says so.
-fn rows_of_all_cases() -> usize {
+pub(crate) fn rows_of_all_cases() -> usize {
     let wanted = std::env::var("FUSEBOX_FLAT_ROWS").ok();
     wanted.map_or(24_000, |text| text.parse().unwrap())
 }
 
-fn library() -> &'static Library {
+pub(crate) fn library() -> &'static Library {
     lightgbm::library(&Config::new().with(LIBRARY_KEY, pinned_library())).unwrap()
 }
 
@@ -64,7 +64,7 @@ fn feature(row: usize, column: usize) -> f32 {
     }
 }
 
-fn matrix(first: usize, rows: usize) -> Vec<f32> {
+pub(crate) fn matrix(first: usize, rows: usize) -> Vec<f32> {
     let cells = (first..first + rows).flat_map(|row| (0..COLUMNS).map(move |c| (row, c)));
     cells.map(|(row, column)| feature(row, column)).collect()
 }
@@ -85,7 +85,7 @@ fn label(row: usize, objective: &str) -> f32 {
 }
 
 /// A model text that LightGBM wrote.
-fn train(parameters: &str, rounds: usize) -> CString {
+pub(crate) fn train(parameters: &str, rounds: usize) -> CString {
     let objective = parameters.split_once("objective=").unwrap().1;
     let objective = objective.split(' ').next().unwrap();
     let parameters = format!("{parameters} num_threads=1 verbosity=-1 min_data_in_leaf=5 seed=3");
@@ -126,7 +126,7 @@ fn flat_answers(flat: &mut FlatPredictor, input: &[f32]) -> Vec<u64> {
     output.chunks_exact(2).map(whole).collect()
 }
 
-fn library_answers(booster: &Booster, input: &[f32]) -> Vec<u64> {
+pub(crate) fn library_answers(booster: &Booster, input: &[f32]) -> Vec<u64> {
     let rows = input.len() / COLUMNS;
     let mut values = vec![0.0; booster.output_len(rows, Output::Normal).unwrap()];
     let _grant = lightgbm::acquire(1, &|| false).unwrap();
@@ -158,7 +158,7 @@ fn assert_answers(case: &str, flat: &mut FlatPredictor, input: &[f32], expected:
 }
 
 /// Rows that lie on, and next to, every threshold of the model.
-fn rows_at_thresholds(text: &str) -> Vec<f32> {
+pub(crate) fn rows_at_thresholds(text: &str) -> Vec<f32> {
     let values = |line: &str, key: &str| -> Option<Vec<f64>> {
         let numbers = line.strip_prefix(key)?.split(' ');
         Some(numbers.map(|word| word.parse().unwrap()).collect())
@@ -192,7 +192,7 @@ fn rows_around(number: usize, column: usize, at: f32) -> Vec<f32> {
     values.flat_map(row).collect()
 }
 
-const CASES: [&str; 16] = [
+pub(crate) const CASES: [&str; 16] = [
     "objective=binary num_leaves=31",
     "objective=binary zero_as_missing=true num_leaves=15 max_bin=63",
     "objective=binary use_missing=false num_leaves=15",
@@ -234,7 +234,7 @@ fn every_kind_of_model_answers_with_the_bits_of_the_library() {
 }
 
 /// A model text that XGBoost wrote, and the model.
-fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
+pub(crate) fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
     let library = Config::new().with(xgboost::LIBRARY_KEY, pinned_xgboost());
     let library = xgboost::library(&library).unwrap();
     let objective = parameters.split_once("objective=").unwrap().1;
@@ -278,7 +278,7 @@ fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
 }
 
 /// Rows at every threshold of a model as JSON.
-fn rows_at_json_thresholds(text: &str) -> Vec<f32> {
+pub(crate) fn rows_at_json_thresholds(text: &str) -> Vec<f32> {
     let model: serde_json::Value = serde_json::from_str(text).unwrap();
     let trees = &model["learner"]["gradient_booster"]["model"]["trees"];
     let (mut rows, mut number) = (Vec::new(), 0);
@@ -296,7 +296,7 @@ fn rows_at_json_thresholds(text: &str) -> Vec<f32> {
     rows
 }
 
-const XGBOOST_CASES: [&str; 8] = [
+pub(crate) const XGBOOST_CASES: [&str; 8] = [
     "objective=binary:logistic max_leaves=31 max_depth=0 grow_policy=lossguide eta=0.3",
     "objective=binary:logistic max_depth=6 eta=1.0 lambda=0 min_child_weight=0 scale_pos_weight=3",
     "objective=multi:softprob num_class=3 max_depth=5 subsample=0.5",

@@ -4,7 +4,7 @@ use fusebox_plugin_api::prelude::*;
 
 /// What counts as missing at a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// Nothing; NaN is read as zero.
     Never,
     /// Zero, and NaN, which is read as zero.

@@ -193,6 +193,27 @@ impl Booster {
         Ok(copied(shape, dimensions, values))
     }
 
+    /// For each row and tree the node of the leaf.
+    #[cfg(test)]
+    pub(crate) fn leaves(&self, rows: &Matrix) -> Result<Vec<f32>> {
+        let settings = c"{\"type\":6,\"training\":false,\"iteration_begin\":0,\
+            \"iteration_end\":0,\"strict_shape\":false}";
+        let (mut shape, mut dimensions, mut values) = (ptr::null(), 0, ptr::null());
+        // SAFETY: both handles are live and the results outlive the call.
+        let code = unsafe {
+            (self.library.functions.booster_predict_matrix)(
+                self.handle,
+                rows.handle,
+                settings.as_ptr(),
+                &raw mut shape,
+                &raw mut dimensions,
+                &raw mut values,
+            )
+        };
+        self.library.check(code, "BoosterPredictFromDMatrix")?;
+        Ok(copied(shape, dimensions, values))
+    }
+
     /// Name, `f` with the column's position, and score of every column that is used.
     pub(crate) fn scores(&self, kind: &str) -> Result<Vec<(String, f32)>> {
         let settings = zero_terminated(&format!("{{\"importance_type\":\"{kind}\"}}"))?;
