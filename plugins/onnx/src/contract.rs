@@ -300,7 +300,7 @@ fn input_of<'a>(
     let [only] = inputs else {
         let names: Vec<&str> = inputs.iter().map(Outlet::name).collect();
         problems.push(format!(
-            "it has {} inputs ({}); one with all features is needed, so join them before the export",
+            "it has {} inputs ({}); one with all features is needed, so join them in the export",
             inputs.len(),
             names.join(", ")
         ));

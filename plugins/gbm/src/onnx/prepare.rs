@@ -3,8 +3,8 @@
 //! Most models need nothing: a missing value is NaN, for which a node of ONNX has a direction, and
 //! that LightGBM reads tiny numbers as zero is settled in the thresholds. Two things need columns
 //! of their own, which are joined to the row. Where zero is missing, a copy of the row has NaN for
-//! it. A set of categories is a column of 0 where the category goes left and of 1 where it goes right,
-//! looked up in a table by the value cut to a whole number.
+//! it. A set of categories is a column of 0 where the category goes left and of 1 where it goes
+//! right, looked up in a table by the value cut to a whole number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
