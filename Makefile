@@ -78,11 +78,13 @@ setup: need-cargo need-cc need-python ## Fetch the pinned native libraries into 
 	$(PYTHON) plugins/native/fetch.py
 
 build: setup ## The release binary and the plugins, signed with a key of this machine, under .fusebox
-	$(CARGO) build --release -p fusebox -p fusebox-gbm
+	$(CARGO) build --release -p fusebox -p fusebox-gbm -p fusebox-onnx
 	@$(FUSEBOX) --quiet plugin keygen --out $(KEYS) --name local --if-missing
 	@$(FUSEBOX) --quiet plugin trust add $(KEYS)/local.pub --role first-party
 	$(FUSEBOX) plugin pack target/release/libfusebox_gbm.so --out $(PLUGINS) --replace \
 	    --kind fb.model/1 --kind fb.learner/1 --license "MIT OR Apache-2.0" --key $(KEYS)/local.key
+	$(FUSEBOX) plugin pack target/release/libfusebox_onnx.so --out $(PLUGINS) --replace \
+	    --kind fb.model/1 --license "MIT OR Apache-2.0" --key $(KEYS)/local.key
 
 clean: ## Remove what the commands above made
 	rm -rf target out .fusebox .venv

@@ -143,6 +143,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "tests/tests/gbm_memory.rs",
         "an allocator that counts, to see that a fit copies no matrix",
     ),
+    (
+        "tests/tests/onnx_memory.rs",
+        "an allocator that counts, to see that a prediction takes no memory",
+    ),
 ];
 
 fn root() -> PathBuf {

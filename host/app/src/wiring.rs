@@ -9,6 +9,7 @@ mod installed;
 mod libraries;
 pub(crate) mod live;
 mod plugins;
+mod providers;
 mod spec;
 mod trust;
 
@@ -32,6 +33,7 @@ use crate::failure::Failure;
 pub(crate) use installed::{Installed, Standing};
 pub(crate) use libraries::libraries;
 pub(crate) use plugins::{PluginState, State, load_options, plugins, plugins_now};
+pub(crate) use providers::{ProviderState, providers};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
 /// What a run needs to know of the machine.

@@ -4,6 +4,7 @@
 //! digest, its machine, its entry symbol and its note were checked without running it. [`load`]
 //! takes the steps in one go; a reload takes them one by one, to tell about each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub struct LoadOptions {
     pub trust: TrustPolicy,
     /// How worker processes are started and limited.
     pub worker: WorkerOptions,
+    /// Settings that only this machine knows, such as the paths of native libraries, by plugin. A
+    /// model package gets those that it does not state itself.
+    pub host_settings: BTreeMap<String, Config>,
 }
 
 impl LoadOptions {
@@ -49,6 +53,7 @@ impl LoadOptions {
             log: None,
             trust: TrustPolicy::default(),
             worker: WorkerOptions::default(),
+            host_settings: BTreeMap::new(),
         }
     }
 
@@ -57,6 +62,19 @@ impl LoadOptions {
     pub fn with_trust(mut self, trust: TrustPolicy) -> Self {
         self.trust = trust;
         self
+    }
+
+    /// `config` with the settings of this machine for a plugin, where it has none of its own.
+    #[must_use]
+    pub fn completed(&self, plugin: &str, mut config: Config) -> Config {
+        if let Some(settings) = self.host_settings.get(plugin) {
+            for key in settings.keys() {
+                if let (None, Some(value)) = (config.value(key), settings.value(key)) {
+                    config.set(key, value.clone());
+                }
+            }
+        }
+        config
     }
 
     fn services(&self, plugin: &str, generation: u64) -> HostServices {

@@ -15,8 +15,8 @@ use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-const COLUMNS: usize = 50;
-const ROWS: usize = 20_000;
+pub(crate) const COLUMNS: usize = 50;
+pub(crate) const ROWS: usize = 20_000;
 const BATCH_ROWS: usize = 10_000;
 const TURNS: usize = 5;
 
@@ -42,7 +42,7 @@ fn library() -> String {
 }
 
 /// Noise with a planted signal that takes deep trees.
-fn dataset() -> Dataset {
+pub(crate) fn dataset() -> Dataset {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let features: Vec<f32> = (0..ROWS * COLUMNS)
         .map(|_| random.random_range(-1.0..1.0))
@@ -72,16 +72,20 @@ fn dataset() -> Dataset {
     Dataset::new(schema, vec![batch]).unwrap()
 }
 
-fn compare(trees: u32, train: &Dataset) -> Vec<(String, String)> {
-    let classes = ["down", "up"].map(str::to_owned).to_vec();
-    let config = Config::new()
+fn config(trees: u32) -> Config {
+    Config::new()
         .with("library", library())
         .with("rounds", trees)
-        .with("early_stopping_rounds", 0);
-    let fitted = GbmLearner
+        .with("early_stopping_rounds", 0)
+}
+
+/// A model of LightGBM's with so many trees of 31 leaves.
+pub(crate) fn fitted(trees: u32, train: &Dataset) -> Box<dyn Model> {
+    let classes = ["down", "up"].map(str::to_owned).to_vec();
+    GbmLearner
         .fit(FitRequest {
             task: &Task::Classification { classes },
-            config: &config,
+            config: &config(trees),
             train,
             valid: None,
             environment: None,
@@ -90,10 +94,13 @@ fn compare(trees: u32, train: &Dataset) -> Vec<(String, String)> {
             seed: 1,
             max_threads: 1,
         })
-        .unwrap();
-    let artifact = fitted.save().unwrap();
+        .unwrap()
+}
+
+fn compare(trees: u32, train: &Dataset) -> Vec<(String, String)> {
+    let artifact = fitted(trees, train).save().unwrap();
     let open = |evaluator: &str| {
-        let config = config.clone().with("evaluator", evaluator);
+        let config = config(trees).with("evaluator", evaluator);
         GbmModel::create(&config, &artifact).unwrap()
     };
     let mut models = [open("flat"), open("library")];

@@ -13,6 +13,7 @@ mod c_table;
 mod feature_matrix;
 mod features;
 mod gbm;
+mod onnx;
 mod pbo;
 mod plugin_call;
 mod reload;
@@ -109,6 +110,9 @@ fn main() {
     }
     if wants("gbm") {
         more.extend(gbm::gbm());
+    }
+    if wants("onnx") {
+        more.extend(onnx::onnx());
     }
     criterion.final_summary();
     print_table(&home, walk, &more);

@@ -80,6 +80,7 @@ pub(super) fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
     ];
     checks.extend(libraries(&settings));
     checks.extend(trust(&settings));
+    checks.extend(providers(&settings));
     checks.extend(args.data.as_deref().map(data_directory));
     let is_ok = checks.iter().all(|check| check.state != State::Failed);
     let document = json!({"ok": is_ok, "checks": checks});
@@ -235,6 +236,37 @@ fn libraries(settings: &EngineSettings) -> Vec<Check> {
             Err(reason) => Check::not_ok(library.name, State::Failed, reason, library.advice),
         })
         .collect()
+}
+
+/// Where ONNX models run. What is not here is no fault: the processor answers as well.
+fn providers(settings: &EngineSettings) -> Vec<Check> {
+    const NAME: &str = "ONNX Runtime";
+    match wiring::providers(settings) {
+        None => Vec::new(),
+        Some(Err(reason)) => vec![Check::not_ok(
+            NAME,
+            State::Warning,
+            reason,
+            "ONNX models cannot run; run `make setup`, or name a copy in engine.libraries",
+        )],
+        Some(Ok((version, found))) => {
+            let works = |one: &&wiring::ProviderState| one.problem.is_none();
+            let names: Vec<&str> = found
+                .iter()
+                .filter(works)
+                .map(|one| one.name.as_str())
+                .collect();
+            let here = format!("{version}, works with {}", names.join(", "));
+            let missing = found.iter().filter_map(|one| {
+                let problem = one.problem.as_ref()?;
+                let name = format!("{NAME} with {}", one.name);
+                Some(Check::ok(&name, format!("not here: {problem}")))
+            });
+            std::iter::once(Check::ok(NAME, here))
+                .chain(missing)
+                .collect()
+        }
+    }
 }
 
 /// The keyring and the list of revocations, and the plugins under them.

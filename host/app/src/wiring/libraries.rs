@@ -3,10 +3,12 @@
 //! The order is: the configuration, an environment variable, the project's own folder that
 //! `make setup` fills. Nothing here loads a library.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use fusebox_plugin_api::config::Config;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -44,7 +46,7 @@ impl KnownLibrary {
 }
 
 /// The libraries that plugins of this project need.
-pub(crate) const LIBRARIES: [KnownLibrary; 2] = [
+pub(crate) const LIBRARIES: [KnownLibrary; 3] = [
     KnownLibrary {
         name: "lightgbm",
         file: "lib_lightgbm.so",
@@ -63,7 +65,31 @@ pub(crate) const LIBRARIES: [KnownLibrary; 2] = [
         chosen_by: "booster",
         by_default: false,
     },
+    KnownLibrary {
+        name: "onnxruntime",
+        file: "libonnxruntime.so",
+        variable: "FUSEBOX_ONNXRUNTIME_LIBRARY",
+        plugin: "ai.fusebox.onnx",
+        setting: "library",
+        chosen_by: "runtime",
+        by_default: true,
+    },
 ];
+
+/// For each plugin the paths of its libraries that are there, under the settings that take them.
+pub(super) fn host_settings(settings: &EngineSettings) -> BTreeMap<String, Config> {
+    let mut found: BTreeMap<String, Config> = BTreeMap::new();
+    for library in LIBRARIES {
+        if let Ok(copy) = find(&library, settings) {
+            let path = copy.path.display().to_string();
+            found
+                .entry(library.plugin.to_owned())
+                .or_default()
+                .set(library.setting, path);
+        }
+    }
+    found
+}
 
 /// The directories of the libraries that are there: the project's own with all that lies in it, and
 /// those of other copies.

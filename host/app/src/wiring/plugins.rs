@@ -172,6 +172,7 @@ pub(crate) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Fai
         .worker
         .readable
         .extend(super::libraries::directories(settings));
+    options.host_settings = super::libraries::host_settings(settings);
     Ok(options)
 }
 

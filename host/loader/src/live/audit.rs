@@ -64,6 +64,8 @@ pub enum Occasion {
     LeakWarning,
     /// A request of the operator is done, or refused where there is a reason or a message.
     Request,
+    /// A model file with a sidecar became a model package.
+    Adopted,
     /// The supervisor started.
     Started,
     /// The supervisor stopped.

@@ -1,12 +1,14 @@
 //! What is known of one generation, and an instance of it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
 use fusebox_plugin_api::model::{ModelInfo, Snapshot};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::link::lock;
 use super::rows::{Dressing, Transformed};
@@ -52,6 +54,7 @@ pub struct Generation {
     pub guard: GuardPolicy,
     state: AtomicU8,
     took_over: Mutex<Option<StateMode>>,
+    notes: OnceLock<BTreeMap<String, Value>>,
 }
 
 /// What a [`Generation`] is made from.
@@ -96,6 +99,7 @@ impl Generation {
             guard: made.guard,
             state: AtomicU8::new(State::Mapped as u8),
             took_over: Mutex::new(None),
+            notes: OnceLock::new(),
         }
     }
 
@@ -138,6 +142,12 @@ impl Generation {
         *lock(&self.took_over) = Some(mode);
     }
 
+    /// What its first instance said of itself; nothing before there was one.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, Value> {
+        self.notes.get().cloned().unwrap_or_default()
+    }
+
     /// Another instance of it, without state.
     ///
     /// # Errors
@@ -147,6 +157,7 @@ impl Generation {
         if let Some(rows) = &self.dressing.rows {
             model = model.wrapped(|bare| Box::new(Transformed::new(bare, Arc::clone(rows))));
         }
+        self.notes.get_or_init(|| model.known_info().notes.clone());
         Ok(Instance {
             model: guarded(model, self, clock),
             generation: Arc::clone(self),

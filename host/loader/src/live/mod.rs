@@ -15,6 +15,7 @@
 //! | `history`, `tap`, `link` | what passes between the two sides |
 //! | `catalog`, `choose`, `watch`, `files` | what lies there, and which of it is wanted |
 //! | `model_package` | weights, apart from code |
+//! | `sidecar` | model files with a few lines beside them become model packages |
 //! | `rows` | what a host says of its rows; scaling between it and the code |
 //! | `control`, `audit`, `status` | what an operator says, reads and sees |
 //! | `leaks` | what stays mapped |
@@ -43,6 +44,7 @@ mod reaper;
 pub mod reload;
 pub mod rows;
 mod shadow;
+mod sidecar;
 pub mod state;
 pub mod status;
 pub mod store;

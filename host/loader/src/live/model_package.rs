@@ -58,8 +58,8 @@ pub const MODEL_FILE: &str = "model.toml";
 
 const LAYOUT: u32 = 1;
 const MAX_MODEL_FILE_BYTES: u64 = 1 << 20;
-const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
-const MAX_COMPANION_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
+pub(crate) const MAX_COMPANION_BYTES: u64 = 64 << 20;
 
 /// A valid `model.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -285,7 +285,7 @@ pub fn write_model_package(
     Ok(package)
 }
 
-fn manifest_of(
+pub(crate) fn manifest_of(
     spec: &ModelPackageSpec,
     golden: Option<&str>,
     package: &Path,

@@ -257,7 +257,8 @@ impl FileOrigin {
         (found.dressing, found.warning) = judge(rows, &name, feature_set.as_deref(), companions)?;
         found.feature_set = feature_set;
         found.golden.extend(read.golden);
-        (found.config, found.artifact) = (read.params, read.artifact.into());
+        let config = self.options.completed(&found.plugin, read.params);
+        (found.config, found.artifact) = (config, read.artifact.into());
         // The trial in a child makes the instance that is going to be made here.
         self.config.clone_from(&found.config);
         self.artifact = Arc::clone(&found.artifact);

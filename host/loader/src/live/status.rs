@@ -1,6 +1,9 @@
 //! What an operator sees: every live model, its generations and their counts, and what leaks.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::Value;
 
 use super::control::KeptOut;
 use super::facts::Generation;
@@ -60,6 +63,10 @@ pub struct GenerationStatus {
     pub tier: Isolation,
     /// Where it stands.
     pub state: State,
+    /// What the model says of itself: where it runs, what it was made by, what was passed over.
+    /// Names that end in `_total` are counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, Value>,
     /// What went through it.
     pub metrics: MetricsSnapshot,
 }
@@ -77,6 +84,7 @@ impl From<&Generation> for GenerationStatus {
             digest: generation.loaded.digest().map(str::to_owned),
             tier: generation.tier(),
             state: generation.state(),
+            notes: generation.notes(),
             metrics: generation.metrics.snapshot(),
         }
     }

@@ -16,11 +16,19 @@ use super::origin::Prober;
 use super::owner::LiveModel;
 use super::policy::ModelSpec;
 use super::reload::{ReloadEnv, SettlePolicy};
+use super::sidecar::Sidecars;
 use super::status::SystemStatus;
 use super::store::{DirStore, TrustSource};
 use super::watch::Watch;
 use crate::clock::{Clock, SystemClock};
 use crate::load::LoadOptions;
+
+/// Between two looks at model files with sidecars, nanoseconds.
+const SIDECARS_NS: u64 = 500_000_000;
+
+/// Looks at those that are written to while the supervisor starts, and the wait between them.
+const SETTLE_LOOKS: u32 = 15;
+const SETTLE_WAIT: Duration = Duration::from_millis(100);
 
 /// Longest time between two ticks.
 const TICK: Duration = Duration::from_millis(200);
@@ -117,6 +125,12 @@ impl Supervisor {
             leaks: Arc::new(Leaks::new(options.leaks)),
             settle: options.settle,
         });
+        let mut sidecars = Sidecars::new(
+            options.model_dirs.clone(),
+            Arc::clone(&env.clock),
+            Arc::clone(&env.audit),
+        );
+        settle(&mut sidecars);
         let dirs = (options.plugin_dirs, options.model_dirs);
         let mut store = DirStore::new(dirs.0, dirs.1, options.load);
         (store.prober, store.trust) = (options.prober, options.trust);
@@ -144,6 +158,8 @@ impl Supervisor {
             is_stopping: Arc::clone(&is_stopping),
             is_scan_due: Arc::clone(&is_scan_due),
             watch,
+            sidecars,
+            looks_at_ns: 0,
         };
         let thread = std::thread::Builder::new()
             .name("fusebox-control".to_owned())
@@ -205,15 +221,31 @@ struct Loop {
     is_stopping: Arc<AtomicBool>,
     is_scan_due: Arc<AtomicBool>,
     watch: Watch,
+    sidecars: Sidecars,
+    /// When the sidecars are looked at again, on the monotonic clock.
+    looks_at_ns: u64,
 }
 
 impl Loop {
+    /// Takes the model files that came to rest, now and then.
+    fn look_at_sidecars(&mut self) {
+        let now_ns = SystemClock.now_ns();
+        if now_ns < self.looks_at_ns {
+            return;
+        }
+        self.looks_at_ns = now_ns + SIDECARS_NS;
+        if self.sidecars.look().taken > 0 {
+            self.is_scan_due.store(true, Ordering::Release);
+        }
+    }
+
     fn run(mut self) {
         let mut looks_left = LOOKS_AFTER_NEWS;
         while !self.is_stopping.load(Ordering::Acquire) {
             if self.is_scan_due.load(Ordering::Acquire) {
                 looks_left = LOOKS_AFTER_NEWS;
             }
+            self.look_at_sidecars();
             let has_moved = lock(&self.controller).tick();
             if has_moved {
                 self.watch.try_again();
@@ -230,5 +262,16 @@ impl Loop {
             }
         }
         lock(&self.controller).stop();
+    }
+}
+
+/// Takes the model files that lie there; waits for those that were put there just now, so that the
+/// first model can be one of them.
+fn settle(sidecars: &mut Sidecars) {
+    for _ in 0..SETTLE_LOOKS {
+        if sidecars.look().unsettled == 0 {
+            return;
+        }
+        std::thread::sleep(SETTLE_WAIT);
     }
 }
