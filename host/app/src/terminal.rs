@@ -93,7 +93,7 @@ impl Progress for Terminal {
             0 => (ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})"),
             _ => (
                 ProgressBar::new(total),
-                "{msg:28!} {wide_bar} {human_pos}/{human_len} ({eta})",
+                "{msg:28!} {wide_bar} {human_pos}/{human_len} ({eta}) {prefix}",
             ),
         };
         // The forms above are constants; an unreadable one falls back to the library's own.
@@ -115,6 +115,16 @@ impl Progress for Terminal {
 
     fn finish(&self) {
         self.replace(None);
+    }
+
+    fn note(&self, words: &dyn Fn() -> String) {
+        if self.bars.is_hidden() {
+            return;
+        }
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = current.as_ref() {
+            bar.set_prefix(words());
+        }
     }
 }
 

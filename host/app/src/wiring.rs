@@ -8,9 +8,11 @@ pub(crate) mod backtest;
 mod installed;
 mod libraries;
 pub(crate) mod live;
+pub(crate) mod models;
 mod plugins;
 mod providers;
 mod spec;
+pub(crate) mod train;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -45,6 +47,8 @@ pub(crate) struct EngineSettings {
     pub(crate) cache_dir: PathBuf,
     /// Where is kept what must survive a restart.
     pub(crate) state_dir: PathBuf,
+    /// The registry of trained models.
+    pub(crate) registry_dir: PathBuf,
     /// Which plugins may run, and where.
     pub(crate) trust: TrustSettings,
     /// How worker processes are limited.
@@ -64,6 +68,7 @@ impl EngineSettings {
             plugin_dirs: engine.plugin_dirs.iter().map(PathBuf::from).collect(),
             cache_dir: PathBuf::from(&engine.cache_dir),
             state_dir: PathBuf::from(&engine.state_dir),
+            registry_dir: PathBuf::from(&engine.registry_dir),
             trust: TrustSettings::new(engine),
             worker: engine.worker.options(),
             model_dirs: engine.live.model_dirs.iter().map(PathBuf::from).collect(),

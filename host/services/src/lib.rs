@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backtesting;
 pub mod data;
 pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod serving;
 pub mod training;

@@ -14,6 +14,12 @@ pub trait Progress: Send + Sync {
 
     /// The piece of work is over, whether or not every step was needed.
     fn finish(&self);
+
+    /// Something worth a glance between two steps, such as a metric after a round. It may come
+    /// often; `words` is asked only where somebody looks.
+    fn note(&self, words: &dyn Fn() -> String) {
+        let _ = words;
+    }
 }
 
 /// Says nothing.

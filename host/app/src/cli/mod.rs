@@ -7,10 +7,12 @@ mod completions;
 mod data;
 mod doctor;
 mod features;
+mod model;
 mod plugin;
 mod review;
 mod run;
 mod summary;
+mod train;
 mod worker;
 
 use std::ffi::OsString;
@@ -67,6 +69,9 @@ enum Command {
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     Run(run::RunArgs),
+    Train(train::TrainArgs),
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     Backtest(backtest::BacktestArgs),
     Compare(compare::CompareArgs),
     Completions(completions::CompletionsArgs),
@@ -153,6 +158,8 @@ pub(crate) fn run(arguments: Vec<OsString>, variables: Vec<(String, String)>) ->
         Command::Features(command) => features::run(command, &context),
         Command::Plugin(command) => plugin::run(command, &context),
         Command::Run(args) => run::run(args, &context),
+        Command::Train(args) => train::run(&args, &context),
+        Command::Model(command) => model::run(command, &context),
         Command::Backtest(args) => backtest::run(args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Completions(args) => completions::run(&args, &context),

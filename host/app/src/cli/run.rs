@@ -1,6 +1,6 @@
 //! `fusebox run`: the whole path, from candles to a report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -24,12 +24,25 @@ Examples:
 pub(super) struct RunArgs {
     /// Pipeline file
     pipeline: PathBuf,
-    /// Data directory with recorded candles; sets data.source and data.dir
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    layers: LayerArgs,
     /// Directory for the result; it must not exist or be empty
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]
     out: Option<PathBuf>,
+    /// Replace the run that is in --out, once the new one is complete
+    #[arg(long)]
+    overwrite: bool,
+    /// Show the resolved configuration with the origin of each value, and run nothing
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Layers of a pipeline's configuration that the command line adds.
+#[derive(Debug, Args)]
+pub(super) struct LayerArgs {
+    /// Data directory with recorded candles; sets data.source and data.dir
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Seed; sets run.seed
     #[arg(long)]
     seed: Option<u32>,
@@ -41,16 +54,10 @@ pub(super) struct RunArgs {
     assignments: Vec<String>,
     #[command(flatten)]
     engine: super::EngineArgs,
-    /// Replace the run that is in --out, once the new one is complete
-    #[arg(long)]
-    overwrite: bool,
-    /// Show the resolved configuration with the origin of each value, and run nothing
-    #[arg(long)]
-    print_config: bool,
 }
 
 pub(super) fn run(args: RunArgs, context: &Context) -> Result<(), Failure> {
-    let (loaded, problems) = config::load(&sources(&args, context))?;
+    let (loaded, problems) = config::load(&sources(&args.pipeline, &args.layers, context))?;
     context.terminal.use_level(loaded.raw.engine.log);
     if args.print_config {
         return print_config(&loaded, problems, context);
@@ -71,9 +78,10 @@ pub(super) fn run(args: RunArgs, context: &Context) -> Result<(), Failure> {
         .show(&summary::document(&summary), || summary::text(&summary))
 }
 
-fn sources(args: &RunArgs, context: &Context) -> Sources {
+/// The layers of one pipeline, the strongest last.
+pub(super) fn sources(pipeline: &Path, args: &LayerArgs, context: &Context) -> Sources {
     let mut sources = super::engine_sources(&args.engine, context);
-    sources.pipeline = Some(args.pipeline.clone());
+    sources.pipeline = Some(pipeline.to_path_buf());
     sources.assignments.clone_from(&args.assignments);
     if let Some(dir) = &args.data {
         let dir = Value::String(dir.to_string_lossy().into_owned());
@@ -95,7 +103,11 @@ fn sources(args: &RunArgs, context: &Context) -> Sources {
 
 /// Shows the configuration. Keys and types must be right; whether the values make a run is not
 /// asked, so that an unfinished pipeline can be looked at.
-fn print_config(loaded: &Loaded, problems: Vec<Problem>, context: &Context) -> Result<(), Failure> {
+pub(super) fn print_config(
+    loaded: &Loaded,
+    problems: Vec<Problem>,
+    context: &Context,
+) -> Result<(), Failure> {
     if !problems.is_empty() {
         return Err(problems.into());
     }

@@ -136,7 +136,7 @@ fn judge(package: &Discovered, policy: &TrustPolicy) -> Result<Decision, LoadErr
 }
 
 /// The plugin that a run asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     /// Id.
     pub(super) id: String,

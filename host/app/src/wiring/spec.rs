@@ -67,6 +67,8 @@ pub(super) fn pipeline(
         model: ModelSpec {
             scaler: learning::scaler(raw.model.scaler),
             params: raw.model.params.clone().into_iter().collect(),
+            final_model: learning::final_model(raw.train.final_model),
+            explain: learning::explain(&raw.train),
             host_settings: std::collections::BTreeMap::new(),
         },
         session,

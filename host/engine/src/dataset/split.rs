@@ -404,4 +404,25 @@ impl Samples {
             Err(SplitError { problems })
         }
     }
+
+    /// One fold that learns from every sample there is, without validation: for a model that is
+    /// used afterwards and never scored on these rows. Its number is `index`; its test period, the
+    /// same bars, is for looking at rows, not for scores. `None` without bars.
+    #[must_use]
+    pub fn whole(&self, index: usize) -> Option<Fold> {
+        let period = self.period()?;
+        let counts = self.count(&[period], &[]);
+        Some(Fold {
+            index,
+            train: vec![period],
+            valid: None,
+            test: vec![period],
+            is_shortened: false,
+            train_held_out: Vec::new(),
+            valid_held_out: Vec::new(),
+            train_counts: counts,
+            valid_counts: PartCounts::default(),
+            test_counts: counts,
+        })
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! One metric per file: [`classification`] for classes and probabilities, [`forecast`] for numbers,
 //! quantiles and intervals, [`ranking`] for scores against returns, [`trading`] for equity curves
-//! and trades, [`regimes`] for what kind of market a bar lies in. [`PredictionReport`] and
-//! [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
+//! and trades, [`regimes`] for what kind of market a bar lies in, [`comparison`] for two models on
+//! the same rows. [`PredictionReport`] and [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
 //! no loss) is `None`, never a number that stands for it.
 //!
 //! What a model's answers rest on is asked of any model by [`permutation_importance`].
@@ -16,6 +16,7 @@ mod baseline;
 pub mod bootstrap;
 mod class_shares;
 pub mod classification;
+pub mod comparison;
 pub mod forecast;
 pub mod luck;
 pub mod permutation_importance;

@@ -13,6 +13,7 @@ mod check;
 mod comparison_page;
 mod data;
 mod downsample;
+mod evaluation_page;
 mod figures;
 mod format;
 mod page;
@@ -29,11 +30,13 @@ use minijinja::value::Serde;
 pub use data::{
     Analysis, BacktestRecord, BacktestReport, Balance, CalibrationBin, CalibrationCurve, Capacity,
     CapacityPoint, ClassCount, ClassMetrics, Classification, CommonFigures, ComparedRow,
-    ComparedRun, Comparison, ConfigText, Costs, CurveOnCommon, CurvePoint, DataSource, Estimate,
-    FeatureImportance, FigureIntervals, FileDigest, FoldRow, HorizonBucket, Interval, LabelReport,
-    LagCorrelation, MarketSummary, ModelArtifact, MonthReturn, NamedCount, NamedText, PairRow,
-    PathRow, Performance, Period, PluginIdentity, RegimeReport, RegimeRow, ReportData,
-    Reproducibility, ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
+    ComparedRun, Comparison, ConfigText, ContributionPoint, ContributionSummary, Costs,
+    CurveOnCommon, CurvePoint, DataSource, DieboldMarianoRow, Estimate, Evaluation,
+    FeatureContribution, FeatureImportance, FigureIntervals, FileDigest, FoldCurve, FoldRow,
+    HorizonBucket, ImportanceTable, Interval, LabelReport, LagCorrelation, LearningCurve,
+    MarketSummary, McNemarRow, ModelArtifact, ModelEvaluation, MonthReturn, NamedCount, NamedText,
+    PairRow, PairedTest, PathRow, Performance, Period, PluginIdentity, RegimeReport, RegimeRow,
+    ReportData, Reproducibility, ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
 };
 pub use verdict::{Outcome, Verdict, model_verdict, strategy_verdict};
 
@@ -89,6 +92,15 @@ pub fn render_backtest(data: &BacktestReport) -> Result<String, ReportError> {
 pub fn render_comparison(data: &Comparison) -> Result<String, ReportError> {
     consistent(comparison_page::problems(data))?;
     fill("comparison.html", comparison_page::comparison_page(data)?)
+}
+
+/// The page of several models on the same folds, a complete HTML document.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_evaluation(data: &Evaluation) -> Result<String, ReportError> {
+    consistent(evaluation_page::problems(data))?;
+    fill("evaluation.html", evaluation_page::evaluation_page(data)?)
 }
 
 fn consistent(problems: Vec<String>) -> Result<(), ReportError> {

@@ -37,8 +37,9 @@ pub(super) struct Page<'a> {
     reproducibility: &'a Reproducibility,
 }
 
+/// A row of a confusion matrix.
 #[derive(Debug, Serialize)]
-struct ConfusionRow<'a> {
+pub(super) struct ConfusionRow<'a> {
     class: &'a str,
     total: u64,
     cells: Vec<ConfusionCell>,
@@ -50,8 +51,9 @@ struct ConfusionCell {
     share: Option<f64>,
 }
 
+/// The reliability of one class.
 #[derive(Debug, Serialize)]
-struct CalibrationPart<'a> {
+pub(super) struct CalibrationPart<'a> {
     curve: &'a CalibrationCurve,
     rows: u64,
     chart: Option<String>,
@@ -81,7 +83,10 @@ pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
         verdicts: [model_verdict(data), strategy_verdict(&data.trading)],
         market: &data.market,
         classification: &data.classification,
-        confusion: confusion(&data.classification),
+        confusion: confusion_rows(
+            &data.classification.class_names,
+            &data.classification.confusion,
+        ),
         calibration: data
             .classification
             .calibration
@@ -101,8 +106,12 @@ pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
     })
 }
 
-fn confusion(quality: &Classification) -> Vec<ConfusionRow<'_>> {
-    let rows = quality.class_names.iter().zip(&quality.confusion);
+/// A confusion matrix with the shares of its rows.
+pub(super) fn confusion_rows<'a>(
+    names: &'a [String],
+    counts: &[Vec<u64>],
+) -> Vec<ConfusionRow<'a>> {
+    let rows = names.iter().zip(counts);
     let rows = rows.map(|(class, counts)| {
         let total: u64 = counts.iter().sum();
         let cells = counts.iter().map(|rows| ConfusionCell {
@@ -118,7 +127,7 @@ fn confusion(quality: &Classification) -> Vec<ConfusionRow<'_>> {
     rows.collect()
 }
 
-fn calibration_part(curve: &CalibrationCurve) -> CalibrationPart<'_> {
+pub(super) fn calibration_part(curve: &CalibrationCurve) -> CalibrationPart<'_> {
     CalibrationPart {
         curve,
         rows: curve.bins.iter().map(|bin| bin.rows).sum(),
@@ -163,7 +172,7 @@ fn score_chart(quality: &Classification) -> Option<String> {
     .draw()
 }
 
-fn fold_chart(folds: &[FoldRow]) -> Option<String> {
+pub(super) fn fold_chart(folds: &[FoldRow]) -> Option<String> {
     let bars = folds.iter().map(|fold| {
         let difference = &fold.accuracy_difference;
         let value = difference.value.map(|value| value * 100.0);

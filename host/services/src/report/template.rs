@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 
 use super::format;
 
-const TEMPLATES: [(&str, &str); 19] = [
+const TEMPLATES: [(&str, &str); 20] = [
     (
         "report.html",
         include_str!("../../assets/report/report.html"),
@@ -22,6 +22,10 @@ const TEMPLATES: [(&str, &str); 19] = [
     (
         "comparison.html",
         include_str!("../../assets/report/comparison.html"),
+    ),
+    (
+        "evaluation.html",
+        include_str!("../../assets/report/evaluation.html"),
     ),
     (
         "macros.html",

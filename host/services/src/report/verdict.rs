@@ -35,7 +35,8 @@ pub struct Verdict {
 const CONVINCING: f64 = 0.95;
 
 impl Outcome {
-    fn of(difference: &Estimate) -> Self {
+    /// What the interval of a difference says.
+    pub(super) fn of(difference: &Estimate) -> Self {
         let (Some(value), Some(interval)) = (difference.value, difference.interval) else {
             return Self::Undetermined;
         };
@@ -67,7 +68,11 @@ impl Outcome {
 /// Whether the model's accuracy beats the majority class.
 #[must_use]
 pub fn model_verdict(data: &ReportData) -> Verdict {
-    let quality = &data.classification;
+    quality_verdict(&data.classification)
+}
+
+/// The same of predictions alone.
+pub(super) fn quality_verdict(quality: &Classification) -> Verdict {
     let outcome = Outcome::of(&quality.accuracy_difference);
     let headline = match outcome {
         Outcome::Beats => "The model beats its baseline",

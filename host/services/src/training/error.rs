@@ -95,6 +95,12 @@ pub enum TrainingError {
     /// The review of the backtest.
     #[error(transparent)]
     Review(#[from] Box<BacktestingError>),
+    /// There is no bar or no fold to make the final model of.
+    #[error("`{0}` has no fold, so it has no final model; take more data")]
+    NoFinalModel(String),
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The threads.
     #[error("cannot start {threads} threads: {message}; lower `run.threads`")]
     Threads {

@@ -3,18 +3,19 @@
 //! The test rows are predicted by a model created anew from the saved artifact, so what is scored
 //! is exactly what can be deployed.
 
+use std::sync::atomic::AtomicBool;
+
 use fusebox_engine::dataset::{
     DatasetOptions, Fold, Samples, Scaler, ScalerReport, TestBlock, WeightOptions,
 };
 use fusebox_engine::eval::majority_class;
 use fusebox_engine::labels::Direction;
 use fusebox_engine::types::{SymbolId, Timestamp};
+use fusebox_loader::live::golden::{Golden, GoldenInput, record};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
-use fusebox_plugin_api::model::{
-    FitRequest, InputShape, Learner, Model, ModelInfo, NoProgress, Task, TaskKind,
-};
+use fusebox_plugin_api::model::{InputShape, Learner, Model, ModelInfo, Task, TaskKind};
 use fusebox_plugin_api::params::ParamSpec;
 use fusebox_plugin_api::schema::Dataset;
 use rayon::prelude::*;
@@ -22,11 +23,15 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::error::TrainingError;
+use super::explain::{ExplainSpec, Explained, Explaining, gather};
+use super::fit::{FitError, Job, Watch, fit};
 use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
 use super::readout::{ModelReadout, RowFacts, task};
 use super::spec::PipelineSpec;
+use super::store::FoldStore;
 use crate::progress::Progress;
+use crate::report::LearningCurve;
 
 /// A probability vector for one out-of-sample row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,12 +61,37 @@ pub(super) struct FoldModel {
     pub class_shares: [f64; 3],
     /// The test rows, by symbol and time.
     pub predictions: Vec<RowPrediction>,
+    /// What the fit told, step by step.
+    pub curve: LearningCurve,
+    /// What the model looks at, where that was asked for.
+    pub explained: Option<Explained>,
+    /// What the model says of itself.
+    pub info: ModelInfo,
 }
 
 /// A fitted scaler on its way to a file.
 pub(super) struct StoredScaler {
     pub json: Vec<u8>,
     pub report: ScalerReport,
+}
+
+/// What a learner of boosting rounds calls their number.
+const ROUNDS: &str = "rounds";
+
+/// What differs between the fits of one run.
+struct Learning<'a> {
+    key: &'a str,
+    config: &'a Config,
+    threads: usize,
+    progress: &'a dyn Progress,
+}
+
+/// A fitted model before it is looked at.
+struct Learned {
+    artifact: Vec<u8>,
+    curve: LearningCurve,
+    scaler: Option<Scaler>,
+    stored: Option<StoredScaler>,
 }
 
 /// Trains folds of one run.
@@ -73,6 +103,20 @@ pub(super) struct Trainer<'a> {
     config: Config,
     task: Task,
     window: usize,
+    resumes: bool,
+    knows_rounds: bool,
+    keep: Keep<'a>,
+}
+
+/// What becomes of fits while they run; nothing by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Keep<'a> {
+    /// Where models and checkpoints are kept.
+    pub store: Option<&'a FoldStore>,
+    /// Set where somebody asks to stop.
+    pub interrupted: Option<&'a AtomicBool>,
+    /// How closely models are looked at, the rows being those of each fold.
+    pub explain: Option<ExplainSpec>,
 }
 
 impl<'a> Trainer<'a> {
@@ -119,7 +163,16 @@ impl<'a> Trainer<'a> {
             config,
             task,
             window,
+            resumes: info.resumes,
+            knows_rounds: info.params.iter().any(|one| one.name == ROUNDS),
+            keep: Keep::default(),
         })
+    }
+
+    /// The same, keeping what it has done and stopping where it is asked to.
+    pub(super) fn keeping(mut self, keep: Keep<'a>) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// Trains every fold on the caller's thread pool; folds share nothing but the matrices.
@@ -134,7 +187,7 @@ impl<'a> Trainer<'a> {
         let models = folds
             .par_iter()
             .map(|fold| {
-                let model = self.train(samples, fold, threads)?;
+                let model = self.train(samples, fold, (threads, progress))?;
                 progress.advance(1);
                 Ok(model)
             })
@@ -143,12 +196,90 @@ impl<'a> Trainer<'a> {
         models
     }
 
+    /// The model that is used afterwards, fitted on every sample there is, for `rounds` rounds
+    /// where the learner knows rounds. Its predictions are of rows that it learned from: they are
+    /// known answers, never scores.
+    pub(super) fn train_on_everything(
+        &self,
+        samples: &Samples,
+        (fold, rounds): (&Fold, Option<u64>),
+        progress: &dyn Progress,
+    ) -> Result<FoldModel, TrainingError> {
+        let mut config = self.config.clone();
+        if let Some(rounds) = rounds {
+            config.set(ROUNDS, Value::from(rounds));
+        }
+        let learning = Learning {
+            key: "final",
+            config: &config,
+            threads: self.spec.threads,
+            progress,
+        };
+        let learned = self.learn(samples, fold, &learning)?;
+        self.judge(samples, fold, (learned, None))
+    }
+
+    /// Whether the number of boosting rounds can be set.
+    pub(super) fn knows_rounds(&self) -> bool {
+        self.knows_rounds
+    }
+
+    /// What the model of a fold answers to some of its rows, for whoever loads it later.
+    pub(super) fn golden(
+        &self,
+        samples: &Samples,
+        (fold, model): (&Fold, &FoldModel),
+        rows: usize,
+    ) -> Result<Golden, TrainingError> {
+        let failed = |doing| move |source| self.failed(fold, doing, source);
+        let scaler = model.scaler.as_ref();
+        let scaler = scaler.map(|stored| serde_json::from_slice::<Scaler>(&stored.json));
+        let scaler = scaler.transpose().map_err(|source| OutputError::Encode {
+            file: "a scaler".to_owned(),
+            source,
+        })?;
+        let first = model.predictions.len().saturating_sub(rows);
+        let known = model.predictions[first..].iter();
+        let gathered = gather(samples, known, (self.window, scaler.as_ref()));
+        let gathered = gathered.map_err(failed("be asked for known answers"))?;
+        let columns = samples.schema().features.len();
+        let inputs = gathered.scaled.chunks_exact(self.window * columns);
+        let inputs: Vec<GoldenInput> = inputs
+            .map(|inputs| GoldenInput {
+                rows: 1,
+                columns,
+                inputs: inputs.to_vec(),
+                event_ns: None,
+            })
+            .collect();
+        let fresh = self.plugin.create_model(&self.config, &model.artifact);
+        let mut fresh = fresh.map_err(failed("load the model that it saved"))?;
+        record(fresh.as_mut(), None, &inputs).map_err(failed("be asked for known answers"))
+    }
+
     fn train(
         &self,
         samples: &Samples,
         fold: &Fold,
-        threads: usize,
+        (threads, progress): (usize, &dyn Progress),
     ) -> Result<FoldModel, TrainingError> {
+        let learning = Learning {
+            key: &format!("fold-{:02}", fold.index + 1),
+            config: &self.config,
+            threads,
+            progress,
+        };
+        let learned = self.learn(samples, fold, &learning)?;
+        self.judge(samples, fold, (learned, self.keep.explain))
+    }
+
+    /// Fits a fold's scaler and model, or takes up what an earlier process did of it.
+    fn learn(
+        &self,
+        samples: &Samples,
+        fold: &Fold,
+        how: &Learning<'_>,
+    ) -> Result<Learned, TrainingError> {
         let seed = fold_seed(self.spec.seed, fold.index);
         let options = DatasetOptions {
             weights: WeightOptions::of(&self.spec.labels, seed),
@@ -162,21 +293,49 @@ impl<'a> Trainer<'a> {
             None => Ok(data),
         };
         let (train, valid) = (scaled(train)?, scaled(valid)?);
-        let request = FitRequest {
+        let job = Job {
+            learner: self.learner,
             task: &self.task,
-            config: &self.config,
+            config: how.config,
             train: &train,
             valid: (valid.samples() > 0).then_some(&valid),
-            environment: None,
-            progress: &mut NoProgress,
-            checkpoint: None,
             seed,
-            max_threads: u32::try_from(threads).unwrap_or(u32::MAX),
+            threads: how.threads,
+            resumes: self.resumes,
         };
+        let watch = Watch {
+            key: how.key,
+            store: self.keep.store,
+            interrupted: self.keep.interrupted,
+            progress: how.progress,
+        };
+        let fitted = fit(&job, &watch).map_err(|error| match error {
+            FitError::Interrupted => TrainingError::Interrupted,
+            FitError::Plugin(doing, source) => self.failed(fold, doing, source),
+            FitError::Output(error) => error.into(),
+        })?;
+        Ok(Learned {
+            artifact: fitted.bytes,
+            curve: fitted.curve,
+            scaler,
+            stored,
+        })
+    }
+
+    /// Makes the model of a fold anew from what was saved, and lets it predict the test rows.
+    fn judge(
+        &self,
+        samples: &Samples,
+        fold: &Fold,
+        (learned, explain): (Learned, Option<ExplainSpec>),
+    ) -> Result<FoldModel, TrainingError> {
         let failed = |doing| move |source| self.failed(fold, doing, source);
-        let fitted = self.learner.fit(request).map_err(failed("fit"))?;
-        let artifact = fitted.save().map_err(failed("save its model"))?;
-        drop(fitted);
+        let Learned {
+            artifact,
+            curve,
+            scaler,
+            stored,
+        } = learned;
         let mut model = self
             .plugin
             .create_model(&self.config, &artifact)
@@ -189,6 +348,17 @@ impl<'a> Trainer<'a> {
         let predictions = self
             .predict(model.as_mut(), samples, fold, how)
             .map_err(failed("predict"))?;
+        let looking = Explaining {
+            samples,
+            predictions: &predictions,
+            readout: &readout,
+            scaler: scaler.as_ref(),
+            info: &info,
+            window: self.window,
+        };
+        let seed = fold_seed(self.spec.seed, fold.index);
+        let explained = explain.map(|how| looking.explain(model.as_mut(), how, seed));
+        let explained = explained.transpose().map_err(failed("explain its model"))?;
         let counts = fold.train_counts.class_counts;
         let total = counts.iter().sum::<usize>().max(1) as f64;
         Ok(FoldModel {
@@ -201,6 +371,9 @@ impl<'a> Trainer<'a> {
             majority: majority_class(counts).unwrap_or(Direction::Flat),
             class_shares: counts.map(|count| count as f64 / total),
             predictions,
+            curve,
+            explained,
+            info,
         })
     }
 

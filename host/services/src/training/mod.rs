@@ -11,6 +11,9 @@
 //! | `features_file` | what a model was trained on, beside it |
 //! | `model_files` | everything that lies beside an artifact |
 //! | `folds` | fit, save, load again, predict |
+//! | `fit`, `store` | one fit from checkpoint to checkpoint, and where they are kept |
+//! | `explain` | what a model looks at |
+//! | `train` | several pipelines at once, resumable, with cards and one evaluation |
 //! | `readout` | what a model writes, read as probabilities of the three classes |
 //! | `prefetch` | batches gathered ahead of a training loop |
 //! | `score` | quality of the predictions |
@@ -22,7 +25,9 @@
 mod describe;
 mod digest;
 mod error;
+mod explain;
 mod features_file;
+mod fit;
 mod folds;
 mod labels;
 mod model_files;
@@ -35,10 +40,13 @@ mod readout;
 mod run;
 mod score;
 mod spec;
+mod store;
 mod tables;
 mod trade;
+mod train;
 
 pub use error::TrainingError;
+pub use explain::ExplainSpec;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
 pub use model_files::ModelFiles;
 pub(crate) use output::hex;
@@ -52,7 +60,12 @@ pub use run::{
     EQUITY_FILE, JOURNAL_FILE, METRICS_FILE, METRICS_FORMAT, REPORT_FILE, RunEnvironment,
     RunSummary, run,
 };
-pub use spec::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
+pub use spec::{EvaluationSpec, FinalModel, ModelSpec, PipelineSpec, Provenance};
+pub use train::{
+    CARD_FILE, CARD_FORMAT, CARD_TEXT_FILE, CardData, CardFeatures, CardLabels, CardMetric,
+    CardModel, CardSplit, EVALUATION_FILE, EVALUATION_PAGE, FINAL_GOLDEN, FINAL_MODEL, ModelCard,
+    TRAINING_KIND, TrainEnvironment, TrainJob, TrainSummary, TrainedRun, train,
+};
 
 #[cfg(test)]
 mod tests;

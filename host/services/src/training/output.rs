@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// Held while a run is written, so that what a killed process left behind can be told apart.
-const LOCK_FILE: &str = ".lock";
+pub(super) const LOCK_FILE: &str = ".lock";
 
 /// What `kind` says in the manifest of a run.
 pub const RUN_KIND: &str = "fusebox-run";
@@ -33,6 +33,27 @@ pub enum OutputError {
     /// The target is a file.
     #[error("{0} is not a directory; choose another --out")]
     NotADirectory(PathBuf),
+    /// A training was begun there, of something else.
+    #[error(
+        "{path} holds the beginning of another training: {}; restore that, choose another --out, \
+         or add --fresh to throw it away",
+        .differences.join("; "), path = .path.display()
+    )]
+    PartialDiffers {
+        /// The directory.
+        path: PathBuf,
+        /// What differs, one sentence each.
+        differences: Vec<String>,
+    },
+    /// Another process works on it.
+    #[error("{0} is in use by another process; wait for it, or choose another --out")]
+    InUse(PathBuf),
+    /// The place for the beginning of a training holds something else.
+    #[error(
+        "{0} holds files that are not the beginning of a training; move them, or choose another \
+         --out"
+    )]
+    NotATraining(PathBuf),
     /// A name inside the run leads out of it.
     #[error("`{0}` is not a relative path inside the run directory")]
     OutsideRun(String),
@@ -336,13 +357,13 @@ fn is_run(target: &Path) -> bool {
     serde_json::from_slice::<RunManifest>(&text).is_ok_and(|manifest| manifest.kind == RUN_KIND)
 }
 
-fn sync_folder(folder: &Path) -> Result<(), OutputError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), OutputError> {
     File::open(folder)
         .and_then(|handle| handle.sync_all())
         .map_err(|source| io_error(folder, source))
 }
 
-fn io_error(path: &Path, source: io::Error) -> OutputError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> OutputError {
     OutputError::Io {
         path: path.to_path_buf(),
         source,

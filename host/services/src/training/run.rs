@@ -91,14 +91,7 @@ pub fn run(
     environment: &RunEnvironment<'_>,
 ) -> Result<RunSummary, TrainingError> {
     check(spec)?;
-    let threads = spec.threads.max(1);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| TrainingError::Threads {
-            threads,
-            message: error.to_string(),
-        })?;
+    let pool = pool(spec)?;
     let trainer = Trainer::new(spec, environment.plugin)?;
     let mut directory = RunDirectory::create(environment.out, environment.overwrite)?;
     let progress = environment.progress;
@@ -127,8 +120,18 @@ pub fn run(
     })
 }
 
+/// The threads of a run.
+pub(super) fn pool(spec: &PipelineSpec) -> Result<rayon::ThreadPool, TrainingError> {
+    let threads = spec.threads.max(1);
+    let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    built.map_err(|error| TrainingError::Threads {
+        threads,
+        message: error.to_string(),
+    })
+}
+
 /// Refuses settings that cannot be used, all problems at once, before any work.
-fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
+pub(super) fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
     let problems = config_problems(&spec.labels.validate(), &spec.session.validate());
     if problems.is_empty() {
         Ok(())
@@ -137,7 +140,7 @@ fn check(spec: &PipelineSpec) -> Result<(), TrainingError> {
     }
 }
 
-fn save_artifacts(
+pub(super) fn save_artifacts(
     directory: &mut RunDirectory,
     (spec, prepared): (&PipelineSpec, &Prepared),
     models: &[FoldModel],
@@ -184,7 +187,7 @@ fn unscaled(stored: &StoredScaler) -> Vec<String> {
 }
 
 /// From predictions to the written report.
-fn finish(
+pub(super) fn finish(
     spec: &PipelineSpec,
     environment: &RunEnvironment<'_>,
     directory: &mut RunDirectory,

@@ -9,8 +9,10 @@ use fusebox_engine::dataset::{ScalerKind, Splitter};
 use fusebox_engine::features::ExtractOptions;
 use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::explain::ExplainSpec;
 use crate::data::{DataRequest, RecordsRequest};
 
 /// One run.
@@ -51,9 +53,26 @@ pub struct ModelSpec {
     pub scaler: ScalerKind,
     /// Hyper-parameters by name; those left out take the learner's defaults.
     pub params: Map<String, Value>,
+    /// Which model is used afterwards, where one is kept.
+    pub final_model: FinalModel,
+    /// How closely the models are looked at for an evaluation; `None` for not at all.
+    pub explain: Option<ExplainSpec>,
     /// Settings that the host adds, such as the path of a native library. They do not belong to
     /// the model and are not part of any digest.
     pub host_settings: BTreeMap<String, Value>,
+}
+
+/// The model that is used after a training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinalModel {
+    /// That of the last fold: what a walk forward would trade with next, and never seen the rows
+    /// that its numbers are of.
+    #[default]
+    LastFold,
+    /// One that is fitted on every sample there is, for as many rounds as the median fold kept. No
+    /// number is ever measured on it.
+    Refit,
 }
 
 /// How results are judged.

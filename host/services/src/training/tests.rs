@@ -214,6 +214,8 @@ fn spec(seed: u64) -> PipelineSpec {
         model: ModelSpec {
             scaler: ScalerKind::None,
             params: Map::new(),
+            final_model: FinalModel::LastFold,
+            explain: None,
             host_settings: Default::default(),
         },
         session: session(),

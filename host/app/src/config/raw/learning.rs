@@ -307,6 +307,43 @@ pub(crate) enum RawScaler {
     RankGauss,
 }
 
+/// `[train]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTrain {
+    /// Which model `fusebox train` keeps and registers.
+    #[serde(rename = "final")]
+    pub(crate) final_model: RawFinalModel,
+    /// Test rows of all folds together whose predictions are explained on the evaluation page, and
+    /// by which importance by permutation is measured; 0 for none.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) explain_rows: u32,
+    /// Times that each column is shuffled for importance by permutation; 0 for none.
+    #[schemars(range(max = 1_000))]
+    pub(crate) permutation_repeats: u32,
+}
+
+impl Default for RawTrain {
+    fn default() -> Self {
+        Self {
+            final_model: RawFinalModel::LastFold,
+            explain_rows: 1000,
+            permutation_repeats: 3,
+        }
+    }
+}
+
+/// The model that is used after a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawFinalModel {
+    /// That of the last fold, which has never seen what the report scores it on.
+    LastFold,
+    /// One that is fitted on every sample there is, for as many rounds as the median fold kept. No
+    /// number is measured on it.
+    Refit,
+}
+
 /// `[evaluation]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -23,8 +23,9 @@ pub(crate) use exchange::{
     RawExecution, RawInitialCash, RawMarginMode, RawPortfolio, RawRate, RawSlippage, RawSymbolRules,
 };
 pub(crate) use learning::{
-    RawAmbiguity, RawClassWeights, RawEvaluation, RawEvents, RawFeatures, RawLabelKind, RawLabels,
-    RawModel, RawPrimary, RawReturnUnit, RawScaler, RawSplit, RawSplitKind, RawWeighting,
+    RawAmbiguity, RawClassWeights, RawEvaluation, RawEvents, RawFeatures, RawFinalModel,
+    RawLabelKind, RawLabels, RawModel, RawPrimary, RawReturnUnit, RawScaler, RawSplit,
+    RawSplitKind, RawTrain, RawWeighting,
 };
 pub(crate) use live::RawLive;
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
@@ -46,6 +47,8 @@ pub(crate) struct RawConfig {
     pub(crate) split: RawSplit,
     /// Which plugin learns, and its hyper-parameters.
     pub(crate) model: RawModel,
+    /// What `fusebox train` keeps and looks at.
+    pub(crate) train: RawTrain,
     /// How predictions become a wanted side of the market.
     pub(crate) strategy: RawStrategy,
     /// How much may be held. Without limits, every order is refused.
@@ -96,6 +99,8 @@ pub(crate) struct RawEngine {
     /// Where is kept what must survive a restart, such as the highest version of each plugin that
     /// was in use; relative to the working directory.
     pub(crate) state_dir: String,
+    /// The registry of trained models; relative to the working directory.
+    pub(crate) registry_dir: String,
     /// The keyring: whose signatures of plugins count; relative to the working directory.
     pub(crate) keyring: String,
     /// The list of plugins, digests and keys that are revoked; relative to the working directory.
@@ -126,6 +131,7 @@ impl Default for RawEngine {
             plugin_dirs: vec![".fusebox/plugins".to_owned()],
             cache_dir: ".fusebox/cache".to_owned(),
             state_dir: ".fusebox/state".to_owned(),
+            registry_dir: ".fusebox/registry".to_owned(),
             keyring: KEYRING.to_owned(),
             revocations: REVOCATIONS.to_owned(),
             unsigned: RawUnsigned::Refuse,

@@ -6,10 +6,12 @@ use fusebox_engine::labels::{
     Weighting,
 };
 
+use fusebox_services::training::{ExplainSpec, FinalModel};
+
 use super::Check;
 use crate::config::raw::{
-    RawAmbiguity, RawClassWeights, RawEvents, RawLabelKind, RawLabels, RawPrimary, RawReturnUnit,
-    RawScaler, RawSplitKind, RawWeighting,
+    RawAmbiguity, RawClassWeights, RawEvents, RawFinalModel, RawLabelKind, RawLabels, RawPrimary,
+    RawReturnUnit, RawScaler, RawSplitKind, RawTrain, RawWeighting,
 };
 
 impl Check<'_> {
@@ -121,4 +123,18 @@ pub(super) fn scaler(raw: RawScaler) -> ScalerKind {
         RawScaler::Robust => ScalerKind::Robust,
         RawScaler::RankGauss => ScalerKind::RankGauss,
     }
+}
+
+pub(super) fn final_model(raw: RawFinalModel) -> FinalModel {
+    match raw {
+        RawFinalModel::LastFold => FinalModel::LastFold,
+        RawFinalModel::Refit => FinalModel::Refit,
+    }
+}
+
+pub(super) fn explain(raw: &RawTrain) -> Option<ExplainSpec> {
+    Some(ExplainSpec {
+        rows: raw.explain_rows as usize,
+        repeats: raw.permutation_repeats,
+    })
 }

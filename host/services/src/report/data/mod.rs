@@ -7,6 +7,7 @@
 
 mod analysis;
 mod comparison;
+mod evaluation;
 mod model;
 mod provenance;
 mod trading;
@@ -17,6 +18,10 @@ use serde::{Deserialize, Serialize};
 pub use analysis::{Analysis, Capacity, CapacityPoint, ComparedRow, RegimeReport, RegimeRow};
 pub use comparison::{
     BacktestRecord, BacktestReport, CommonFigures, ComparedRun, Comparison, CurveOnCommon, PairRow,
+};
+pub use evaluation::{
+    ContributionPoint, ContributionSummary, DieboldMarianoRow, Evaluation, FeatureContribution,
+    FoldCurve, ImportanceTable, LearningCurve, McNemarRow, ModelEvaluation, PairedTest,
 };
 pub use model::{
     CalibrationBin, CalibrationCurve, ClassCount, ClassMetrics, Classification, FeatureImportance,

@@ -68,6 +68,14 @@ impl Canvas {
         );
     }
 
+    /// A small circle without a hint, for pictures with thousands of them.
+    pub(super) fn spot(&mut self, class: &str, (x, y): Point, radius: f64) {
+        let _ = write!(
+            self.body,
+            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>"
+        );
+    }
+
     pub(super) fn text(&mut self, class: &str, at: Point, text: &str) {
         let ((x, y), text) = (at, escape(text));
         let _ = write!(

@@ -6,14 +6,18 @@ mod axis;
 mod bars;
 mod calibration;
 mod canvas;
+mod curves;
 mod fan;
 mod lines;
 mod points;
+mod swarm;
 mod waterfall;
 
 pub(super) use bars::{Bar, BarChart, range_bar};
 pub(super) use calibration::reliability;
+pub(super) use curves::{Curve, CurveChart};
 pub(super) use fan::FanChart;
 pub(super) use lines::{Line, LineChart};
 pub(super) use points::{Point, PointChart};
+pub(super) use swarm::swarm;
 pub(super) use waterfall::waterfall;

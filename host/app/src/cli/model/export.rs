@@ -1,0 +1,214 @@
+//! `fusebox model export`: a registered model for others: a package that goes live, plain files, or
+//! ONNX.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use fusebox_loader::live::golden::Golden;
+use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
+use fusebox_services::data::atomic::write_atomically;
+use fusebox_services::registry::{Entry, Registry, Role};
+use fusebox_services::training::{ModelCard, ModelFeatures};
+use serde_json::json;
+
+use super::{RegistryArgs, failure, open};
+use crate::cli::Context;
+use crate::failure::Failure;
+use crate::wiring::EngineSettings;
+use crate::wiring::models::{ModelPlugins, params};
+
+/// Write a model as a package that goes live, as plain files, or as ONNX
+#[derive(Debug, Args)]
+#[command(after_help = "\
+package: DIR/NAME/VERSION with model.toml, which `fusebox plugin serve --model NAME` takes live; DIR
+is the first of engine.live.model_dirs unless --out names another. Its known answers are checked
+before it goes live.
+files: the artifact and what lies beside it, as the run wrote them, into the directory --out.
+onnx: one file at --out, where the plugin can write the model with the operator set --opset.
+
+Examples:
+  fusebox model export direction
+  fusebox model export direction 1.0.2 --format files --out out/direction
+  fusebox model export direction --format onnx --opset 15 --out direction.onnx")]
+pub(in crate::cli) struct ExportArgs {
+    /// Name of the model
+    name: String,
+    /// Version; without it, the latest
+    #[arg(value_name = "VERSION")]
+    number: Option<String>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Package)]
+    format: Format,
+    /// Where to write
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Newest version of ONNX's standard operators that may be used
+    #[arg(long, value_name = "NUMBER", default_value_t = 17)]
+    opset: u32,
+    /// Replace what is there
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A model package.
+    Package,
+    /// Plain files.
+    Files,
+    /// One ONNX file.
+    Onnx,
+}
+
+/// What is exported.
+struct Exported<'a> {
+    registry: &'a Registry,
+    entry: &'a Entry,
+    card: &'a ModelCard,
+}
+
+pub(super) fn run(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
+    if args.out.is_none() && args.format != Format::Package {
+        return Err(Failure::Usage(
+            "--out is missing; only a package has a place of its own".to_owned(),
+        ));
+    }
+    let (registry, settings) = open(&args.registry, context)?;
+    let found = registry.find(&args.name, args.number.as_deref());
+    let entry = found.map_err(failure)?;
+    let card = registry.card(&entry).map_err(failure)?;
+    let exported = Exported {
+        registry: &registry,
+        entry: &entry,
+        card: &card,
+    };
+    let out = args.out.as_deref();
+    let paths = match (args.format, out) {
+        (Format::Files, Some(out)) => files(&exported, out, args.overwrite)?,
+        (Format::Onnx, Some(out)) => onnx(&exported, (out, args), &settings)?,
+        _ => package(&exported, (out, args.overwrite), &settings)?,
+    };
+    let document = json!({
+        "name": entry.name,
+        "version": entry.version,
+        "model_sha256": card.model.sha256,
+        "paths": paths,
+    });
+    context.output.show(&document, || {
+        let lines = paths.iter().map(|path| format!("{}\n", path.display()));
+        lines.collect()
+    })
+}
+
+impl Exported<'_> {
+    fn read(&self, role: Role) -> Result<Vec<u8>, Failure> {
+        let bytes = self.registry.read(self.entry, role).map_err(failure)?;
+        Ok(bytes.unwrap_or_default())
+    }
+}
+
+fn package(
+    exported: &Exported<'_>,
+    (out, replace): (Option<&Path>, bool),
+    settings: &EngineSettings,
+) -> Result<Vec<PathBuf>, Failure> {
+    let Some(root) = out.or(settings.model_dirs.first().map(PathBuf::as_path)) else {
+        return Err(Failure::Usage(
+            "there is no model directory; set engine.live.model_dirs, or give --out".to_owned(),
+        ));
+    };
+    let features = exported.read(Role::Features)?;
+    let features: Option<ModelFeatures> = match features.is_empty() {
+        true => None,
+        false => Some(serde_json::from_slice(&features).map_err(anyhow::Error::from)?),
+    };
+    let golden = exported.read(Role::Golden)?;
+    let golden = match golden.is_empty() {
+        true => None,
+        false => Some(
+            Golden::parse(&String::from_utf8_lossy(&golden)).map_err(|words| {
+                anyhow::anyhow!(
+                    "{} has wrong known answers: {words}",
+                    exported.entry.title()
+                )
+            })?,
+        ),
+    };
+    let spec = ModelPackageSpec {
+        name: exported.entry.name.clone(),
+        version: exported.entry.version.clone(),
+        plugin: exported.card.plugin.id.clone(),
+        plugin_version: None,
+        params: params(exported.card, settings)?,
+        bars: features.as_ref().map(|features| TrainedBars {
+            time_frame: features.time_frame.to_string(),
+            max_gap_bars: features.max_gap_bars,
+        }),
+        feature_set: features.map(|features| features.feature_set_sha256),
+        artifact: exported.read(Role::Model)?,
+        scaler: exported.read(Role::Scaler)?,
+        readout: exported.read(Role::Readout)?,
+        golden: golden.map(|golden| (golden, 0)),
+        replace,
+    };
+    let path = write_model_package(root, &spec).map_err(|error| match error {
+        ModelPackageError::Io { .. } => Failure::Failed(error.into()),
+        error => Failure::Refused(error.into()),
+    })?;
+    Ok(vec![path])
+}
+
+fn files(exported: &Exported<'_>, out: &Path, overwrite: bool) -> Result<Vec<PathBuf>, Failure> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let mut written = Vec::new();
+    for (role, extension) in Role::ALL {
+        if exported.entry.file(role).is_none() {
+            continue;
+        }
+        let path = out.join(format!("{}.{extension}", exported.entry.name));
+        write(&path, &exported.read(role)?, overwrite)?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+fn onnx(
+    exported: &Exported<'_>,
+    (out, args): (&Path, &ExportArgs),
+    settings: &EngineSettings,
+) -> Result<Vec<PathBuf>, Failure> {
+    let what = (exported.registry, exported.entry, exported.card);
+    let model = ModelPlugins::default().create(what, settings)?;
+    let Some(export) = model.onnx_export() else {
+        let plugin = &exported.card.plugin;
+        return Err(Failure::Refused(anyhow::anyhow!(
+            "{} {} cannot write its models as ONNX; export a package or files",
+            plugin.id,
+            plugin.version
+        )));
+    };
+    let bytes = export.to_onnx(args.opset).map_err(|error| {
+        let place = format!("{} cannot be written as ONNX", exported.entry.title());
+        Failure::Refused(anyhow::Error::from(error).context(place))
+    })?;
+    write(out, &bytes, args.overwrite)?;
+    Ok(vec![out.to_owned()])
+}
+
+fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Failure> {
+    if path.exists() && !overwrite {
+        return Err(Failure::Usage(format!(
+            "{} exists; choose another --out, or add --overwrite",
+            path.display()
+        )));
+    }
+    let written = write_atomically(path, |file| file.write_all(bytes));
+    let place = || format!("cannot write {}", path.display());
+    Ok(written
+        .map_err(|error: std::io::Error| error)
+        .with_context(place)?)
+}
