@@ -28,10 +28,6 @@ impl CurrencyId {
 
     /// Whether this is the reporting currency.
     #[must_use]
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     pub fn is_reporting(&self) -> bool {
         *self == Self::REPORTING
     }
