@@ -26,7 +26,7 @@ else
 DATA_FLAGS := --set data.source=simulated
 endif
 
-.PHONY: help demo test bench fuzz soak check setup build reference clean need-cargo need-python need-cc
+.PHONY: help demo test bench fuzz leaks soak check setup build reference clean need-cargo need-python need-cc
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -52,6 +52,12 @@ fuzz: need-cargo need-cc ## Feed what comes from outside with noise; FUZZ_SECOND
 	        tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=4096; \
 	done
+
+# The libraries are not instrumented, but what they took and did not get to give back is seen.
+leaks: setup ## The gradient-boosting plugin's own code under the address and leak sanitizers
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
+	    $(CARGO) test -p fusebox-gbm --test whole_life --target-dir target/leaks \
+	    --target $$(rustc -vV | sed -n 's/host: //p')
 
 soak: need-cargo need-cc ## Many reloads under load; SOAK_RELOADS of them (10000)
 	FUSEBOX_SOAK_RELOADS=$(SOAK_RELOADS) $(CARGO) test -p fusebox-tests --test reload_soak -- --nocapture

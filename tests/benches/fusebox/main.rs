@@ -13,6 +13,7 @@ mod c_table;
 mod feature_matrix;
 mod features;
 mod gbm;
+mod gbm_training;
 mod onnx;
 mod pbo;
 mod plugin_call;
@@ -87,6 +88,9 @@ const LINES: [(&str, &str, &str); 15] = [
 ];
 
 fn main() {
+    if gbm_training::child() {
+        return;
+    }
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion");
     let mut criterion = Criterion::default()
         .output_directory(&home)
@@ -110,6 +114,9 @@ fn main() {
     }
     if wants("gbm") {
         more.extend(gbm::gbm());
+    }
+    if wants("gbm_training") {
+        more.extend(gbm_training::training());
     }
     if wants("onnx") {
         more.extend(onnx::onnx());

@@ -207,13 +207,17 @@ pub(crate) struct Matrix {
 unsafe impl Send for Matrix {}
 
 impl Matrix {
-    /// Takes runs of rows in, in order, without joining them first.
+    /// Takes runs of rows in, in order, without joining them first. XGBoost knows of one run how
+    /// much room it needs, and of several it finds out on the way.
     pub(crate) fn from_runs(
         library: &'static Library,
         runs: &[&[f32]],
         columns: usize,
     ) -> Result<Self> {
         let mut batches = Batches::new(runs, columns)?;
+        if let [run] = runs {
+            return Self::from_rows(library, run, columns);
+        }
         let rows = batches.rows();
         let mut handle = ptr::null_mut();
         let create = library.functions.matrix_from_iter;
