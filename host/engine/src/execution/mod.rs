@@ -13,6 +13,7 @@
 //! | `exchange/walk`, `legs` | the way of the price through a bar, and what it hits |
 //! | `exchange/depth` | what a taker pays by recorded order books |
 //! | `exchange/stand` | cash, margin, liquidation price |
+//! | `exchange/rates` | several currencies: rates, and the account as a symbol of one sees it |
 //! | `exchange/payments` | funding and interest |
 //!
 //! [`ApprovedOrder`]: crate::risk::ApprovedOrder

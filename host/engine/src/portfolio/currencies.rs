@@ -552,3 +552,6 @@ fn only<'a>(all: &BTreeSet<&'a str>) -> Option<&'a str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Two currencies, worked by hand from section 11 of `docs/execution.md`.
+//! Two currencies, worked by hand from section 14 of `docs/execution.md`.
 //!
 //! `A` trades Y and is quoted in X, the reporting currency, so its closes are the rate of Y; `B` is
 //! quoted in Y, or, where a scenario says so, in X.
