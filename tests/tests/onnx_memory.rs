@@ -62,7 +62,7 @@ fn predictions_take_no_memory_here_and_leak_none_there() {
     let mut model = create();
     model.warmup().unwrap();
     let (rows, _) = onnx_answers("perceptron");
-    let mut output = vec![0.0; 9 * 3];
+    let mut output = [0.0; 9 * 3];
     let mut predict = |model: &mut OnnxModel, count: usize| {
         let (input, output) = (&rows[..count * 4], &mut output[..count * 3]);
         let shape = FrameShape::dense(count, 4, 3);
