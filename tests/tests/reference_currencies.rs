@@ -1,5 +1,5 @@
-//! An account of three currencies beside the one of `tests/reference/currencies.py`: every fill, the
-//! equity after every step and every balance to the last unit of 1e-8, and the balances of
+//! An account of three currencies beside the one of `tests/reference/currencies.py`: every fill,
+//! the equity after every step and every balance to the last unit of 1e-8, and the balances of
 //! NautilusTrader after the same fills.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 

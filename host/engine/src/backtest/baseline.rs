@@ -18,8 +18,8 @@ use crate::types::{Bar, Cash, Market, MoneyError, Price, Quantity, Rate, SymbolI
 /// funding, it is paid and received like by everybody who holds.
 ///
 /// The holder begins with what the account's balances are worth, spread over the currencies of the
-/// symbols at the rates of the beginning, without costs; a symbol whose currency has no rate by then
-/// is not bought, and its part stays in the reporting currency.
+/// symbols at the rates of the beginning, without costs; a symbol whose currency has no rate by
+/// then is not bought, and its part stays in the reporting currency.
 ///
 /// # Errors
 /// [`SetupError`] where the settings are wrong.

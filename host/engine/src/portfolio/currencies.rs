@@ -50,8 +50,8 @@ impl Currencies {
         }
     }
 
-    /// A currency that one symbol is quoted in, with a rate that never changes, beside the reporting
-    /// currency, of which there is nothing.
+    /// A currency that one symbol is quoted in, with a rate that never changes, beside the
+    /// reporting currency, of which there is nothing.
     #[must_use]
     pub fn at_fixed_rate(name: &str, initial: Cash, rate: Rate) -> Self {
         Self {

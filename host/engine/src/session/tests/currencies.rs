@@ -13,6 +13,9 @@ use crate::portfolio::{InitialCash, MarginConfig, MarginMode, RateConfig};
 
 const ONE: i128 = 100_000_000;
 
+/// Above and below the line.
+type Fraction = (i128, i128);
+
 /// The ways in which the rate of Y, and of Z where there is one, is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Layout {
@@ -44,7 +47,7 @@ impl Layout {
     }
 
     /// The rate as a fraction by the last closes, in units.
-    fn rate(self, currency: &str, closes: [Option<i128>; 3]) -> Option<(i128, i128)> {
+    fn rate(self, currency: &str, closes: [Option<i128>; 3]) -> Option<Fraction> {
         match (self, currency) {
             (_, "X") => Some((1, 1)),
             (Self::Direct, _) => Some((closes[0]?, ONE)),
@@ -112,7 +115,7 @@ fn nearest(value: i128, by: i128) -> i128 {
     sign * ((size + by / 2) / by)
 }
 
-fn worth(amount: i128, (above, below): (i128, i128)) -> i128 {
+fn worth(amount: i128, (above, below): Fraction) -> i128 {
     nearest(amount * above, below)
 }
 
@@ -172,7 +175,7 @@ impl Ledger {
         self.cash[currency] + values.sum::<i128>()
     }
 
-    fn rates(&self) -> Vec<Option<(i128, i128)>> {
+    fn rates(&self) -> Vec<Option<Fraction>> {
         let names = self.layout.currencies().iter();
         names
             .map(|name| self.layout.rate(name, self.closes))
@@ -196,7 +199,7 @@ fn check_journal(
 ) -> Vec<i128> {
     let mut ledger = Ledger::new(layout, config);
     let mut revalued = Vec::new();
-    let mut before: Option<(Vec<i128>, Vec<Option<(i128, i128)>>)> = None;
+    let mut before: Option<(Vec<i128>, Vec<Option<Fraction>>)> = None;
     let entries: Vec<JournalEntry> = read_entries(journal).map(Result::unwrap).collect();
     let mut steps = market.steps().peekable();
     for entry in &entries {
@@ -223,7 +226,7 @@ fn check_journal(
             let pools: Vec<i128> = (0..ledger.cash.len()).map(|one| ledger.pool(one)).collect();
             if let Some((pools, old)) = before.replace((pools, rates.clone())) {
                 let all = pools.iter().zip(old).zip(rates);
-                let of = |rate: Option<(i128, i128)>| rate.unwrap_or((0, 1));
+                let of = |rate: Option<Fraction>| rate.unwrap_or((0, 1));
                 revalued.push(
                     all.map(|((pool, old), new)| worth(*pool, of(new)) - worth(*pool, of(old)))
                         .sum(),

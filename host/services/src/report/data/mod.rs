@@ -1,9 +1,9 @@
 //! What a report shows, as plain data: the training service fills a [`ReportData`], the page and
 //! `metrics.json` are both made from it.
 //!
-//! Conventions. Fractions stay fractions (`0.391`, not 39.1), money is in the reporting currency, times
-//! are UTC nanoseconds, and a value that is not defined (a ratio with nothing below the line, a
-//! metric without rows) is `None`. Nothing here is computed: every number arrives finished.
+//! Conventions. Fractions stay fractions (`0.391`, not 39.1), money is in the reporting currency,
+//! times are UTC nanoseconds, and a value that is not defined (a ratio with nothing below the line,
+//! a metric without rows) is `None`. Nothing here is computed: every number arrives finished.
 
 mod analysis;
 mod comparison;

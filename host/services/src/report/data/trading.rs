@@ -155,8 +155,8 @@ pub struct MonthReturn {
 }
 
 /// From gross to net: `gross_profit - fees - spread - impact - liquidation + funding + interest +
-/// insurance + currency_effect = net_profit`. The amounts are whole units of 1e-8 that sum exactly before they are
-/// written as floats.
+/// insurance + currency_effect = net_profit`. The amounts are whole units of 1e-8 that sum exactly
+/// before they are written as floats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Profit at the undisturbed prices, before everything below.
