@@ -24,53 +24,54 @@ use crate::fixtures::{build_dir, project_root};
 struct Built {
     fusebox: PathBuf,
     gbm: PathBuf,
-    onnx: PathBuf,
 }
 
 fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        // target/<profile>/deps/<this test>: the same profile, so that nothing is built twice.
-        let test = std::env::current_exe().expect("a test knows its own path");
-        let profile_dir = test
-            .ancestors()
-            .nth(2)
-            .expect("tests lie in target/<profile>/deps");
-        let target_dir = profile_dir
-            .parent()
-            .expect("a profile lies in a target directory");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command
-            .current_dir(project_root())
-            .args([
-                "build",
-                "--quiet",
-                "-p",
-                "fusebox",
-                "-p",
-                "fusebox-gbm",
-                "-p",
-                "fusebox-onnx",
-                "--target-dir",
-            ])
-            .arg(target_dir);
-        if profile_dir.ends_with("release") {
-            command.arg("--release");
-        }
-        let output = command.output().expect("cargo can be started");
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "fusebox does not build:\n{words}");
-        let library = |name: &str| {
-            let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-            profile_dir.join(format!("{prefix}{name}{suffix}"))
-        };
+        let profile_dir = build(&["fusebox", "fusebox-gbm"]);
         Built {
             fusebox: profile_dir.join(format!("fusebox{}", std::env::consts::EXE_SUFFIX)),
-            gbm: library("fusebox_gbm"),
-            onnx: library("fusebox_onnx"),
+            gbm: profile_dir.join(library_name("fusebox_gbm")),
         }
     })
+}
+
+/// Builds packages of the workspace and gives the directory that they are in.
+fn build(packages: &[&str]) -> PathBuf {
+    // target/<profile>/deps/<this test>: the same profile, so that nothing is built twice.
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile_dir = test
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in target/<profile>/deps");
+    let target_dir = profile_dir
+        .parent()
+        .expect("a profile lies in a target directory");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(project_root())
+        .args(["build", "--quiet", "--target-dir"])
+        .arg(target_dir);
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    if profile_dir.ends_with("release") {
+        command.arg("--release");
+    }
+    let output = command.output().expect("cargo can be started");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{packages:?} do not build:\n{words}"
+    );
+    profile_dir.to_owned()
+}
+
+fn library_name(name: &str) -> String {
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    format!("{prefix}{name}{suffix}")
 }
 
 /// The binary.
@@ -97,7 +98,8 @@ pub fn gbm_library() -> &'static Path {
 /// Where it does not build.
 #[must_use]
 pub fn onnx_library() -> &'static Path {
-    &built().onnx
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build(&["fusebox-onnx"]).join(library_name("fusebox_onnx")))
 }
 
 /// A plugin directory with the gradient-boosting plugin packaged in it.

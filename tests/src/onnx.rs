@@ -28,7 +28,7 @@ pub fn onnx_runtime() -> &'static Path {
             .expect("python3 is needed to fetch ONNX Runtime: install Python 3.11");
         let problem = String::from_utf8_lossy(&fetched.stderr);
         assert!(fetched.status.success(), "{problem}");
-        project_root().join(".fusebox/native/onnxruntime-1.32.0/libonnxruntime.so")
+        project_root().join(".fusebox/native/onnxruntime-1.28.0/libonnxruntime.so")
     })
 }
 

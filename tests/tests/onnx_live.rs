@@ -99,7 +99,7 @@ fn a_file_with_a_sidecar_goes_live_is_replaced_and_a_bad_one_is_kept_out() {
     let notes = &status.models[0].live.notes;
     assert_eq!(
         (&notes["provider"], &notes["onnxruntime"]),
-        (&"cpu".into(), &"1.32.0".into())
+        (&"cpu".into(), &"1.28.0".into())
     );
 
     // Half a file, as of a slow copy: nothing happens but a refusal.
@@ -254,7 +254,7 @@ fn doctor_says_where_models_run() {
             .as_str()
             .unwrap()
     };
-    assert_eq!(detail("ONNX Runtime"), "1.32.0, works with cpu");
+    assert_eq!(detail("ONNX Runtime"), "1.28.0, works with cpu");
     assert!(detail("ONNX Runtime with cuda").starts_with("not here: "));
     assert!(detail("onnxruntime").contains(Path::new("libonnxruntime.so").to_str().unwrap()));
 }

@@ -11,9 +11,13 @@
 /// Variables that native libraries read, with the value they get where the user has set none.
 ///
 /// OpenMP threads that spin while they wait make LightGBM several times slower on busy cores, so
-/// they wait passively, in GNU's and in LLVM's runtime.
-pub(crate) const DEFAULTS: [(&str, &str); 2] =
-    [("OMP_WAIT_POLICY", "passive"), ("KMP_BLOCKTIME", "0")];
+/// they wait passively, in GNU's and in LLVM's runtime. ONNX Runtime from 1.29 on reports to its
+/// maker over the network unless it is told not to.
+pub(crate) const DEFAULTS: [(&str, &str); 3] = [
+    ("OMP_WAIT_POLICY", "passive"),
+    ("KMP_BLOCKTIME", "0"),
+    ("ORT_DISABLE_TELEMETRY", "1"),
+];
 
 /// Sets [`DEFAULTS`] and returns the environment. Must be the first thing that `main` does.
 #[expect(

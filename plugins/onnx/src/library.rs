@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fusebox_plugin_api::prelude::*;
 use ort::environment::Environment;
 
-use crate::version;
+use crate::version::{self, SILENCE};
 
 /// The configuration key with the path of the library; the host sets it.
 pub(crate) const LIBRARY_KEY: &str = "library";
@@ -33,7 +33,7 @@ static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 /// The runtime of the library that `configured` names, else the variable
 /// `FUSEBOX_ONNXRUNTIME_LIBRARY`, else the one that the system's loader finds.
 pub(crate) fn runtime(configured: Option<&Path>) -> Result<Runtime> {
-    // The plugin's one look at the environment: a user without a host's configuration, such as in
+    // A look at the environment: a user without a host's configuration, such as in
     // a test of the library alone, has no other way to name a file.
     let from_variable = || std::env::var_os(LIBRARY_VARIABLE).map(PathBuf::from);
     let path = configured
@@ -62,6 +62,14 @@ pub(crate) fn runtime(configured: Option<&Path>) -> Result<Runtime> {
 
 fn start(path: PathBuf) -> Result<Runtime> {
     let version = version::checked(&path, &advice())?;
+    // The other look at the environment: only there can the runtime be told not to report.
+    let silenced = std::env::var(SILENCE).is_ok_and(|value| !["", "0"].contains(&value.as_str()));
+    if version::reports(&version) && !silenced {
+        return Err(PluginError::library(format!(
+            "ONNX Runtime {version} reports to its maker over the network; start the program with \
+             {SILENCE}=1, or use 1.28"
+        )));
+    }
     let failed = |error: &dyn std::fmt::Display| {
         let path = path.display();
         PluginError::library(format!(

@@ -21,10 +21,13 @@ struct ApiBase {
     version: unsafe extern "C" fn() -> *const c_char,
 }
 
+/// Set to 1, it keeps versions that report over the network from it.
+pub(crate) const SILENCE: &str = "ORT_DISABLE_TELEMETRY";
+
 /// Oldest version that is used.
 pub(crate) const OLDEST: (u32, u32) = (1, 24);
 
-/// The version of the library at `path`, such as `1.32.0`; refused where it is too old.
+/// The version of the library at `path`, such as `1.28.0`; refused where it is too old.
 pub(crate) fn checked(path: &Path, advice: &str) -> Result<String> {
     let shown = path.display();
     let refuse = |words: String| PluginError::library(format!("{words}; {advice}"));
@@ -76,6 +79,12 @@ pub(crate) fn checked(path: &Path, advice: &str) -> Result<String> {
     }
 }
 
+/// Whether a version reports to its maker over the network, from a thread of its own, unless the
+/// variable [`SILENCE`] keeps it from that.
+pub(crate) fn reports(version: &str) -> bool {
+    numbers(version).is_none_or(|version| version >= (1, 29))
+}
+
 /// The first two numbers of a version.
 fn numbers(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split('.');
@@ -93,5 +102,6 @@ mod tests {
         assert!(numbers("1.24.4") >= Some(OLDEST));
         assert!(numbers("1.100.0") >= Some(OLDEST));
         assert_eq!(numbers("x"), None);
+        assert!(!reports("1.28.0") && reports("1.29.0") && reports("1.100.1"));
     }
 }

@@ -200,6 +200,7 @@ fn openmp_settings(context: &Context) -> Check {
     let settings: Vec<String> = process::DEFAULTS
         .iter()
         .map(|(name, _)| *name)
+        .filter(|name| !name.starts_with("ORT_"))
         .chain(["OMP_NUM_THREADS"])
         .filter_map(|name| Some(format!("{name}={}", variable(context, name)?)))
         .collect();

@@ -44,7 +44,7 @@ fn environment() -> &'static Environment {
             .expect("python3 is needed to fetch ONNX Runtime: install Python 3.11");
         let problem = String::from_utf8_lossy(&fetched.stderr);
         assert!(fetched.status.success(), "{problem}");
-        let path = root.join(".fusebox/native/onnxruntime-1.32.0/libonnxruntime.so");
+        let path = root.join(".fusebox/native/onnxruntime-1.28.0/libonnxruntime.so");
         ort::init_from(path).unwrap().build().unwrap()
     })
 }
