@@ -2,7 +2,7 @@
 
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder};
 use super::movement::{true_range, true_ranges};
-use super::parts::{deviation, in_parts, log_ratio, log_ratios, share, window};
+use super::parts::{deviation, in_parts, in_warm_parts, log_ratio, log_ratios, share, window};
 use super::window::{
     Ema, ROWS, Ring, RollingExtreme, RollingMean, RollingMoments, RollingSum, WilderMean,
 };
@@ -223,6 +223,28 @@ impl Operator for Keltner {
         let range = self.range.push(true_range(bar, previous))?;
         Some(share(bar.close - mean?, self.multiplier * range, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.previous_close.is_some() && all.mean.missing() + all.range.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut ranges = [0.0; ROWS];
+                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..count];
+                all.mean.push_all(bars.close(), means);
+                all.range.push_all(&ranges[..count], values);
+                let distances = means.iter().zip(bars.close());
+                for (value, (mean, close)) in values.iter_mut().zip(distances) {
+                    *value = share(close - mean, all.multiplier * *value, 0.0);
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -242,6 +264,32 @@ impl Operator for DonchianBreakout {
         let (middle, half) = self.before.replace(newest)?;
         Some(share(bar.close - middle, half, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.before.is_some(),
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut highest, mut lowest) = ([0.0; ROWS], [0.0; ROWS]);
+                let highest = &mut highest[..bars.len()];
+                let lowest = &mut lowest[..bars.len()];
+
+                all.highest.push_all(bars.high(), highest);
+                all.lowest.push_all(bars.low(), lowest);
+                let mut before = all.before.unwrap_or_default();
+                let edges = highest.iter().zip(&*lowest).zip(bars.close());
+                for (value, ((highest, lowest), close)) in values.iter_mut().zip(edges) {
+                    let (middle, half) = before;
+                    before = ((highest + lowest) / 2.0, (highest - lowest) / 2.0);
+                    *value = share(close - middle, half, 0.0);
+                }
+                all.before = Some(before);
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -258,13 +306,19 @@ impl Operator for DonchianWidth {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut highest = [0.0; ROWS];
-            let highest = &mut highest[..bars.len()];
-            all.highest.push_all(bars.high(), highest);
-            all.lowest.push_all(bars.low(), values);
-            log_ratios(highest, values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut highest = [0.0; ROWS];
+                let highest = &mut highest[..bars.len()];
+                all.highest.push_all(bars.high(), highest);
+                all.lowest.push_all(bars.low(), values);
+                log_ratios(highest, values);
+            },
+        );
     }
 }
 
@@ -288,6 +342,37 @@ impl Operator for AccelerationBands {
             (bar.close - lower) / between
         })
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.lower.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut upper, mut lower, mut means) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let upper = &mut upper[..bars.len()];
+                let lower = &mut lower[..bars.len()];
+                let means = &mut means[..bars.len()];
+
+                let edges = upper.iter_mut().zip(&mut *lower);
+                for ((upper, lower), (high, low)) in edges.zip(bars.high().iter().zip(bars.low())) {
+                    let width = 4.0 * (high - low) / (high + low);
+                    (*upper, *lower) = (high * (1.0 + width), low * (1.0 - width));
+                }
+                all.upper.push_all(upper, values);
+                all.lower.push_all(lower, means);
+                let lowers = means.iter().zip(bars.close());
+                for (value, (lower, close)) in values.iter_mut().zip(lowers) {
+                    let between = *value - lower;
+                    let is_flat = between <= close * 1e-13;
+                    let place = (close - lower) / between;
+                    *value = if is_flat { 0.5 } else { place };
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -308,20 +393,26 @@ impl Operator for Squeeze {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut deviations, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
-            let deviations = &mut deviations[..bars.len()];
-            all.closes.push_all(bars.close(), deviations, deviation);
-            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
-            let first = values.len() - count;
-            let missing = all.range.missing();
-            all.range.push_all(&ranges[..count], &mut values[first..]);
-            for (value, deviation) in values.iter_mut().zip(&*deviations) {
-                *value = share(all.scale * deviation, *value, 0.0);
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut deviations, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
+                let deviations = &mut deviations[..bars.len()];
+                all.closes.push_all(bars.close(), deviations, deviation);
+                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+                let first = values.len() - count;
+                let missing = all.range.missing();
+                all.range.push_all(&ranges[..count], &mut values[first..]);
+                for (value, deviation) in values.iter_mut().zip(&*deviations) {
+                    *value = share(all.scale * deviation, *value, 0.0);
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -356,21 +447,28 @@ impl Operator for Choppiness {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut ranges, mut highest, mut lowest) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
-            let (highest, lowest) = (&mut highest[..bars.len()], &mut lowest[..bars.len()]);
-            all.highest.push_all(bars.high(), highest);
-            all.lowest.push_all(bars.low(), lowest);
-            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
-            let first = values.len() - count;
-            let missing = all.path.missing();
-            all.path.push_all(&ranges[..count], &mut values[first..]);
-            for (value, (highest, lowest)) in values.iter_mut().zip(highest.iter().zip(lowest)) {
-                *value = Self::show(*value, highest - *lowest, all.log_period);
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut ranges, mut highest, mut lowest) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let (highest, lowest) = (&mut highest[..bars.len()], &mut lowest[..bars.len()]);
+                all.highest.push_all(bars.high(), highest);
+                all.lowest.push_all(bars.low(), lowest);
+                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+                let first = values.len() - count;
+                let missing = all.path.missing();
+                all.path.push_all(&ranges[..count], &mut values[first..]);
+                for (value, (highest, lowest)) in values.iter_mut().zip(highest.iter().zip(lowest))
+                {
+                    *value = Self::show(*value, highest - *lowest, all.log_period);
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -396,6 +494,33 @@ impl Operator for MassIndex {
         let first = self.first.push(bar.high - bar.low)?;
         let second = self.second.push(first)?;
         self.mean.push(share(first, second, 1.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.first.missing() + all.second.missing() + all.mean.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut first, mut second) = ([0.0; ROWS], [0.0; ROWS]);
+                let first = &mut first[..bars.len()];
+                let second = &mut second[..bars.len()];
+
+                for (value, (high, low)) in
+                    values.iter_mut().zip(bars.high().iter().zip(bars.low()))
+                {
+                    *value = high - low;
+                }
+                all.first.push_all(values, first);
+                all.second.push_all(first, second);
+                for (first, second) in first.iter_mut().zip(&*second) {
+                    *first = share(*first, *second, 1.0);
+                }
+                all.mean.push_all(first, values);
+            },
+        );
     }
 }
 
@@ -424,6 +549,30 @@ impl Operator for Ulcer {
         let peak = self.peak.push(bar.close)?;
         let fall = 100.0 * (bar.close / peak - 1.0);
         Some(self.squares.push(fall * fall)?.max(0.0).sqrt())
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.peak.missing() + all.squares.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut squares = [0.0; ROWS];
+                let squares = &mut squares[..bars.len()];
+
+                all.peak.push_all(bars.close(), squares);
+                for (square, close) in squares.iter_mut().zip(bars.close()) {
+                    let fall = 100.0 * (close / *square - 1.0);
+                    *square = fall * fall;
+                }
+                all.squares.push_all(squares, values);
+                for value in values {
+                    *value = value.max(0.0).sqrt();
+                }
+            },
+        );
     }
 }
 

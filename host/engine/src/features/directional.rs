@@ -3,9 +3,9 @@
 
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
 use super::movement::{DirectionalMovement, true_range};
-use super::parts::{Prices, Terms, log_ratio, share, sums, window};
+use super::parts::{Prices, Terms, in_warm_parts, log_ratio, share, sums, window};
 use super::trend::Adx;
-use super::window::{AgedExtreme, Ring, WilderMean};
+use super::window::{AgedExtreme, ROWS, Ring, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -217,6 +217,26 @@ impl Operator for Adxr {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let adx = self.adx.update(bar)?;
         Some((adx + self.past.push(adx)?) / 2.0)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.past.is_full(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut adx = [0.0; ROWS];
+                let adx = &mut adx[..bars.len()];
+
+                all.adx.update_all(bars, adx);
+                all.past.push_all(adx, values);
+                for (value, adx) in values.iter_mut().zip(&*adx) {
+                    *value = (adx + *value) / 2.0;
+                }
+            },
+        );
     }
 }
 

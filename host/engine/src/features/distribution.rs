@@ -1,10 +1,10 @@
 //! Shape of the distribution of recent returns: its tails and its lopsidedness.
 
-use super::Operator;
 use super::kind::{Family, FeatureKind, Parameter};
-use super::parts::{Terms, log_return, quantiles, share};
+use super::parts::{Terms, in_warm_parts, log_return, quantiles, share};
 use super::volatility::Returns;
-use super::window::{LowerTail, RollingMoments, RollingSum};
+use super::window::{LowerTail, Moments, ROWS, RollingMoments, RollingSum};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -134,14 +134,56 @@ impl Operator for ReturnKurtosis {
         let third = third.push(square * change);
         let fourth = fourth.push(square * square);
         let moments = self.moments.push(change)?;
-        let (mean, deviation) = (moments.mean, moments.standard_deviation);
-        if deviation <= mean.abs() * 1e-4 {
-            return Some(if deviation.is_nan() { f64::NAN } else { 0.0 });
-        }
-        let [second, third, fourth] = [second?, third?, fourth?].map(|sum| sum / self.count);
-        let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
-        Some(central / deviation.powi(4) - 3.0)
+        let means = [second?, third?, fourth?].map(|sum| sum / self.count);
+        Some(excess(moments, means))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.powers.iter().all(|power| power.missing() == 0),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut changes = [0.0; ROWS];
+                let count = all.returns.push_all(bars, &mut changes);
+                let changes = &changes[..count];
+                let mut sums = [[0.0; ROWS]; 3];
+                let mut terms = [0.0; ROWS];
+                let terms = &mut terms[..count];
+                for (exponent, (power, sums)) in all.powers.iter_mut().zip(&mut sums).enumerate() {
+                    for (term, change) in terms.iter_mut().zip(changes) {
+                        let square = change * change;
+                        *term = square * [1.0, *change, square][exponent];
+                    }
+                    power.push_all(terms, &mut sums[..count]);
+                }
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..count];
+                all.moments.push_both(changes, means, values);
+                for (place, (value, mean)) in values.iter_mut().zip(&*means).enumerate() {
+                    let moments = Moments {
+                        mean: *mean,
+                        standard_deviation: *value,
+                    };
+                    let powers = sums.each_ref().map(|sums| sums[place] / all.count);
+                    *value = excess(moments, powers);
+                }
+            },
+        );
+    }
+}
+
+/// From mean and deviation and the means of squares, cubes and fourth powers.
+#[inline]
+fn excess(moments: Moments, [second, third, fourth]: [f64; 3]) -> f64 {
+    let (mean, deviation) = (moments.mean, moments.standard_deviation);
+    if deviation <= mean.abs() * 1e-4 {
+        return 0.0;
+    }
+    let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
+    central / deviation.powi(4) - 3.0
 }
 
 crate::state! {

@@ -1,16 +1,17 @@
 //! Where volume flowed: accumulation, indexes of quiet and busy bars, how volume goes with price.
 
-use super::Operator;
 use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder,
 };
 use super::momentum::typical_price;
+use super::movement::differences;
 use super::parts::{
-    BARS_OF_A_DAY, Prices, Terms, day_of, log_ratio, log_return, pairs, rank, share, sums,
-    total_slope, window,
+    BARS_OF_A_DAY, Prices, Terms, day_of, in_warm_parts, log_ratio, log_return, pairs, rank, share,
+    sums, total_slope, window,
 };
 use super::returns::close_location;
-use super::window::{Ema, PairMoments, RollingLine, RollingMean, WilderMean};
+use super::window::{Ema, PairMoments, ROWS, RollingLine, RollingMean, WilderMean};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const PRICED: &[Input] = &[Input::High, Input::Low, Input::Close, Input::Volume];
@@ -357,6 +358,33 @@ impl Operator for AccumulationOscillator {
         self.averages = Some([fast, slow]);
         Some(share(fast - slow, self.volume.push(bar.volume)?, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.averages.is_some() && all.volume.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..bars.len()];
+
+                let [mut fast, mut slow] = all.averages.unwrap_or_default();
+                for (value, bar) in values.iter_mut().zip(bars.iter()) {
+                    all.total += close_location(&bar) * bar.volume;
+                    fast += (all.total - fast) * all.weights[0];
+                    slow += (all.total - slow) * all.weights[1];
+                    *value = fast - slow;
+                }
+                all.averages = Some([fast, slow]);
+                all.volume.push_all(bars.volume(), means);
+                for (value, mean) in values.iter_mut().zip(&*means) {
+                    *value = share(*value, *mean, 0.0);
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -370,6 +398,26 @@ impl Operator for VolumeOscillator {
         let fast = self.fast.push(bar.volume);
         let slow = self.slow.push(bar.volume)?;
         Some(100.0 * (share(fast?, slow, 1.0) - 1.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.fast.missing() + all.slow.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut slow = [0.0; ROWS];
+                let slow = &mut slow[..bars.len()];
+
+                all.fast.push_all(bars.volume(), values);
+                all.slow.push_all(bars.volume(), slow);
+                for (value, slow) in values.iter_mut().zip(&*slow) {
+                    *value = 100.0 * (share(*value, *slow, 1.0) - 1.0);
+                }
+            },
+        );
     }
 }
 
@@ -386,6 +434,33 @@ impl Operator for ForceIndex {
         let force = self.force.push((bar.close - previous) * bar.volume);
         let volume = self.volume.push(bar.volume)?;
         Some(share(force?, volume * bar.close, 0.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.previous_close.is_some() && all.force.missing() + all.volume.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut forces, mut means) = ([0.0; ROWS], [0.0; ROWS]);
+                let forces = &mut forces[..bars.len()];
+                let means = &mut means[..bars.len()];
+
+                differences(all.previous_close.unwrap_or(f64::NAN), bars.close(), forces);
+                all.previous_close = bars.close().last().copied();
+                for (force, volume) in forces.iter_mut().zip(bars.volume()) {
+                    *force *= volume;
+                }
+                all.force.push_all(forces, values);
+                all.volume.push_all(bars.volume(), means);
+                let scales = means.iter().zip(bars.close());
+                for (value, (mean, close)) in values.iter_mut().zip(scales) {
+                    *value = share(*value, mean * close, 0.0);
+                }
+            },
+        );
     }
 }
 
@@ -474,6 +549,25 @@ impl Operator for VolumeSlope {
         let line = self.line.push(bar.volume);
         let mean = self.mean.push(bar.volume)?;
         Some(share(line?.slope, mean, 0.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.line.missing() + all.mean.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..bars.len()];
+
+                all.mean.push_all(bars.volume(), means);
+                all.line.push_slopes(bars.volume(), values, |place, slope| {
+                    share(slope, means[place], 0.0)
+                });
+            },
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! Regression lines, middles of ranges (Ichimoku) and other measures of a trend.
 
+use super::ichimoku::{IchimokuCloud, IchimokuCross, IchimokuWidth, Middle, MidpriceRatio, Spans};
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps};
-use super::parts::{Terms, deviation, in_parts, log_ratio, log_ratios, share, sums, window};
+use super::movement::differences;
+use super::parts::{Terms, deviation, in_parts, in_warm_parts, log_ratio, share, sums, window};
 use super::window::{
     Line, ROWS, Ring, RollingExtreme, RollingLine, RollingMean, RollingMoments, RollingSum,
 };
@@ -212,6 +214,22 @@ impl Operator for LinearResidual {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some((bar.close - self.line.push(bar.close)?.end) / bar.close)
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |_| true,
+            #[inline(always)]
+            |all, bars, values| {
+                let closes = bars.close();
+                all.line.push_all(closes, values, |place, line| {
+                    (closes[place] - line.end) / closes[place]
+                });
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -230,15 +248,21 @@ impl Operator for LinearChannel {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (closes, count) = (bars.close(), all.count);
-            let mut deviations = [0.0; ROWS];
-            let deviations = &mut deviations[..closes.len()];
-            all.closes.push_all(closes, deviations, deviation);
-            all.line.push_all(closes, values, |place, line| {
-                errors_from_line(count, closes[place], &line, deviations[place])
-            });
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (closes, count) = (bars.close(), all.count);
+                let mut deviations = [0.0; ROWS];
+                let deviations = &mut deviations[..closes.len()];
+                all.closes.push_all(closes, deviations, deviation);
+                all.line.push_all(closes, values, |place, line| {
+                    errors_from_line(count, closes[place], &line, deviations[place])
+                });
+            },
+        );
     }
 }
 
@@ -266,195 +290,29 @@ impl Operator for ForecastOscillator {
         let forecast = self.forecast.replace(line.end + line.slope)?;
         Some((bar.close - forecast) / bar.close)
     }
-}
-
-/// Middle of the range of a window.
-#[derive(Debug, Clone)]
-struct Middle {
-    highest: RollingExtreme,
-    lowest: RollingExtreme,
-}
-
-impl Middle {
-    fn new(period: usize) -> Self {
-        Self {
-            highest: RollingExtreme::highest(period),
-            lowest: RollingExtreme::lowest(period),
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, bar: &Bar) -> Option<f64> {
-        let highest = self.highest.push(bar.high);
-        let lowest = self.lowest.push(bar.low)?;
-        Some((highest? + lowest) / 2.0)
-    }
-
-    /// The middles after each of at most [`ROWS`] bars, NaN where there is none yet.
-    fn push_all(&mut self, bars: Bars<'_>, middles: &mut [f64]) {
-        let missing = self.lowest.missing().min(middles.len());
-        let mut lowest = [0.0; ROWS];
-        let lowest = &mut lowest[..bars.len()];
-        self.highest.push_all(bars.high(), middles);
-        self.lowest.push_all(bars.low(), lowest);
-        for (middle, lowest) in middles.iter_mut().zip(lowest) {
-            *middle = (*middle + *lowest) / 2.0;
-        }
-        middles[..missing].fill(f64::NAN);
-    }
-}
-
-#[derive(Debug, Clone)]
-struct MidpriceRatio {
-    middle: Middle,
-}
-
-impl Operator for MidpriceRatio {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(log_ratio(bar.close, self.middle.push(bar)?))
-    }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.middle.push_all(bars, values);
-            log_ratios(bars.close(), values);
-        });
-    }
-}
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.forecast.is_some(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut forecasts = [0.0; ROWS];
+                let forecasts = &mut forecasts[..bars.len()];
 
-#[derive(Debug, Clone)]
-struct IchimokuCross {
-    conversion: Middle,
-    base: Middle,
-}
-
-impl Operator for IchimokuCross {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let conversion = self.conversion.push(bar);
-        let base = self.base.push(bar)?;
-        Some((conversion? - base) / bar.close)
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut base = [0.0; ROWS];
-            let base = &mut base[..bars.len()];
-            all.conversion.push_all(bars, values);
-            all.base.push_all(bars, base);
-            for ((value, base), close) in values.iter_mut().zip(&*base).zip(bars.close()) {
-                *value = (*value - base) / close;
-            }
-            blank_where_missing(base, values);
-        });
-    }
-}
-
-/// The two edges of the cloud, undisplaced.
-#[derive(Debug, Clone)]
-struct Spans {
-    middles: [Middle; 3],
-}
-
-impl Spans {
-    fn new(periods: [usize; 3]) -> Self {
-        Self {
-            middles: periods.map(Middle::new),
-        }
-    }
-
-    /// Senkou A and senkou B of at most [`ROWS`] bars, the latter NaN where there are none yet.
-    fn push_all(&mut self, bars: Bars<'_>, first: &mut [f64], second: &mut [f64]) {
-        let [conversion, base, slow] = &mut self.middles;
-        let mut middle = [0.0; ROWS];
-        let middle = &mut middle[..bars.len()];
-        conversion.push_all(bars, first);
-        base.push_all(bars, middle);
-        slow.push_all(bars, second);
-        for (first, base) in first.iter_mut().zip(middle) {
-            *first = (*first + *base) / 2.0;
-        }
-    }
-
-    /// Senkou A and senkou B.
-    fn push(&mut self, bar: &Bar) -> Option<(f64, f64)> {
-        let [conversion, base, slow] = self.middles.each_mut().map(|middle| middle.push(bar));
-        Some(((conversion? + base?) / 2.0, slow?))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct IchimokuCloud {
-    spans: Spans,
-    first: Ring,
-    second: Ring,
-}
-
-impl Operator for IchimokuCloud {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let (first, second) = self.spans.push(bar)?;
-        let first = self.first.push(first);
-        let second = self.second.push(second)?;
-        Some(above_cloud(bar.close, first?, second))
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut first, mut second) = ([0.0; ROWS], [0.0; ROWS]);
-            let (first, second) = (&mut first[..bars.len()], &mut second[..bars.len()]);
-            all.spans.push_all(bars, first, second);
-            let missing = second.iter().take_while(|value| value.is_nan()).count();
-            let mut before = [0.0; ROWS];
-            let before = &mut before[missing..bars.len()];
-            all.first.push_all(&first[missing..], before);
-            let (blank, shown) = values.split_at_mut(missing);
-            blank.fill(f64::NAN);
-            all.second.push_all(&second[missing..], shown);
-            let edges = before.iter().zip(&bars.close()[missing..]);
-            for (shown, (first, close)) in shown.iter_mut().zip(edges) {
-                *shown = if shown.is_nan() {
-                    f64::NAN
-                } else {
-                    above_cloud(*close, *first, *shown)
-                };
-            }
-        });
-    }
-}
-
-/// Distance of the close from the nearer edge of the cloud, 0 inside it.
-#[inline]
-fn above_cloud(close: f64, first: f64, second: f64) -> f64 {
-    let (lower, upper) = (first.min(second), first.max(second));
-    (close - close.clamp(lower, upper)) / close
-}
-
-/// Arithmetic with a missing number may change the bits of it.
-fn blank_where_missing(numbers: &[f64], values: &mut [f64]) {
-    let missing = numbers.iter().take_while(|number| number.is_nan()).count();
-    values[..missing].fill(f64::NAN);
-}
-
-#[derive(Debug, Clone)]
-struct IchimokuWidth {
-    spans: Spans,
-}
-
-impl Operator for IchimokuWidth {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let (first, second) = self.spans.push(bar)?;
-        Some((first - second) / bar.close)
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut second = [0.0; ROWS];
-            let second = &mut second[..bars.len()];
-            all.spans.push_all(bars, values, second);
-            for ((value, second), close) in values.iter_mut().zip(&*second).zip(bars.close()) {
-                *value = (*value - second) / close;
-            }
-            blank_where_missing(second, values);
-        });
+                all.line
+                    .push_all(bars.close(), forecasts, |_, line| line.end + line.slope);
+                let mut before = all.forecast.unwrap_or(f64::NAN);
+                let steps = forecasts.iter().zip(bars.close());
+                for (value, (forecast, close)) in values.iter_mut().zip(steps) {
+                    *value = (close - before) / close;
+                    before = *forecast;
+                }
+                all.forecast = Some(before);
+            },
+        );
     }
 }
 
@@ -485,6 +343,34 @@ impl Operator for VerticalHorizontal {
         let path = self.path.push((bar.close - previous).abs())?;
         Some(share(highest? - lowest?, path, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.previous_close.is_some() && all.path.missing() + all.lowest.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut highest, mut lowest, mut steps) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let highest = &mut highest[..bars.len()];
+                let lowest = &mut lowest[..bars.len()];
+                let steps = &mut steps[..bars.len()];
+
+                all.highest.push_all(bars.close(), highest);
+                all.lowest.push_all(bars.close(), lowest);
+                differences(all.previous_close.unwrap_or(f64::NAN), bars.close(), steps);
+                steps.iter_mut().for_each(|step| *step = step.abs());
+                all.previous_close = bars.close().last().copied();
+                all.path.push_all(steps, values);
+                for (value, (highest, lowest)) in
+                    values.iter_mut().zip(highest.iter().zip(&*lowest))
+                {
+                    *value = share(highest - lowest, *value, 0.0);
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -498,6 +384,27 @@ impl Operator for DetrendedPrice {
         let past = self.past.push(bar.close);
         let mean = self.mean.push(bar.close)?;
         Some((past? - mean) / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.past.is_full() && all.mean.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut past = [0.0; ROWS];
+                let past = &mut past[..bars.len()];
+
+                all.past.push_all(bars.close(), past);
+                all.mean.push_all(bars.close(), values);
+                let past = past.iter().zip(bars.close());
+                for (value, (past, close)) in values.iter_mut().zip(past) {
+                    *value = (past - *value) / close;
+                }
+            },
+        );
     }
 }
 
@@ -519,12 +426,6 @@ crate::state! {
     LinearResidual { line }
     LinearChannel { line, closes }
     ForecastOscillator { line, forecast }
-    Middle { highest, lowest }
-    MidpriceRatio { middle }
-    IchimokuCross { conversion, base }
-    Spans { middles }
-    IchimokuCloud { spans, first, second }
-    IchimokuWidth { spans }
     VerticalHorizontal { previous_close, path, highest, lowest }
     DetrendedPrice { past, mean }
     HeikinAshi { next_open }

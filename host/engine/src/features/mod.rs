@@ -25,6 +25,7 @@
 
 mod aggregate;
 pub mod audit;
+mod averaged;
 mod bands;
 mod block;
 mod calendar;
@@ -38,9 +39,12 @@ mod distribution;
 mod expression;
 mod extract;
 mod flow;
+mod hull;
+mod ichimoku;
 mod kind;
 mod lane;
 mod lines;
+mod macd;
 mod matrix;
 mod microstructure;
 mod momentum;
@@ -52,6 +56,7 @@ mod parts;
 mod position;
 mod regime;
 mod returns;
+mod robust;
 mod set;
 mod smoothed;
 mod snapshot;
@@ -61,6 +66,7 @@ mod trend;
 mod variation;
 mod volatility;
 mod volume;
+mod wide;
 mod window;
 
 use std::fmt::Debug;

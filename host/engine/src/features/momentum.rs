@@ -1,8 +1,9 @@
 //! Oscillators, with the definitions and the seeding of TA-Lib.
 
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::parts::{in_parts, log_ratio};
-use super::window::{ROWS, Ring, RollingExtreme, RollingMean, WilderMean};
+use super::movement::{differences, larger};
+use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios};
+use super::window::{ROWS, Recent, Ring, RollingExtreme, RollingMean, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -84,8 +85,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         warmup_bars: |a| a.bars_u32(0),
         operator: |a| {
             Box::new(Cci {
-                count: a.number(0),
-                typical: Ring::new(a.bars(0)),
+                typical: Recent::new(a.bars(0)),
                 mean: RollingMean::new(a.bars(0)),
             })
         },
@@ -175,36 +175,45 @@ impl Rsi {
     #[inline]
     fn averages(&mut self, value: f64) -> Option<(f64, f64)> {
         let change = value - self.previous.replace(value)?;
-        let gain = self.gain.push(change.max(0.0));
-        let loss = self.loss.push((-change).max(0.0))?;
+        let gain = self.gain.push(larger(0.0, change));
+        let loss = self.loss.push(larger(0.0, -change))?;
         Some((gain?, loss))
     }
 
-    #[inline]
+    #[inline(always)]
     fn share(gain: f64, loss: f64) -> f64 {
         let total = gain + loss;
         let share = 100.0 * gain / total;
         if total > 0.0 { share } else { 0.0 }
     }
 
+    pub(super) fn is_warm(&self) -> bool {
+        self.previous.is_some() && self.loss.missing() == 0
+    }
+
     /// The value after each of at most [`ROWS`] values, NaN where there is none yet.
-    fn push_all(&mut self, values: &[f64], shown: &mut [f64]) {
-        let mut losses = [0.0; ROWS];
-        let mut missing = 0;
-        // A copy stays in registers: the next value waits for no store.
-        let mut held = self.clone();
-        let averages = shown.iter_mut().zip(&mut losses);
-        for (value, (of_gain, of_loss)) in values.iter().zip(averages) {
-            match held.averages(*value) {
-                Some((gain, loss)) => (*of_gain, *of_loss) = (gain, loss),
-                None => missing += 1,
+    #[inline(always)]
+    pub(super) fn push_all(&mut self, values: &[f64], shown: &mut [f64]) {
+        let Some(previous) = self.previous.filter(|_| self.loss.missing() == 0) else {
+            for (value, shown) in values.iter().zip(shown) {
+                *shown = self.push(*value).unwrap_or(f64::NAN);
             }
+            return;
+        };
+        let (mut gains, mut losses) = ([0.0; ROWS], [0.0; ROWS]);
+        let (gains, losses) = (&mut gains[..values.len()], &mut losses[..values.len()]);
+        differences(previous, values, gains);
+        for (gain, loss) in gains.iter_mut().zip(&mut *losses) {
+            let change = *gain;
+            (*gain, *loss) = (larger(0.0, change), larger(0.0, -change));
         }
-        *self = held;
-        for (shown, loss) in shown.iter_mut().zip(losses) {
-            *shown = Self::share(*shown, loss);
+        self.previous = values.last().copied().or(self.previous);
+        self.gain.push_all(gains, shown);
+        // The changes are no longer needed.
+        self.loss.push_all(losses, gains);
+        for (shown, loss) in shown.iter_mut().zip(&*gains) {
+            *shown = Self::share(*shown, *loss);
         }
-        shown[..missing].fill(f64::NAN);
     }
 }
 
@@ -219,9 +228,15 @@ impl Operator for RelativeStrength {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.rsi.push_all(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.rsi.push_all(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -249,6 +264,7 @@ impl Range {
 
     /// What `show` makes of highest, lowest and close of at most [`ROWS`] bars; how many bars at
     /// the start have neither, which is NaN.
+    #[inline(always)]
     fn push_all(
         &mut self,
         bars: Bars<'_>,
@@ -291,26 +307,32 @@ impl Operator for StochasticK {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut fast = [0.0; ROWS];
-            let fast = &mut fast[..bars.len()];
-            let missing = all.range.push_all(bars, fast, fast_stochastic);
-            let (blank, values) = values.split_at_mut(missing);
-            blank.fill(f64::NAN);
-            all.mean.push_all(&fast[missing..], values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut fast = [0.0; ROWS];
+                let fast = &mut fast[..bars.len()];
+                let missing = all.range.push_all(bars, fast, fast_stochastic);
+                let (blank, values) = values.split_at_mut(missing);
+                blank.fill(f64::NAN);
+                all.mean.push_all(&fast[missing..], values);
+            },
+        );
     }
 }
 
 /// Place of the close in a range, in percent; 0 where there is none.
-#[inline]
+#[inline(always)]
 fn fast_stochastic(highest: f64, lowest: f64, close: f64) -> f64 {
     let place = 100.0 * (close - lowest) / (highest - lowest);
     if highest > lowest { place } else { 0.0 }
 }
 
 /// Distance of the close from the top of a range, in negative percent; 0 where there is none.
-#[inline]
+#[inline(always)]
 fn williams(highest: f64, lowest: f64, close: f64) -> f64 {
     let place = (highest - close) / (highest - lowest);
     if highest > lowest {
@@ -331,60 +353,128 @@ impl Operator for StochasticD {
         let line = self.line.update(bar)?;
         self.mean.push(line)
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| {
+                all.line.range.lowest.missing() + all.line.mean.missing() + all.mean.missing() == 0
+            },
+            #[inline(always)]
+            |all, bars, values| {
+                let mut line = [0.0; ROWS];
+                let line = &mut line[..bars.len()];
+
+                all.line.update_all(bars, line);
+                all.mean.push_all(line, values);
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Cci {
-    count: f64,
-    typical: Ring,
+    typical: Recent,
     mean: RollingMean,
 }
 
 impl Operator for Cci {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        self.step(typical_price(bar))
+        let typical = typical_price(bar);
+        let mean = self.mean.push(typical);
+        let window = self.typical.push(typical)?;
+        Some(Self::show(typical, mean?, distance(window, mean?)))
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
-        for (((high, low), close), value) in prices.zip(values) {
-            *value = self
-                .step(typical_of(*high, *low, *close))
-                .unwrap_or(f64::NAN);
-        }
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut typical, mut means) = ([0.0; ROWS], [0.0; ROWS]);
+                let typical = &mut typical[..bars.len()];
+                let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+                for (typical, ((high, low), close)) in typical.iter_mut().zip(prices) {
+                    *typical = typical_of(*high, *low, *close);
+                }
+                all.mean.push_all(typical, &mut means[..typical.len()]);
+                let missing = all.typical.missing().min(bars.len());
+                let period = all.typical.period();
+                let held = all.typical.push_all(typical);
+                let (blank, values) = values.split_at_mut(missing);
+                blank.fill(f64::NAN);
+                let newest = typical[missing..].iter().zip(&means[missing..]);
+                distances(held, period, &means[missing..], values);
+                for (value, (typical, mean)) in values.iter_mut().zip(newest) {
+                    *value = Self::show(*typical, *mean, *value);
+                }
+            },
+        );
     }
 }
 
 impl Cci {
-    #[inline]
-    fn step(&mut self, typical: f64) -> Option<f64> {
-        self.typical.push(typical);
-        let mean = self.mean.push(typical)?;
-        let [older, newer] = self.typical.runs();
-        let deviation = (distance(older, mean) + distance(newer, mean)) / self.count;
+    #[inline(always)]
+    fn show(typical: f64, mean: f64, deviation: f64) -> f64 {
+        let shown = (typical - mean) / (0.015 * deviation);
         // Below this share of the price, mean and deviation are rounding errors of a flat window.
-        let is_flat = deviation <= mean * 1e-14;
-        Some(if is_flat {
+        if deviation <= mean * 1e-14 {
             0.0
         } else {
-            (typical - mean) / (0.015 * deviation)
-        })
+            shown
+        }
     }
 }
 
-/// Sum of the distances from `center`, in four interleaved parts that a processor adds side by
+/// Parts of a sum that wait for one another.
+const PARTS: usize = 4;
+
+/// Mean distance of the values of a window from its mean, in interleaved parts that a processor
+/// adds side by side.
+fn distance(window: &[f64], mean: f64) -> f64 {
+    let mut parts = [0.0; PARTS];
+    for (place, one) in window.iter().enumerate() {
+        parts[place % PARTS] += (one - mean).abs();
+    }
+    let [a, b, c, d] = parts;
+    ((a + b) + (c + d)) / window.len() as f64
+}
+
+/// [`distance`] of the windows of `period` values from each place of `held` on, several side by
 /// side.
-fn distance(values: &[f64], center: f64) -> f64 {
-    let mut parts = [0.0; 4];
-    let chunks = values.chunks_exact(4);
-    let rest = chunks.remainder().iter().map(|one| (one - center).abs());
-    let rest: f64 = rest.sum();
-    for chunk in chunks {
-        for (part, one) in parts.iter_mut().zip(chunk) {
-            *part += (one - center).abs();
+#[inline(always)]
+fn distances(held: &[f64], period: usize, means: &[f64], shown: &mut [f64]) {
+    const SIDE: usize = 8;
+    let (eights, rest) = shown.as_chunks_mut::<SIDE>();
+    let done = eights.len() * SIDE;
+    for (eight, (begin, means)) in eights
+        .iter_mut()
+        .zip((0..).step_by(SIDE).zip(means.as_chunks::<SIDE>().0))
+    {
+        let windows = &held[begin..begin + period - 1 + SIDE];
+        let mut parts = [[0.0; SIDE]; PARTS];
+        let sides = windows
+            .windows(SIDE)
+            .filter_map(<[f64]>::first_chunk::<SIDE>);
+        for (place, ones) in sides.enumerate() {
+            let part = &mut parts[place % PARTS];
+            for (sum, (one, mean)) in part.iter_mut().zip(ones.iter().zip(means)) {
+                *sum += (one - mean).abs();
+            }
+        }
+        let [a, b, c, d] = parts;
+        for (lane, shown) in eight.iter_mut().enumerate() {
+            *shown = ((a[lane] + b[lane]) + (c[lane] + d[lane])) / period as f64;
         }
     }
-    parts.iter().sum::<f64>() + rest
+    let windows = held[done..].windows(period).zip(&means[done..]);
+    for (shown, (window, mean)) in rest.iter_mut().zip(windows) {
+        *shown = distance(window, *mean);
+    }
 }
 
 /// Mean of high, low and close.
@@ -409,10 +499,18 @@ impl Operator for Roc {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        self.closes.push_all(bars.close(), values);
-        for (close, value) in bars.close().iter().zip(values) {
-            *value = 100.0 * (close / *value - 1.0);
-        }
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.closes.push_all(bars.close(), values);
+                for (close, value) in bars.close().iter().zip(values) {
+                    *value = 100.0 * (close / *value - 1.0);
+                }
+            },
+        );
     }
 }
 
@@ -428,9 +526,15 @@ impl Operator for WilliamsR {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.range.push_all(bars, values, williams);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.range.push_all(bars, values, williams);
+            },
+        );
     }
 }
 
@@ -447,6 +551,29 @@ impl Operator for MomentumDifference {
         let slow = self.slow.push(bar.close)?;
         let pace = |past: f64, bars: f64| log_ratio(bar.close, past) / bars;
         Some(pace(fast?, self.bars[0]) - pace(slow, self.bars[1]))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.slow.is_full(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut fast = [0.0; ROWS];
+                let fast = &mut fast[..bars.len()];
+
+                all.fast.push_all(bars.close(), fast);
+                all.slow.push_all(bars.close(), values);
+                log_ratios(bars.close(), fast);
+                log_ratios(bars.close(), values);
+                let [of_fast, of_slow] = all.bars;
+                for (value, fast) in values.iter_mut().zip(&*fast) {
+                    *value = fast / of_fast - *value / of_slow;
+                }
+            },
+        );
     }
 }
 

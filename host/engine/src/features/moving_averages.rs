@@ -2,11 +2,13 @@
 //! exponential one. Where an average can leave the range of its prices, the distance is taken in
 //! shares of the close rather than as a logarithm, so that a crash leaves it finite.
 
+use super::hull::{HmaRatio, HmaSlope, Hull, root, weighted_mean};
 use super::kind::{
     Constraint, Family, FeatureKind, Memory, Parameter, settling_ema, settling_steps,
 };
-use super::parts::{in_parts, log_ratio, log_ratios, share};
-use super::window::{Ema, EmaChain, Line, ROWS, Ring, RollingLine, RollingMean, RollingSum};
+use super::movement::differences;
+use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios, share};
+use super::window::{Ema, EmaChain, ROWS, Ring, RollingLine, RollingMean, RollingSum};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -212,10 +214,6 @@ pub(super) const KINDS: &[FeatureKind] = &[
     },
 ];
 
-fn root(period: usize) -> usize {
-    period.isqrt()
-}
-
 #[derive(Debug, Clone)]
 struct WmaRatio {
     line: RollingLine,
@@ -230,10 +228,16 @@ impl Operator for WmaRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.line.push_all(bars.close(), values, weighted_mean);
-            log_ratios(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.line.push_all(bars.close(), values, weighted_mean);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -250,16 +254,22 @@ impl Operator for TrimaRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut first = [0.0; ROWS];
-            let first = &mut first[..bars.len()];
-            let missing = all.first.missing().min(bars.len());
-            all.first.push_all(bars.close(), first);
-            let (blank, shown) = values.split_at_mut(missing);
-            blank.fill(f64::NAN);
-            all.second.push_all(&first[missing..], shown);
-            log_ratios(&bars.close()[missing..], shown);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut first = [0.0; ROWS];
+                let first = &mut first[..bars.len()];
+                let missing = all.first.missing().min(bars.len());
+                all.first.push_all(bars.close(), first);
+                let (blank, shown) = values.split_at_mut(missing);
+                blank.fill(f64::NAN);
+                all.second.push_all(&first[missing..], shown);
+                log_ratios(&bars.close()[missing..], shown);
+            },
+        );
     }
 }
 
@@ -273,6 +283,28 @@ impl Operator for TemaRatio {
         let [first, second, third] = self.stages.push(bar.close)?;
         let average = 3.0 * first - 3.0 * second + third;
         Some(1.0 - average / bar.close)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.stages.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut first, mut second) = ([0.0; ROWS], [0.0; ROWS]);
+                let first = &mut first[..bars.len()];
+                let second = &mut second[..bars.len()];
+                all.stages
+                    .push_all(bars.close(), [&mut *first, &mut *second, &mut *values]);
+                let stages = first.iter().zip(&*second).zip(bars.close());
+                for (value, ((first, second), close)) in values.iter_mut().zip(stages) {
+                    let average = 3.0 * first - 3.0 * second + *value;
+                    *value = 1.0 - average / close;
+                }
+            },
+        );
     }
 }
 
@@ -305,102 +337,36 @@ impl Operator for T3Ratio {
         let average = c1 * sixth + c2 * fifth + c3 * fourth + c4 * third;
         Some(1.0 - average / bar.close)
     }
-}
-
-/// Hull's average of closes.
-#[derive(Debug, Clone)]
-struct Hull {
-    half: RollingLine,
-    whole: RollingLine,
-    smooth: RollingLine,
-}
-
-impl Hull {
-    fn new(period: usize) -> Self {
-        Self {
-            half: RollingLine::new(period / 2),
-            whole: RollingLine::new(period),
-            smooth: RollingLine::new(root(period)),
-        }
-    }
-
-    fn push(&mut self, close: f64) -> Option<f64> {
-        let half = self.half.push(close);
-        let whole = self.whole.push(close)?.weighted_mean;
-        let ahead = 2.0 * half?.weighted_mean - whole;
-        Some(self.smooth.push(ahead)?.weighted_mean)
-    }
-
-    /// The averages after each of at most [`ROWS`] closes, NaN where there is none yet.
-    fn push_all(&mut self, closes: &[f64], averages: &mut [f64]) {
-        let missing = self.whole.missing().min(closes.len());
-        let mut ahead = [0.0; ROWS];
-        let ahead = &mut ahead[..closes.len()];
-        self.half.push_all(closes, ahead, weighted_mean);
-        self.whole.push_all(closes, averages, weighted_mean);
-        for (ahead, whole) in ahead.iter_mut().zip(&*averages) {
-            *ahead = 2.0 * *ahead - whole;
-        }
-        let (blank, shown) = averages.split_at_mut(missing);
-        blank.fill(f64::NAN);
-        self.smooth
-            .push_all(&ahead[missing..], shown, weighted_mean);
-    }
-}
-
-fn weighted_mean(_: usize, line: Line) -> f64 {
-    line.weighted_mean
-}
-
-#[derive(Debug, Clone)]
-struct HmaRatio {
-    hull: Hull,
-}
-
-impl Operator for HmaRatio {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(1.0 - self.hull.push(bar.close)? / bar.close)
-    }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.hull.push_all(bars.close(), values);
-            for (close, value) in bars.close().iter().zip(values) {
-                *value = 1.0 - *value / close;
-            }
-        });
-    }
-}
-
-#[derive(Debug, Clone)]
-struct HmaSlope {
-    hull: Hull,
-    previous: Option<f64>,
-}
-
-impl Operator for HmaSlope {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let average = self.hull.push(bar.close)?;
-        let previous = self.previous.replace(average)?;
-        Some((average - previous) / bar.close)
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.hull.push_all(bars.close(), values);
-            for (close, value) in bars.close().iter().zip(values) {
-                if !value.is_nan() {
-                    let previous = all.previous.replace(*value);
-                    let rise = previous.map(|previous| (*value - previous) / close);
-                    *value = rise.unwrap_or(f64::NAN);
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.stages.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut stages = [[0.0; ROWS]; 6];
+                let columns = stages.each_mut().map(|stage| &mut stage[..bars.len()]);
+                all.stages.push_all(bars.close(), columns);
+                let [_, _, third, fourth, fifth, sixth] = &stages;
+                let [c1, c2, c3, c4] = all.weights;
+                let upper = third.iter().zip(fourth).zip(fifth.iter().zip(sixth));
+                let upper = upper.zip(bars.close());
+                for (value, (((third, fourth), (fifth, sixth)), close)) in
+                    values.iter_mut().zip(upper)
+                {
+                    let average = c1 * sixth + c2 * fifth + c3 * fourth + c4 * third;
+                    *value = 1.0 - average / close;
                 }
-            }
-        });
+            },
+        );
     }
 }
 
 /// Weights of Kaufman's fastest and slowest average, of 2 and of 30 bars.
 const KAMA_FAST: f64 = 2.0 / 3.0;
+
 const KAMA_SLOW: f64 = 2.0 / 31.0;
 
 #[derive(Debug, Clone)]
@@ -422,17 +388,55 @@ impl KamaRatio {
     }
 }
 
+impl KamaRatio {
+    /// Weight of the newest close: the more direct the way to it was, the larger.
+    #[inline(always)]
+    fn weight(close: f64, past: f64, path: f64) -> f64 {
+        let efficiency = share((close - past).abs(), path, 1.0).min(1.0);
+        (efficiency * (KAMA_FAST - KAMA_SLOW) + KAMA_SLOW).powi(2)
+    }
+}
+
 impl Operator for KamaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let past = self.closes.push(bar.close);
         let previous = self.previous_close.replace(bar.close)?;
         let path = self.path.push((bar.close - previous).abs())?;
-        let efficiency = share((bar.close - past?).abs(), path, 1.0).min(1.0);
-        let weight = (efficiency * (KAMA_FAST - KAMA_SLOW) + KAMA_SLOW).powi(2);
+        let weight = Self::weight(bar.close, past?, path);
         let value = self.value.unwrap_or(previous);
         let value = value + (bar.close - value) * weight;
         self.value = Some(value);
         Some(log_ratio(bar.close, value))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.value.is_some(),
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut past, mut path, mut steps) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let past = &mut past[..bars.len()];
+                let path = &mut path[..bars.len()];
+                let steps = &mut steps[..bars.len()];
+
+                all.closes.push_all(bars.close(), past);
+                differences(all.previous_close.unwrap_or(f64::NAN), bars.close(), steps);
+                steps.iter_mut().for_each(|step| *step = step.abs());
+                all.previous_close = bars.close().last().copied();
+                all.path.push_all(steps, path);
+                let mut average = all.value.unwrap_or(f64::NAN);
+                let known = past.iter().zip(&*path).zip(bars.close());
+                for (value, ((past, path), close)) in values.iter_mut().zip(known) {
+                    average += (close - average) * Self::weight(*close, *past, *path);
+                    *value = average;
+                }
+                all.value = Some(average);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -499,15 +503,21 @@ impl Operator for SmaCross {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut fast = [0.0; ROWS];
-            let fast = &mut fast[..bars.len()];
-            let missing = all.slow.missing().min(bars.len());
-            all.fast.push_all(bars.close(), fast);
-            all.slow.push_all(bars.close(), values);
-            log_ratios(fast, values);
-            values[..missing].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut fast = [0.0; ROWS];
+                let fast = &mut fast[..bars.len()];
+                let missing = all.slow.missing().min(bars.len());
+                all.fast.push_all(bars.close(), fast);
+                all.slow.push_all(bars.close(), values);
+                log_ratios(fast, values);
+                values[..missing].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -516,9 +526,6 @@ crate::state! {
     TrimaRatio { first, second }
     TemaRatio { stages }
     T3Ratio { stages }
-    Hull { half, whole, smooth }
-    HmaRatio { hull }
-    HmaSlope { hull, previous }
     KamaRatio { closes, path, previous_close, value }
     ZlemaRatio { lagged, mean }
     AlmaRatio { closes }

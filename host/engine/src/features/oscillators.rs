@@ -1,13 +1,13 @@
 //! Oscillators made of shares: gains among all changes, the close among recent prices.
 
-use super::Operator;
 use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_steps, settling_wilder,
 };
 use super::momentum::Rsi;
-use super::movement::true_range;
-use super::parts::{Prices, Terms, log_return, share, sums, window};
-use super::window::{Ring, RollingExtreme, RollingMean, RollingRank, RollingSum};
+use super::movement::{true_range, true_ranges};
+use super::parts::{Prices, Terms, in_warm_parts, log_return, share, sums, window};
+use super::window::{ROWS, Ring, RollingExtreme, RollingMean, RollingRank, RollingSum};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -202,6 +202,28 @@ impl Operator for StochasticRsi {
         let lowest = self.lowest.push(rsi)?;
         Some(100.0 * share(rsi - lowest, highest? - lowest, 0.0))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.rsi.is_warm() && all.lowest.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut rsi, mut lowest) = ([0.0; ROWS], [0.0; ROWS]);
+                let rsi = &mut rsi[..bars.len()];
+                let lowest = &mut lowest[..bars.len()];
+
+                all.rsi.push_all(bars.close(), rsi);
+                all.highest.push_all(rsi, values);
+                all.lowest.push_all(rsi, lowest);
+                for (value, (rsi, lowest)) in values.iter_mut().zip(rsi.iter().zip(&*lowest)) {
+                    *value = 100.0 * share(rsi - lowest, *value - lowest, 0.0);
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -214,6 +236,23 @@ impl Operator for StochasticRsiD {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let line = self.line.update(bar)?;
         self.mean.push(line)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.line.lowest.missing() + all.mean.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut line = [0.0; ROWS];
+                let line = &mut line[..bars.len()];
+
+                all.line.update_all(bars, line);
+                all.mean.push_all(line, values);
+            },
+        );
     }
 }
 
@@ -243,7 +282,57 @@ impl Operator for Ultimate {
             let range = ranges.push(range)?;
             Some(share(pressure?, range, 0.0))
         });
-        Some(100.0 * (4.0 * short? + 2.0 * middle? + long?) / 7.0)
+        Some(100.0 * (0.0 + 4.0 * short? + 2.0 * middle? + 1.0 * long?) / 7.0)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| {
+                all.previous_close.is_some()
+                    && all
+                        .windows
+                        .as_flattened()
+                        .iter()
+                        .all(|sum| sum.missing() == 0)
+            },
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut pressures, mut of_ranges) = ([0.0; ROWS], [0.0; ROWS]);
+                let pressures = &mut pressures[..bars.len()];
+                let of_ranges = &mut of_ranges[..bars.len()];
+
+                let mut previous = all.previous_close.unwrap_or(f64::NAN);
+                for (pressure, (low, close)) in pressures
+                    .iter_mut()
+                    .zip(bars.low().iter().zip(bars.close()))
+                {
+                    *pressure = close - low.min(previous);
+                    previous = *close;
+                }
+                let mut ranges = [0.0; ROWS];
+                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+                values.fill(0.0);
+                for (weight, [of_pressure, of_range]) in
+                    [4.0, 2.0, 1.0].into_iter().zip(&mut all.windows)
+                {
+                    let mut sums = [0.0; ROWS];
+                    let sums = &mut sums[..count];
+                    of_pressure.push_all(pressures, sums);
+                    of_range.push_all(&ranges[..count], of_ranges);
+                    for (value, (pressure, range)) in
+                        values.iter_mut().zip(sums.iter().zip(&*of_ranges))
+                    {
+                        *value += weight * share(*pressure, *range, 0.0);
+                    }
+                }
+                for value in values {
+                    *value = 100.0 * *value / 7.0;
+                }
+            },
+        );
     }
 }
 
@@ -324,6 +413,34 @@ impl Operator for Vigor {
         let body = self.body.push(weighted_four(&self.bodies)?);
         let range = self.range.push(weighted_four(&self.ranges)?)?;
         Some(share(body?, range, 0.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.range.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut bodies, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
+                let bodies = &mut bodies[..bars.len()];
+                let ranges = &mut ranges[..bars.len()];
+
+                let numbers = bodies.iter_mut().zip(&mut *ranges);
+                for ((body, range), bar) in numbers.zip(bars.rows()) {
+                    all.bodies.push(bar.close - bar.open);
+                    all.ranges.push(bar.high - bar.low);
+                    *body = weighted_four(&all.bodies).unwrap_or(f64::NAN);
+                    *range = weighted_four(&all.ranges).unwrap_or(f64::NAN);
+                }
+                all.body.push_all(bodies, values);
+                all.range.push_all(ranges, bodies);
+                for (value, range) in values.iter_mut().zip(&*bodies) {
+                    *value = share(*value, *range, 0.0);
+                }
+            },
+        );
     }
 }
 

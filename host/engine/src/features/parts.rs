@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 
 use super::kind::Parameter;
+use super::wide::wide;
 use super::window::{
     Moments, PairMoments, ROWS, RollingLine, RollingMean, RollingMoments, RollingPair,
     RollingQuantiles, RollingRank, RollingSum,
@@ -55,7 +56,7 @@ pub(super) fn log_ratio(a: f64, b: f64) -> f64 {
     log_of_near_ratio(a, b)
 }
 
-#[inline]
+#[inline(always)]
 fn log_of_near_ratio(a: f64, b: f64) -> f64 {
     let s = (a - b) / (a + b);
     let square = s * s;
@@ -66,18 +67,25 @@ fn log_of_near_ratio(a: f64, b: f64) -> f64 {
 
 /// Makes `ln(a[i] / values[i])` of each of `values`, with the bits of [`log_ratio`].
 pub(super) fn log_ratios(a: &[f64], values: &mut [f64]) {
-    let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < NEAR * b;
-    // Without an early end, the comparisons are done several at a time.
-    let are_near = |near: bool, pair| near & is_near(pair);
-    if a.iter().zip(&*values).fold(true, are_near) {
-        for (a, value) in a.iter().zip(values) {
-            *value = log_of_near_ratio(*a, *value);
-        }
-    } else {
-        for (a, value) in a.iter().zip(values) {
-            *value = log_ratio(*a, *value);
-        }
-    }
+    wide(
+        #[inline(always)]
+        || {
+            // Without an early end, the comparisons are done several at a time.
+            let far = a.iter().zip(&*values).map(|(a, b)| {
+                let is_near = (a - b).abs() < NEAR * b;
+                u64::from(!is_near)
+            });
+            if far.sum::<u64>() == 0 {
+                for (a, value) in a.iter().zip(values) {
+                    *value = log_of_near_ratio(*a, *value);
+                }
+            } else {
+                for (a, value) in a.iter().zip(values) {
+                    *value = log_ratio(*a, *value);
+                }
+            }
+        },
+    );
 }
 
 #[inline(never)]
@@ -92,17 +100,15 @@ pub(super) fn log_return(bar: &Bar, before: &Prices) -> f64 {
 }
 
 /// `a / b`, and `otherwise` where `b` is zero. A missing number stays missing.
+#[inline(always)]
 pub(super) fn share(a: f64, b: f64, otherwise: f64) -> f64 {
     let ratio = a / b;
-    if b.abs() > 0.0 || b.is_nan() {
-        ratio
-    } else {
-        otherwise
-    }
+    let is_zero = b.abs() <= 0.0;
+    if is_zero { otherwise } else { ratio }
 }
 
 /// Fewer bars than these are shown one by one: passes over columns would not pay.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// Shows bars to `pass` in parts of at most [`ROWS`], a few one by one. For operators that take
 /// columns in several passes and keep what they find between them in arrays of [`ROWS`].
@@ -114,35 +120,54 @@ pub(super) fn in_parts<O: Operator>(
     mut pass: impl FnMut(&mut O, Bars<'_>, &mut [f64]),
 ) {
     if bars.len() < FEW {
-        for (bar, value) in bars.rows().iter().zip(values) {
-            *value = operator.update(bar).unwrap_or(f64::NAN);
-        }
+        one_by_one(operator, bars, values);
         return;
     }
-    for (part, values) in values.chunks_mut(ROWS).enumerate() {
-        let begin = part * ROWS;
-        pass(operator, bars.slice(begin..begin + values.len()), values);
+    wide(
+        #[inline(always)]
+        || {
+            for (part, values) in values.chunks_mut(ROWS).enumerate() {
+                let begin = part * ROWS;
+                pass(operator, bars.slice(begin..begin + values.len()), values);
+            }
+        },
+    );
+}
+
+/// [`in_parts`], but one by one until the operator `is_warm`: `pass` then finds nothing missing.
+#[inline]
+pub(super) fn in_warm_parts<O: Operator>(
+    operator: &mut O,
+    bars: Bars<'_>,
+    values: &mut [f64],
+    is_warm: impl Fn(&O) -> bool,
+    mut pass: impl FnMut(&mut O, Bars<'_>, &mut [f64]),
+) {
+    in_parts(
+        operator,
+        bars,
+        values,
+        #[inline(always)]
+        |all, bars, values| {
+            if is_warm(all) {
+                pass(all, bars, values);
+            } else {
+                one_by_one(all, bars, values);
+            }
+        },
+    );
+}
+
+/// Shows bars to an operator one after the other.
+pub(super) fn one_by_one<O: Operator>(operator: &mut O, bars: Bars<'_>, values: &mut [f64]) {
+    for (bar, value) in bars.rows().iter().zip(values) {
+        *value = operator.update(bar).unwrap_or(f64::NAN);
     }
 }
 
 /// The deviation of moments, for [`RollingMoments::push_all`].
 pub(super) fn deviation(moments: Moments, _: f64) -> f64 {
     moments.standard_deviation
-}
-
-/// Shows each close to a copy of `state`, which stays in registers meanwhile.
-#[inline]
-pub(super) fn each_close<S: Clone>(
-    state: &mut S,
-    bars: Bars<'_>,
-    values: &mut [f64],
-    next: impl Fn(&mut S, f64) -> Option<f64>,
-) {
-    let mut held = state.clone();
-    for (close, value) in bars.close().iter().zip(values) {
-        *value = next(&mut held, *close).unwrap_or(f64::NAN);
-    }
-    *state = held;
 }
 
 /// `N` numbers of each bar that go through a window.
@@ -345,22 +370,28 @@ where
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut terms, mut totals) = ([[0.0; ROWS]; N], [[0.0; ROWS]; N]);
-            let count = all.terms.push_all(bars, &mut terms);
-            let missing = all.window.sums.first().map_or(0, RollingSum::missing);
-            let sums = all.window.sums.iter_mut();
-            for (sum, (terms, totals)) in sums.zip(terms.iter().zip(&mut totals)) {
-                sum.push_all(&terms[..count], &mut totals[..count]);
-            }
-            let first = values.len() - count;
-            for (place, value) in values[first..].iter_mut().enumerate() {
-                let shown = std::array::from_fn(|n| totals[n][place]);
-                *value = (all.show)(&shown, all.window.period);
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut terms, mut totals) = ([[0.0; ROWS]; N], [[0.0; ROWS]; N]);
+                let count = all.terms.push_all(bars, &mut terms);
+                let missing = all.window.sums.first().map_or(0, RollingSum::missing);
+                let sums = all.window.sums.iter_mut();
+                for (sum, (terms, totals)) in sums.zip(terms.iter().zip(&mut totals)) {
+                    sum.push_all(&terms[..count], &mut totals[..count]);
+                }
+                let first = values.len() - count;
+                for (place, value) in values[first..].iter_mut().enumerate() {
+                    let shown = std::array::from_fn(|n| totals[n][place]);
+                    *value = (all.show)(&shown, all.window.period);
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -388,14 +419,20 @@ where
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut terms = [[0.0; ROWS]];
-            let count = all.terms.push_all(bars, &mut terms);
-            let (blank, values) = values.split_at_mut(values.len() - count);
-            blank.fill(f64::NAN);
-            let [terms] = &terms;
-            all.window.push_all(&terms[..count], values, all.show);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut terms = [[0.0; ROWS]];
+                let count = all.terms.push_all(bars, &mut terms);
+                let (blank, values) = values.split_at_mut(values.len() - count);
+                blank.fill(f64::NAN);
+                let [terms] = &terms;
+                all.window.push_all(&terms[..count], values, all.show);
+            },
+        );
     }
 }
 
@@ -492,6 +529,12 @@ pub(super) fn total_slope<T: Term<2>>(period: usize, terms: T) -> Through<T, Tot
     }
 }
 
+impl<T: Term<2>> Through<T, Total, ()> {
+    fn is_warm(&self) -> bool {
+        self.window.line.missing() + self.window.amount.missing() == 0
+    }
+}
+
 impl<T: Term<2>> Operator for Through<T, Total, ()> {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let [flow, amount] = self.terms.push(bar)?;
@@ -500,6 +543,33 @@ impl<T: Term<2>> Operator for Through<T, Total, ()> {
         let line = window.line.push(window.total);
         let amount = window.amount.push(amount)?;
         Some(share(line?.slope, amount, 0.0))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut terms = [[0.0; ROWS]; 2];
+                let count = all.terms.push_all(bars, &mut terms);
+                let window = &mut all.window;
+                let [totals, amounts] = &mut terms;
+                let (totals, amounts) = (&mut totals[..count], &amounts[..count]);
+                for flow in &mut *totals {
+                    window.total += *flow;
+                    *flow = window.total;
+                }
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..count];
+                window.amount.push_all(amounts, means);
+                window.line.push_slopes(totals, values, |place, slope| {
+                    share(slope, means[place], 0.0)
+                });
+            },
+        );
     }
 }
 

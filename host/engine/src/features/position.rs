@@ -1,9 +1,11 @@
 //! The place of the newest close and return among recent ones: falls from a peak, extremes, ranks.
 
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{Terms, in_parts, log_return, moments, quantiles, rank, share, sums, window};
+use super::parts::{
+    Terms, in_parts, in_warm_parts, log_return, moments, quantiles, rank, share, sums, window,
+};
 use super::volatility::Returns;
-use super::window::{AgedExtreme, MaxDrawdown, RollingExtreme};
+use super::window::{AgedExtreme, MaxDrawdown, ROWS, RollingExtreme};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -202,12 +204,18 @@ impl Operator for Runup {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.trough.push_all(bars.close(), values);
-            for (close, value) in bars.close().iter().zip(values) {
-                *value = close / *value - 1.0;
-            }
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.trough.push_all(bars.close(), values);
+                for (close, value) in bars.close().iter().zip(values) {
+                    *value = close / *value - 1.0;
+                }
+            },
+        );
     }
 }
 
@@ -241,6 +249,21 @@ impl Operator for ExtremeReturn {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
         self.extreme.push(change)
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.extreme.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut changes = [0.0; ROWS];
+                let count = all.returns.push_all(bars, &mut changes);
+                all.extreme.push_all(&changes[..count], values);
+            },
+        );
     }
 }
 

@@ -200,10 +200,16 @@ impl Operator for LogReturn {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.closes.push_all(bars.close(), values);
-            log_ratios(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.closes.push_all(bars.close(), values);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -230,10 +236,16 @@ impl Operator for ZScore {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let score = |moments: Moments, close| moments.z_score(close);
-            all.closes.push_all(bars.close(), values, score);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let score = |moments: Moments, close| moments.z_score(close);
+                all.closes.push_all(bars.close(), values, score);
+            },
+        );
     }
 }
 
@@ -261,10 +273,16 @@ impl Operator for DistanceToExtreme {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.extreme.push_all(all.level.of_all(&bars), values);
-            log_ratios(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.extreme.push_all(all.level.of_all(&bars), values);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -280,12 +298,18 @@ impl Operator for Drawdown {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.peak.push_all(bars.close(), values);
-            for (close, value) in bars.close().iter().zip(values) {
-                *value = close / *value - 1.0;
-            }
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.peak.push_all(bars.close(), values);
+                for (close, value) in bars.close().iter().zip(values) {
+                    *value = close / *value - 1.0;
+                }
+            },
+        );
     }
 }
 

@@ -1,12 +1,15 @@
 //! Oscillators made of smoothed differences: averages against averages, prices against averages.
 
-use super::Operator;
+use super::averaged::{
+    Accelerator, Awesome, Coppock, ElderRay, KnowSureThing, MiddleAverages, Ppo, PrettyGood,
+    TrueStrength, TwoEmas,
+};
 use super::kind::{
     Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_steps,
 };
-use super::movement::true_range;
-use super::parts::{share, window};
-use super::window::{Ema, Ring, RollingExtreme, RollingLine, RollingMean};
+use super::parts::{in_warm_parts, share, window};
+use super::window::{Ema, ROWS, Ring, RollingExtreme, RollingLine, RollingMean};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 const BASE: FeatureKind = FeatureKind {
@@ -259,117 +262,6 @@ pub(super) const KINDS: &[FeatureKind] = &[
 ];
 
 #[derive(Debug, Clone)]
-struct Ppo {
-    fast: Ema,
-    slow: Ema,
-}
-
-impl Operator for Ppo {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let fast = self.fast.push(bar.close);
-        let slow = self.slow.push(bar.close)?;
-        Some(100.0 * (fast? / slow - 1.0))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Coppock {
-    closes: [Ring; 2],
-    mean: RollingLine,
-}
-
-impl Operator for Coppock {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let [long, short] = self.closes.each_mut().map(|ring| ring.push(bar.close));
-        let rates = 100.0 * (bar.close / long? - 1.0) + 100.0 * (bar.close / short? - 1.0);
-        Some(self.mean.push(rates)?.weighted_mean)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct KnowSureThing {
-    rates: [(Ring, RollingMean); 4],
-}
-
-impl KnowSureThing {
-    fn new() -> Self {
-        let lengths = [(10, 10), (15, 10), (20, 10), (30, 15)];
-        Self {
-            rates: lengths.map(|(back, mean)| (Ring::new(back), RollingMean::new(mean))),
-        }
-    }
-}
-
-impl Operator for KnowSureThing {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let parts = self.rates.each_mut().map(|(closes, mean)| {
-            let past = closes.push(bar.close)?;
-            mean.push(100.0 * (bar.close / past - 1.0))
-        });
-        let [first, second, third, fourth] = parts;
-        Some(first? + 2.0 * second? + 3.0 * third? + 4.0 * fourth?)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct ElderRay {
-    mean: Ema,
-    level: fn(&Bar) -> f64,
-}
-
-impl ElderRay {
-    fn new(period: usize, level: fn(&Bar) -> f64) -> Self {
-        Self {
-            mean: Ema::new(period),
-            level,
-        }
-    }
-}
-
-impl Operator for ElderRay {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let mean = self.mean.push(bar.close)?;
-        Some(((self.level)(bar) - mean) / bar.close)
-    }
-}
-
-/// An exponential average of another.
-#[derive(Debug, Clone)]
-struct TwoEmas {
-    first: Ema,
-    second: Ema,
-}
-
-impl TwoEmas {
-    fn new(first: usize, second: usize) -> Self {
-        Self {
-            first: Ema::new(first),
-            second: Ema::new(second),
-        }
-    }
-
-    fn push(&mut self, value: f64) -> Option<f64> {
-        self.second.push(self.first.push(value)?)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct TrueStrength {
-    previous_close: Option<f64>,
-    change: TwoEmas,
-    size: TwoEmas,
-}
-
-impl Operator for TrueStrength {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let change = bar.close - self.previous_close.replace(bar.close)?;
-        let smooth = self.change.push(change);
-        let size = self.size.push(change.abs())?;
-        Some(100.0 * share(smooth?, size, 0.0))
-    }
-}
-
-#[derive(Debug, Clone)]
 struct StochasticMomentum {
     highest: RollingExtreme,
     lowest: RollingExtreme,
@@ -397,53 +289,33 @@ impl Operator for StochasticMomentum {
         let range = self.range.push(highest - lowest)?;
         Some(100.0 * share(distance?, range / 2.0, 0.0))
     }
-}
 
-/// A fast and a slow average of the bars' middles.
-#[derive(Debug, Clone)]
-struct MiddleAverages {
-    fast: RollingMean,
-    slow: RollingMean,
-}
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.lowest.missing() == 0 && all.range.is_warm() && all.distance.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut highest, mut lowest) = ([0.0; ROWS], [0.0; ROWS]);
+                let highest = &mut highest[..bars.len()];
+                let lowest = &mut lowest[..bars.len()];
 
-impl MiddleAverages {
-    fn new(fast: usize, slow: usize) -> Self {
-        Self {
-            fast: RollingMean::new(fast),
-            slow: RollingMean::new(slow),
-        }
-    }
-
-    /// Their distance.
-    fn push(&mut self, bar: &Bar) -> Option<f64> {
-        let middle = (bar.high + bar.low) / 2.0;
-        let fast = self.fast.push(middle);
-        let slow = self.slow.push(middle)?;
-        Some(fast? - slow)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Awesome {
-    averages: MiddleAverages,
-}
-
-impl Operator for Awesome {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(self.averages.push(bar)? / bar.close)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Accelerator {
-    averages: MiddleAverages,
-    signal: RollingMean,
-}
-
-impl Operator for Accelerator {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let distance = self.averages.push(bar)?;
-        Some((distance - self.signal.push(distance)?) / bar.close)
+                all.highest.push_all(bars.high(), highest);
+                all.lowest.push_all(bars.low(), lowest);
+                let edges = highest.iter_mut().zip(&mut *lowest);
+                for ((highest, lowest), close) in edges.zip(bars.close()) {
+                    let (top, bottom) = (*highest, *lowest);
+                    (*highest, *lowest) = (close - (top + bottom) / 2.0, top - bottom);
+                }
+                all.distance.push_all(highest, values);
+                all.range.push_all(lowest, highest);
+                for (value, range) in values.iter_mut().zip(&*highest) {
+                    *value = 100.0 * share(*value, range / 2.0, 0.0);
+                }
+            },
+        );
     }
 }
 
@@ -466,15 +338,51 @@ impl Fisher {
     }
 }
 
+impl Fisher {
+    #[inline]
+    fn stretch(&mut self, place: f64) -> f64 {
+        self.place = (0.66 * (place - 0.5) + 0.67 * self.place).clamp(-0.999, 0.999);
+        self.value = self.place.atanh() + 0.5 * self.value;
+        self.value
+    }
+}
+
 impl Operator for Fisher {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let middle = (bar.high + bar.low) / 2.0;
         let highest = self.highest.push(middle);
         let lowest = self.lowest.push(middle)?;
         let place = share(middle - lowest, highest? - lowest, 0.5);
-        self.place = (0.66 * (place - 0.5) + 0.67 * self.place).clamp(-0.999, 0.999);
-        self.value = self.place.atanh() + 0.5 * self.value;
-        Some(self.value)
+        Some(self.stretch(place))
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.lowest.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut middles, mut highest, mut lowest) =
+                    ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let middles = &mut middles[..bars.len()];
+                let highest = &mut highest[..bars.len()];
+                let lowest = &mut lowest[..bars.len()];
+
+                for (middle, (high, low)) in
+                    middles.iter_mut().zip(bars.high().iter().zip(bars.low()))
+                {
+                    *middle = (high + low) / 2.0;
+                }
+                all.highest.push_all(middles, highest);
+                all.lowest.push_all(middles, lowest);
+                let edges = highest.iter().zip(&*lowest).zip(&*middles);
+                for (value, ((highest, lowest), middle)) in values.iter_mut().zip(edges) {
+                    *value = all.stretch(share(middle - lowest, highest - lowest, 0.5));
+                }
+            },
+        );
     }
 }
 
@@ -500,13 +408,33 @@ impl Placed {
     fn push(&mut self, value: f64) -> Option<f64> {
         let highest = self.highest.push(value);
         let lowest = self.lowest.push(value)?;
-        let place = share(value - lowest, highest? - lowest, self.place / 100.0);
+        Some(self.place_in(highest?, lowest, value))
+    }
+
+    #[inline]
+    fn place_in(&mut self, highest: f64, lowest: f64, value: f64) -> f64 {
+        let place = share(value - lowest, highest - lowest, self.place / 100.0);
         self.place = 100.0 * place;
         let smooth = self
             .smooth
             .map_or(self.place, |last| last + (self.place - last) / 2.0);
         self.smooth = Some(smooth);
-        self.smooth
+        smooth
+    }
+
+    fn is_warm(&self) -> bool {
+        self.lowest.missing() == 0
+    }
+
+    /// The places after each of at most [`ROWS`] values.
+    fn push_all(&mut self, values: &[f64], places: &mut [f64]) {
+        let mut lowest = [0.0; ROWS];
+        let lowest = &mut lowest[..values.len()];
+        self.highest.push_all(values, places);
+        self.lowest.push_all(values, lowest);
+        for ((place, lowest), value) in places.iter_mut().zip(lowest).zip(values) {
+            *place = self.place_in(*place, *lowest, *value);
+        }
     }
 }
 
@@ -524,37 +452,38 @@ impl Operator for Schaff {
         let [first, second] = &mut self.stages;
         second.push(first.push(line)?)
     }
-}
 
-#[derive(Debug, Clone)]
-struct PrettyGood {
-    previous_close: Option<f64>,
-    mean: RollingMean,
-    range: Ema,
-}
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| {
+                all.fast.missing() + all.slow.missing() == 0
+                    && all.stages.iter().all(Placed::is_warm)
+            },
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut line, mut first) = ([0.0; ROWS], [0.0; ROWS]);
+                let line = &mut line[..bars.len()];
+                let first = &mut first[..bars.len()];
 
-impl Operator for PrettyGood {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let mean = self.mean.push(bar.close);
-        let previous = self.previous_close.replace(bar.close)?;
-        let range = self.range.push(true_range(bar, previous))?;
-        Some(share(bar.close - mean?, range, 0.0))
+                all.fast.push_all(bars.close(), line);
+                all.slow.push_all(bars.close(), first);
+                for (line, slow) in line.iter_mut().zip(&*first) {
+                    *line = -(slow - *line);
+                }
+                let [of_line, of_first] = &mut all.stages;
+                of_line.push_all(line, first);
+                of_first.push_all(first, values);
+            },
+        );
     }
 }
 
 crate::state! {
-    Ppo { fast, slow }
-    Coppock { closes, mean }
-    KnowSureThing { rates }
-    ElderRay { mean }
-    TwoEmas { first, second }
-    TrueStrength { previous_close, change, size }
     StochasticMomentum { highest, lowest, distance, range }
-    MiddleAverages { fast, slow }
-    Awesome { averages }
-    Accelerator { averages, signal }
     Fisher { highest, lowest, place, value }
     Placed { highest, lowest, place, smooth }
     Schaff { fast, slow, stages }
-    PrettyGood { previous_close, mean, range }
 }

@@ -2,13 +2,13 @@
 //! price where TA-Lib gives price units.
 
 use super::kind::{
-    Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema,
-    settling_wilder,
+    Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_ema, settling_wilder,
 };
+use super::macd::{Macd, MacdShown};
 use super::movement::DirectionalMovement;
-use super::parts::{deviation, each_close, in_parts, log_ratio, log_ratios};
+use super::parts::{deviation, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
 use super::window::{
-    AgedExtreme, Ema, Line, ROWS, Ring, RollingLine, RollingMean, RollingMoments, WilderMean,
+    AgedExtreme, Ema, EmaChain, Line, ROWS, RollingLine, RollingMean, RollingMoments, WilderMean,
 };
 use super::{Bars, Operator};
 use crate::types::Bar;
@@ -93,8 +93,9 @@ pub(super) const KINDS: &[FeatureKind] = &[
         },
         warmup_bars: |a| 2 * a.bars_u32(0) - 1,
         operator: |a| {
-            let [first, second] = [Ema::new(a.bars(0)), Ema::new(a.bars(0))];
-            Box::new(DemaRatio { first, second })
+            Box::new(DemaRatio {
+                stages: EmaChain::new(a.bars(0)),
+            })
         },
         ..BASE
     },
@@ -235,10 +236,16 @@ impl Operator for SmaRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.mean.push_all(bars.close(), values);
-            log_ratios(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.mean.push_all(bars.close(), values);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
@@ -253,98 +260,48 @@ impl Operator for EmaRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            all.mean.push_all(bars.close(), values);
-            log_ratios(bars.close(), values);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                all.mean.push_all(bars.close(), values);
+                log_ratios(bars.close(), values);
+            },
+        );
     }
 }
 
 #[derive(Debug, Clone)]
 struct DemaRatio {
-    first: Ema,
-    second: Ema,
+    stages: EmaChain<2>,
 }
 
 impl Operator for DemaRatio {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(1.0 - self.average(bar.close)? / bar.close)
+        let [first, second] = self.stages.push(bar.close)?;
+        Some(1.0 - (2.0 * first - second) / bar.close)
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        each_close(self, bars, values, Self::average);
-        for (close, value) in bars.close().iter().zip(values) {
-            *value = 1.0 - *value / close;
-        }
-    }
-}
-
-impl DemaRatio {
-    #[inline]
-    fn average(&mut self, close: f64) -> Option<f64> {
-        let first = self.first.push(close)?;
-        let second = self.second.push(first)?;
-        Some(2.0 * first - second)
-    }
-}
-
-/// All three MACD features; they differ in what they show, and appear together.
-#[derive(Debug, Clone)]
-struct Macd {
-    /// Bars that the fast average leaves out, so that both averages begin with the same bar.
-    skipped: usize,
-    fast: Ema,
-    slow: Ema,
-    signal: Ema,
-    shown: MacdShown,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum MacdShown {
-    Line,
-    Signal,
-    Histogram,
-}
-
-impl Macd {
-    fn new(arguments: &Arguments, shown: MacdShown) -> Self {
-        let (fast, slow) = (arguments.bars(0), arguments.bars(1));
-        Self {
-            skipped: slow - fast,
-            fast: Ema::new(fast),
-            slow: Ema::new(slow),
-            signal: Ema::new(arguments.bars(2)),
-            shown,
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, close: f64) -> Option<f64> {
-        let slow = self.slow.push(close);
-        if self.skipped > 0 {
-            self.skipped -= 1;
-            return None;
-        }
-        let line = self.fast.push(close)? - slow?;
-        let signal = self.signal.push(line)?;
-        Some(match self.shown {
-            MacdShown::Line => line,
-            MacdShown::Signal => signal,
-            MacdShown::Histogram => line - signal,
-        })
-    }
-}
-
-impl Operator for Macd {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        Some(self.push(bar.close)? / bar.close)
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        each_close(self, bars, values, Self::push);
-        for (close, value) in bars.close().iter().zip(values) {
-            *value /= close;
-        }
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.stages.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                let mut first = [0.0; ROWS];
+                let first = &mut first[..bars.len()];
+                all.stages
+                    .push_all(bars.close(), [&mut *first, &mut *values]);
+                let averages = first.iter().zip(bars.close());
+                for (value, (first, close)) in values.iter_mut().zip(averages) {
+                    *value = 1.0 - (2.0 * first - *value) / close;
+                }
+            },
+        );
     }
 }
 
@@ -367,26 +324,55 @@ impl Adx {
 
 impl Operator for Adx {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        self.step([bar.high, bar.low, bar.close])
+        let (plus, minus) = self.movement.push(bar)?;
+        self.step(plus, minus)
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        let mut held = self.clone();
-        let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
-        for (((high, low), close), value) in prices.zip(values) {
-            *value = held.step([*high, *low, *close]).unwrap_or(f64::NAN);
-        }
-        *self = held;
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut plus, mut minus) = ([0.0; ROWS], [0.0; ROWS]);
+                if all.latest.is_none() || !all.movement.indices(bars, &mut plus, &mut minus) {
+                    one_by_one(all, bars, values);
+                    return;
+                }
+                let mut still = 0_u64;
+                let pairs = plus[..bars.len()].iter_mut().zip(&minus);
+                let mut directions = [0.0; ROWS];
+                for (direction, (plus, minus)) in directions.iter_mut().zip(pairs) {
+                    let is_moving = *plus + minus > 0.0;
+                    still += u64::from(!is_moving);
+                    *direction = direction_of(*plus, *minus);
+                }
+                if still > 0 {
+                    let pairs = plus.iter().zip(&minus);
+                    for (value, (plus, minus)) in values.iter_mut().zip(pairs) {
+                        *value = all.step(*plus, *minus).unwrap_or(f64::NAN);
+                    }
+                } else {
+                    all.mean.push_all(&directions[..bars.len()], values);
+                    all.latest = values.last().copied();
+                }
+            },
+        );
     }
+}
+
+/// Directional index, in percent.
+#[inline(always)]
+fn direction_of(plus: f64, minus: f64) -> f64 {
+    100.0 * (plus - minus).abs() / (plus + minus)
 }
 
 impl Adx {
     #[inline]
-    fn step(&mut self, prices: [f64; 3]) -> Option<f64> {
-        let (plus, minus) = self.movement.step(prices)?;
-        let total = plus + minus;
-        if total > 0.0 {
-            self.latest = self.mean.push(100.0 * (plus - minus).abs() / total);
+    fn step(&mut self, plus: f64, minus: f64) -> Option<f64> {
+        if plus + minus > 0.0 {
+            self.latest = self.mean.push(direction_of(plus, minus));
         } else if self.latest.is_none() {
             // As in TA-Lib: a bar without movement counts while the average is seeded, and leaves
             // it alone afterwards.
@@ -439,45 +425,54 @@ impl Operator for AroonOscillator {
 
 #[derive(Debug, Clone)]
 struct Trix {
-    stages: [Ema; 3],
-    previous: Ring,
+    stages: EmaChain<3>,
+    previous: Option<f64>,
 }
 
 impl Trix {
     fn new(period: usize) -> Self {
         Self {
-            stages: [Ema::new(period), Ema::new(period), Ema::new(period)],
-            previous: Ring::new(1),
+            stages: EmaChain::new(period),
+            previous: None,
         }
     }
-}
 
-#[inline]
-fn smooth_by([first, second, third]: &mut [Ema; 3], close: f64) -> Option<f64> {
-    third.push(second.push(first.push(close)?)?)
+    #[inline(always)]
+    fn change(value: f64, previous: f64) -> f64 {
+        100.0 * (value / previous - 1.0)
+    }
 }
 
 impl Operator for Trix {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let value = smooth_by(&mut self.stages, bar.close)?;
-        let previous = self.previous.push(value)?;
-        Some(100.0 * (value / previous - 1.0))
+        let [_, _, value] = self.stages.push(bar.close)?;
+        let previous = self.previous.replace(value)?;
+        Some(Self::change(value, previous))
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut smooth = [0.0; ROWS];
-            let smooth = &mut smooth[..bars.len()];
-            each_close(&mut all.stages, bars, smooth, smooth_by);
-            let missing = smooth.iter().take_while(|value| value.is_nan()).count();
-            let smooth = &smooth[missing..];
-            let (blank, values) = values.split_at_mut(missing);
-            blank.fill(f64::NAN);
-            all.previous.push_all(smooth, values);
-            for (smooth, value) in smooth.iter().zip(values) {
-                *value = 100.0 * (smooth / *value - 1.0);
-            }
-        });
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.previous.is_some() && all.stages.is_warm(),
+            #[inline(always)]
+            |all, bars, values| {
+                // The value before the first one stands before it.
+                let mut third = [0.0; ROWS + 1];
+                let third = &mut third[..=bars.len()];
+                third[0] = all.previous.unwrap_or(f64::NAN);
+                let mut first = [0.0; ROWS];
+                let first = &mut first[..bars.len()];
+                all.stages
+                    .push_all(bars.close(), [first, &mut *values, &mut third[1..]]);
+                all.previous = third.last().copied();
+                let steps = third[1..].iter().zip(&*third);
+                for (value, (third, previous)) in values.iter_mut().zip(steps) {
+                    *value = Self::change(*third, *previous);
+                }
+            },
+        );
     }
 }
 
@@ -492,11 +487,17 @@ impl Operator for LinearSlope {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let closes = bars.close();
-            let slope = |place: usize, line: Line| line.slope / closes[place];
-            all.line.push_all(closes, values, slope);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let closes = bars.close();
+                let slope = |place: usize, slope: f64| slope / closes[place];
+                all.line.push_slopes(closes, values, slope);
+            },
+        );
     }
 }
 
@@ -515,21 +516,26 @@ impl Operator for LinearR2 {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut deviations = [0.0; ROWS];
-            let deviations = &mut deviations[..bars.len()];
-            all.moments.push_all(bars.close(), deviations, deviation);
-            let share = |place: usize, line: Line| line.r_squared(all.count, deviations[place]);
-            all.line.push_all(bars.close(), values, share);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut deviations = [0.0; ROWS];
+                let deviations = &mut deviations[..bars.len()];
+                all.moments.push_all(bars.close(), deviations, deviation);
+                let share = |place: usize, line: Line| line.r_squared(all.count, deviations[place]);
+                all.line.push_all(bars.close(), values, share);
+            },
+        );
     }
 }
 
 crate::state! {
     SmaRatio { mean }
     EmaRatio { mean }
-    DemaRatio { first, second }
-    Macd { skipped, fast, slow, signal }
+    DemaRatio { stages }
     Adx { movement, mean, latest }
     DiDifference { movement }
     AroonOscillator { highest, lowest }

@@ -1,17 +1,17 @@
 //! Realised variation of prices: its estimators, its parts and how it moves.
 
-use std::f64::consts::{FRAC_PI_2, LN_2, PI};
+use std::f64::consts::LN_2;
 
 use super::candle::PerStep;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter, settling_steps};
 use super::movement::true_range;
 use super::parts::{
-    Terms, deviation, in_parts, log_ratio, log_ratios, log_return, share, sums, window,
+    Terms, deviation, in_parts, in_warm_parts, log_ratio, log_ratios, log_return, share, sums,
+    window,
 };
+use super::robust::{JumpShare, MedianVolatility, RelativeVolatility};
 use super::volatility::{Returns, rogers_satchell_of};
-use super::window::{
-    Moments, ROWS, RollingMean, RollingMoments, RollingPair, RollingSum, WilderMean,
-};
+use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingPair};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -259,6 +259,28 @@ impl Operator for PartDeviation {
         let change = (self.part)(self.returns.push(bar)?);
         Some(self.squares.push(change * change)?.max(0.0).sqrt())
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.squares.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut squares = [0.0; ROWS];
+                let count = all.returns.push_all(bars, &mut squares);
+                for square in &mut squares[..count] {
+                    let part = (all.part)(*square);
+                    *square = part * part;
+                }
+                all.squares.push_all(&squares[..count], values);
+                for value in values {
+                    *value = value.max(0.0).sqrt();
+                }
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -294,36 +316,43 @@ impl Operator for YangZhang {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let first = usize::from(all.previous_close.is_none()).min(bars.len());
-            let known = all.previous_close.iter().chain(bars.close());
-            let later = bars.slice(first..bars.len());
-            let (mut gaps, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
-            let (gaps, ranges) = (&mut gaps[..later.len()], &mut ranges[..later.len()]);
-            for (gap, previous) in gaps.iter_mut().zip(known) {
-                *gap = *previous;
-            }
-            log_ratios(later.open(), gaps);
-            let mut bodies = [0.0; ROWS];
-            let bodies = &mut bodies[..later.len()];
-            bodies.copy_from_slice(later.open());
-            log_ratios(later.close(), bodies);
-            rogers_satchell(later, bodies, ranges);
-            all.previous_close = bars.close().last().copied().or(all.previous_close);
-            let missing = all.ranges.missing();
-            let (mut of_gaps, mut of_bodies) = ([0.0; ROWS], [0.0; ROWS]);
-            all.gaps
-                .push_all(gaps, &mut of_gaps[..gaps.len()], deviation);
-            all.bodies
-                .push_all(bodies, &mut of_bodies[..gaps.len()], deviation);
-            let shown = &mut values[first..];
-            all.ranges.push_all(ranges, shown);
-            for (value, (gap, body)) in shown.iter_mut().zip(of_gaps.into_iter().zip(of_bodies)) {
-                *value = yang_zhang(all.count, [gap, body], *value);
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let first = usize::from(all.previous_close.is_none()).min(bars.len());
+                let known = all.previous_close.iter().chain(bars.close());
+                let later = bars.slice(first..bars.len());
+                let (mut gaps, mut ranges) = ([0.0; ROWS], [0.0; ROWS]);
+                let (gaps, ranges) = (&mut gaps[..later.len()], &mut ranges[..later.len()]);
+                for (gap, previous) in gaps.iter_mut().zip(known) {
+                    *gap = *previous;
+                }
+                log_ratios(later.open(), gaps);
+                let mut bodies = [0.0; ROWS];
+                let bodies = &mut bodies[..later.len()];
+                bodies.copy_from_slice(later.open());
+                log_ratios(later.close(), bodies);
+                rogers_satchell(later, bodies, ranges);
+                all.previous_close = bars.close().last().copied().or(all.previous_close);
+                let missing = all.ranges.missing();
+                let (mut of_gaps, mut of_bodies) = ([0.0; ROWS], [0.0; ROWS]);
+                all.gaps
+                    .push_all(gaps, &mut of_gaps[..gaps.len()], deviation);
+                all.bodies
+                    .push_all(bodies, &mut of_bodies[..gaps.len()], deviation);
+                let shown = &mut values[first..];
+                all.ranges.push_all(ranges, shown);
+                for (value, (gap, body)) in shown.iter_mut().zip(of_gaps.into_iter().zip(of_bodies))
+                {
+                    *value = yang_zhang(all.count, [gap, body], *value);
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -383,120 +412,29 @@ impl Operator for VolatilityOfVolatility {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut squares, mut volatilities) = ([0.0; ROWS], [0.0; ROWS]);
-            let count = all.returns.push_all(bars, &mut squares);
-            let (squares, volatilities) = (&mut squares[..count], &mut volatilities[..count]);
-            squares.iter_mut().for_each(|one| *one *= *one);
-            let missing = all.squares.missing().min(count);
-            all.squares.push_all(squares, volatilities);
-            for volatility in &mut *volatilities {
-                *volatility = volatility.max(0.0).sqrt();
-            }
-            let (blank, shown) = values.split_at_mut(values.len() - count + missing);
-            blank.fill(f64::NAN);
-            let variation =
-                |moments: Moments, _| share(moments.standard_deviation, moments.mean, 0.0);
-            let known = &volatilities[missing..];
-            all.volatilities.push_all(known, shown, variation);
-        });
-    }
-}
-
-#[derive(Debug, Clone)]
-struct JumpShare {
-    scale: f64,
-    returns: Returns,
-    previous: Option<f64>,
-    squares: RollingSum,
-    products: RollingSum,
-}
-
-impl JumpShare {
-    fn new(period: usize) -> Self {
-        let count = period as f64;
-        Self {
-            scale: FRAC_PI_2 * count / (count - 1.0),
-            returns: Returns::default(),
-            previous: None,
-            squares: RollingSum::new(period),
-            products: RollingSum::new(period - 1),
-        }
-    }
-}
-
-impl Operator for JumpShare {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let size = self.returns.push(bar)?.abs();
-        let squares = self.squares.push(size * size);
-        let previous = self.previous.replace(size)?;
-        let products = self.products.push(size * previous);
-        let variation = squares?;
-        let smooth = self.scale * products?;
-        Some(share(variation - smooth, variation, 0.0).max(0.0))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct MedianVolatility {
-    scale: f64,
-    returns: Returns,
-    last: [Option<f64>; 2],
-    squares: RollingSum,
-}
-
-impl MedianVolatility {
-    fn new(period: usize) -> Self {
-        let count = period as f64;
-        Self {
-            // MedRV / n = constant / (n - 2) times the sum.
-            scale: PI / (6.0 - 4.0 * 3.0_f64.sqrt() + PI) / (count - 2.0),
-            returns: Returns::default(),
-            last: [None; 2],
-            squares: RollingSum::new(period - 2),
-        }
-    }
-}
-
-impl Operator for MedianVolatility {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let size = self.returns.push(bar)?.abs();
-        let [before, newest] = self.last;
-        self.last = [newest, Some(size)];
-        let (a, b) = (before?, newest?);
-        let median = a.min(b).max(a.max(b).min(size));
-        let sum = self.squares.push(median * median)?;
-        Some((self.scale * sum).max(0.0).sqrt())
-    }
-}
-
-#[derive(Debug, Clone)]
-struct RelativeVolatility {
-    previous_close: Option<f64>,
-    closes: RollingMoments,
-    up: WilderMean,
-    down: WilderMean,
-}
-
-impl RelativeVolatility {
-    fn new(period: usize, average: usize) -> Self {
-        Self {
-            previous_close: None,
-            closes: RollingMoments::new(period),
-            up: WilderMean::new(average),
-            down: WilderMean::new(average),
-        }
-    }
-}
-
-impl Operator for RelativeVolatility {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let previous = self.previous_close.replace(bar.close).unwrap_or(bar.close);
-        let deviation = self.closes.push(bar.close)?.standard_deviation;
-        let part = |holds: bool| if holds { deviation } else { 0.0 };
-        let up = self.up.push(part(bar.close > previous));
-        let down = self.down.push(part(bar.close < previous))?;
-        Some(100.0 * share(up?, up? + down, 0.5))
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut squares, mut volatilities) = ([0.0; ROWS], [0.0; ROWS]);
+                let count = all.returns.push_all(bars, &mut squares);
+                let (squares, volatilities) = (&mut squares[..count], &mut volatilities[..count]);
+                squares.iter_mut().for_each(|one| *one *= *one);
+                let missing = all.squares.missing().min(count);
+                all.squares.push_all(squares, volatilities);
+                for volatility in &mut *volatilities {
+                    *volatility = volatility.max(0.0).sqrt();
+                }
+                let (blank, shown) = values.split_at_mut(values.len() - count + missing);
+                blank.fill(f64::NAN);
+                let variation =
+                    |moments: Moments, _| share(moments.standard_deviation, moments.mean, 0.0);
+                let known = &volatilities[missing..];
+                all.volatilities.push_all(known, shown, variation);
+            },
+        );
     }
 }
 
@@ -531,8 +469,5 @@ crate::state! {
     YangZhang { previous_close, gaps, bodies, ranges }
     EwmaVolatility { returns, variance }
     VolatilityOfVolatility { returns, squares, volatilities }
-    JumpShare { returns, previous, squares, products }
-    MedianVolatility { returns, last, squares }
-    RelativeVolatility { previous_close, closes, up, down }
     Leverage { returns, previous, pairs }
 }

@@ -2,7 +2,7 @@
 
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
 use super::movement::{true_range, true_ranges};
-use super::parts::{in_parts, log_ratio, log_ratios};
+use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
 use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;
@@ -238,20 +238,26 @@ impl Operator for RealizedVolatility {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut squares = [0.0; ROWS];
-            let count = all.returns.push_all(bars, &mut squares);
-            let squares = &mut squares[..count];
-            squares.iter_mut().for_each(|one| *one *= *one);
-            let missing = all.squares.missing();
-            let first = values.len() - count;
-            all.squares.push_all(squares, &mut values[first..]);
-            for value in &mut values[first..] {
-                *value = value.max(0.0).sqrt();
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut squares = [0.0; ROWS];
+                let count = all.returns.push_all(bars, &mut squares);
+                let squares = &mut squares[..count];
+                squares.iter_mut().for_each(|one| *one *= *one);
+                let missing = all.squares.missing();
+                let first = values.len() - count;
+                all.squares.push_all(squares, &mut values[first..]);
+                for value in &mut values[first..] {
+                    *value = value.max(0.0).sqrt();
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -274,6 +280,27 @@ impl RootMean {
 impl Operator for RootMean {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         Some(self.mean.push((self.term)(bar))?.max(0.0).sqrt())
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.mean.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut terms = [0.0; ROWS];
+                let terms = &mut terms[..bars.len()];
+                for (term, bar) in terms.iter_mut().zip(bars.iter()) {
+                    *term = (all.term)(&bar);
+                }
+                all.mean.push_all(terms, values);
+                for value in values {
+                    *value = value.max(0.0).sqrt();
+                }
+            },
+        );
     }
 }
 
@@ -318,18 +345,39 @@ impl Operator for AverageTrueRange {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut ranges = [0.0; ROWS];
-            let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
-            let first = values.len() - count;
-            values[..first].fill(f64::NAN);
-            all.mean.push_all(&ranges[..count], &mut values[first..]);
-            if all.is_percent {
-                for (close, value) in bars.close().iter().zip(values) {
-                    *value = 100.0 * *value / close;
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (Some(mut mean), true) = (all.mean.fours(), all.previous_close.is_some())
+                else {
+                    one_by_one(all, bars, values);
+                    return;
+                };
+                let mut ranges = [0.0; ROWS];
+                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
+                if !all.is_percent {
+                    all.mean.push_all(&ranges[..count], values);
+                    return;
                 }
-            }
-        });
+                let (fours, rest) = ranges[..count].as_chunks::<4>();
+                let (closes, last_closes) = bars.close().as_chunks::<4>();
+                let (of_fours, of_rest) = values.as_chunks_mut::<4>();
+                for (values, (ranges, closes)) in of_fours.iter_mut().zip(fours.iter().zip(closes))
+                {
+                    let means = mean.step(*ranges);
+                    *values = std::array::from_fn(|lane| 100.0 * means[lane] / closes[lane]);
+                }
+                all.mean.go_on(&mean);
+                for (value, (range, close)) in of_rest.iter_mut().zip(rest.iter().zip(last_closes))
+                {
+                    let mean = all.mean.push(*range);
+                    *value = mean.map_or(f64::NAN, |mean| 100.0 * mean / close);
+                }
+            },
+        );
     }
 }
 
@@ -346,11 +394,17 @@ impl Operator for PercentB {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let width = 2.0 * all.deviations;
-            let place = |moments: Moments, close| 0.5 + moments.z_score(close) / width;
-            all.closes.push_all(bars.close(), values, place);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let width = 2.0 * all.deviations;
+                let place = |moments: Moments, close| 0.5 + moments.z_score(close) / width;
+                all.closes.push_all(bars.close(), values, place);
+            },
+        );
     }
 }
 
@@ -367,11 +421,17 @@ impl Operator for BandWidth {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let width = 2.0 * all.deviations;
-            let share = |moments: Moments, _| width * moments.standard_deviation / moments.mean;
-            all.closes.push_all(bars.close(), values, share);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let width = 2.0 * all.deviations;
+                let share = |moments: Moments, _| width * moments.standard_deviation / moments.mean;
+                all.closes.push_all(bars.close(), values, share);
+            },
+        );
     }
 }
 
@@ -391,22 +451,28 @@ impl Operator for VolatilityRatio {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let mut squares = [0.0; ROWS];
-            let count = all.returns.push_all(bars, &mut squares);
-            let squares = &mut squares[..count];
-            squares.iter_mut().for_each(|one| *one *= *one);
-            let missing = all.long.missing();
-            let first = values.len() - count;
-            let mut short = [0.0; ROWS];
-            all.short.push_all(squares, &mut short[..count]);
-            all.long.push_all(squares, &mut values[first..]);
-            for (value, short) in values[first..].iter_mut().zip(short) {
-                *value = Self::show(short, *value);
-            }
-            let blank = (first + missing).min(values.len());
-            values[..blank].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut squares = [0.0; ROWS];
+                let count = all.returns.push_all(bars, &mut squares);
+                let squares = &mut squares[..count];
+                squares.iter_mut().for_each(|one| *one *= *one);
+                let missing = all.long.missing();
+                let first = values.len() - count;
+                let mut short = [0.0; ROWS];
+                all.short.push_all(squares, &mut short[..count]);
+                all.long.push_all(squares, &mut values[first..]);
+                for (value, short) in values[first..].iter_mut().zip(short) {
+                    *value = Self::show(short, *value);
+                }
+                let blank = (first + missing).min(values.len());
+                values[..blank].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -449,14 +515,56 @@ impl Operator for ReturnSkew {
         let squares = self.squares.push(change * change);
         let cubes = self.cubes.push(change.powi(3));
         let moments = self.moments.push(change)?;
-        let (mean, deviation) = (moments.mean, moments.standard_deviation);
-        if deviation <= mean.abs() * 1e-6 {
-            return Some(if deviation.is_nan() { f64::NAN } else { 0.0 });
-        }
-        let (square, cube) = (squares? / self.count, cubes? / self.count);
-        let third = cube - 3.0 * mean * square + 2.0 * mean.powi(3);
-        Some(third / deviation.powi(3))
+        Some(skew(moments, squares? / self.count, cubes? / self.count))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.cubes.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut changes, mut squares, mut cubes) = ([0.0; ROWS], [0.0; ROWS], [0.0; ROWS]);
+                let squares = &mut squares[..bars.len()];
+                let cubes = &mut cubes[..bars.len()];
+
+                let count = all.returns.push_all(bars, &mut changes);
+                let terms = squares.iter_mut().zip(&mut *cubes);
+                for ((square, cube), change) in terms.zip(&changes[..count]) {
+                    (*square, *cube) = (change * change, change.powi(3));
+                }
+                let mut of_squares = [0.0; ROWS];
+                let of_squares = &mut of_squares[..count];
+                all.squares.push_all(squares, of_squares);
+                all.cubes.push_all(cubes, squares);
+                let sums = of_squares.iter().zip(&*squares);
+                let mut means = [0.0; ROWS];
+                let means = &mut means[..count];
+                all.moments.push_both(&changes[..count], means, values);
+                let known = means.iter().zip(sums);
+                for (value, (mean, (squares, cubes))) in values.iter_mut().zip(known) {
+                    let moments = Moments {
+                        mean: *mean,
+                        standard_deviation: *value,
+                    };
+                    *value = skew(moments, squares / all.count, cubes / all.count);
+                }
+            },
+        );
+    }
+}
+
+/// From mean and deviation and the mean square and cube.
+#[inline]
+fn skew(moments: Moments, square: f64, cube: f64) -> f64 {
+    let (mean, deviation) = (moments.mean, moments.standard_deviation);
+    if deviation <= mean.abs() * 1e-6 {
+        return 0.0;
+    }
+    let third = cube - 3.0 * mean * square + 2.0 * mean.powi(3);
+    third / deviation.powi(3)
 }
 
 crate::state! {

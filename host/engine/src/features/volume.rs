@@ -3,7 +3,7 @@
 
 use super::kind::{Family, FeatureKind, Input, Parameter};
 use super::momentum::{typical_of, typical_price};
-use super::parts::{in_parts, log_ratio};
+use super::parts::{in_parts, in_warm_parts, log_ratio};
 use super::returns::close_location;
 use super::volatility::Returns;
 use super::window::{ROWS, RollingLine, RollingMean, RollingMoments, RollingSum};
@@ -176,6 +176,25 @@ impl Operator for ZScoreOf {
         let value = (self.value)(bar);
         Some(self.moments.push(value)?.z_score(value))
     }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |_| true,
+            #[inline(always)]
+            |all, bars, values| {
+                let mut terms = [0.0; ROWS];
+                let terms = &mut terms[..bars.len()];
+                for (term, bar) in terms.iter_mut().zip(bars.iter()) {
+                    *term = (all.value)(&bar);
+                }
+                all.moments
+                    .push_all(terms, values, |moments, value| moments.z_score(value));
+            },
+        );
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -190,15 +209,21 @@ impl Operator for RelativeVolume {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let missing = all.mean.missing().min(values.len());
-            all.mean.push_all(bars.volume(), values);
-            for (volume, value) in bars.volume().iter().zip(&mut *values) {
-                let ratio = volume / *value;
-                *value = if *value > 0.0 { ratio } else { 1.0 };
-            }
-            values[..missing].fill(f64::NAN);
-        });
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let missing = all.mean.missing().min(values.len());
+                all.mean.push_all(bars.volume(), values);
+                for (volume, value) in bars.volume().iter().zip(&mut *values) {
+                    let ratio = volume / *value;
+                    *value = if *value > 0.0 { ratio } else { 1.0 };
+                }
+                values[..missing].fill(f64::NAN);
+            },
+        );
     }
 }
 
@@ -221,18 +246,54 @@ impl ObvSlope {
     }
 }
 
+impl ObvSlope {
+    /// On-balance volume after a bar.
+    #[inline]
+    fn balance_after(&mut self, close: f64, volume: f64) -> f64 {
+        let previous = self.previous_close.replace(close).unwrap_or(close);
+        if close > previous {
+            self.balance += volume;
+        } else if close < previous {
+            self.balance -= volume;
+        }
+        self.balance
+    }
+}
+
 impl Operator for ObvSlope {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let previous = self.previous_close.replace(bar.close).unwrap_or(bar.close);
-        if bar.close > previous {
-            self.balance += bar.volume;
-        } else if bar.close < previous {
-            self.balance -= bar.volume;
-        }
+        let balance = self.balance_after(bar.close, bar.volume);
         let volume = self.volume.push(bar.volume);
-        let slope = self.line.push(self.balance)?.slope;
+        let slope = self.line.push(balance)?.slope;
         let volume = volume?;
         Some(if volume > 0.0 { slope / volume } else { 0.0 })
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.previous_close.is_some() && all.line.missing() + all.volume.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut balances, mut means) = ([0.0; ROWS], [0.0; ROWS]);
+                let balances = &mut balances[..bars.len()];
+                let means = &mut means[..bars.len()];
+
+                for (balance, (close, volume)) in balances
+                    .iter_mut()
+                    .zip(bars.close().iter().zip(bars.volume()))
+                {
+                    *balance = all.balance_after(*close, *volume);
+                }
+                all.volume.push_all(bars.volume(), means);
+                all.line.push_slopes(balances, values, |place, slope| {
+                    let ratio = slope / means[place];
+                    if means[place] > 0.0 { ratio } else { 0.0 }
+                });
+            },
+        );
     }
 }
 
@@ -258,38 +319,48 @@ impl Operator for MoneyFlowIndex {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(self, bars, values, |all, bars, values| {
-            let (mut rising, mut falling) = ([0.0; ROWS], [0.0; ROWS]);
-            let mut previous = all.previous;
-            let mut count = 0;
-            let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
-            for (((high, low), close), volume) in prices.zip(bars.volume()) {
-                let typical = typical_of(*high, *low, *close);
-                if let Some(previous) = previous {
-                    [rising[count], falling[count]] = Self::flows(typical, previous, *volume);
-                    count += 1;
+        in_parts(
+            self,
+            bars,
+            values,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut typical, mut rising, mut falling) =
+                    ([0.0; ROWS + 1], [0.0; ROWS], [0.0; ROWS]);
+                // The one before the first bar stands before it, where there is one.
+                let first = usize::from(all.previous.is_none());
+                typical[0] = all.previous.unwrap_or(f64::NAN);
+                let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
+                for (typical, ((high, low), close)) in typical[1..].iter_mut().zip(prices) {
+                    *typical = typical_of(*high, *low, *close);
                 }
-                previous = Some(typical);
-            }
-            all.previous = previous;
-            let (blank, values) = values.split_at_mut(bars.len() - count);
-            blank.fill(f64::NAN);
-            let missing = all.positive.missing().min(count);
-            let mut negative = [0.0; ROWS];
-            all.positive.push_all(&rising[..count], values);
-            all.negative
-                .push_all(&falling[..count], &mut negative[..count]);
-            for (value, negative) in values.iter_mut().zip(negative) {
-                *value = Self::share(*value, negative);
-            }
-            values[..missing].fill(f64::NAN);
-        });
+                all.previous = Some(typical[bars.len()]);
+                let count = bars.len() - first;
+                let steps = typical[first + 1..].iter().zip(&typical[first..]);
+                let flows = rising.iter_mut().zip(&mut falling);
+                let bars_of = steps.zip(&bars.volume()[first..]);
+                for ((rising, falling), ((typical, previous), volume)) in flows.zip(bars_of) {
+                    [*rising, *falling] = Self::flows(*typical, *previous, *volume);
+                }
+                let (blank, values) = values.split_at_mut(bars.len() - count);
+                blank.fill(f64::NAN);
+                let missing = all.positive.missing().min(count);
+                let mut negative = [0.0; ROWS];
+                all.positive.push_all(&rising[..count], values);
+                all.negative
+                    .push_all(&falling[..count], &mut negative[..count]);
+                for (value, negative) in values.iter_mut().zip(negative) {
+                    *value = Self::share(*value, negative);
+                }
+                values[..missing].fill(f64::NAN);
+            },
+        );
     }
 }
 
 impl MoneyFlowIndex {
     /// What flowed with a rising and with a falling typical price.
-    #[inline]
+    #[inline(always)]
     fn flows(typical: f64, previous: f64, volume: f64) -> [f64; 2] {
         let flow = typical * volume;
         let change = typical - previous;
@@ -298,7 +369,7 @@ impl MoneyFlowIndex {
         [flow_if(change > 0.0), flow_if(change < 0.0)]
     }
 
-    #[inline]
+    #[inline(always)]
     fn share(positive: f64, negative: f64) -> f64 {
         let total = positive + negative;
         let share = 100.0 * positive / total;
@@ -335,6 +406,35 @@ impl Operator for VolumeWeighted {
         } else {
             Some(0.0)
         }
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        in_warm_parts(
+            self,
+            bars,
+            values,
+            |all| all.volume.missing() == 0,
+            #[inline(always)]
+            |all, bars, values| {
+                let (mut weighted, mut sums) = ([0.0; ROWS], [0.0; ROWS]);
+                let weighted = &mut weighted[..bars.len()];
+                let sums = &mut sums[..bars.len()];
+
+                for (weighted, bar) in weighted.iter_mut().zip(bars.iter()) {
+                    *weighted = (all.value)(&bar) * bar.volume;
+                }
+                all.weighted.push_all(weighted, sums);
+                all.volume.push_all(bars.volume(), values);
+                let sums = sums.iter().zip(bars.close());
+                for (value, (weighted, close)) in values.iter_mut().zip(sums) {
+                    *value = if *value > 0.0 {
+                        (all.show)(weighted / *value, *close)
+                    } else {
+                        0.0
+                    };
+                }
+            },
+        );
     }
 }
 

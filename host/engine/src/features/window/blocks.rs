@@ -65,6 +65,7 @@ impl<J: Join> Blocks<J> {
     ///
     /// Within a block the walk that waits for itself is one operation long; all else is done
     /// several values at a time.
+    #[inline(always)]
     pub(super) fn push_all(&mut self, values: &[f64], joined: &mut [f64]) {
         let period = self.slots.len();
         if period < SHORTEST_RUN {
@@ -103,6 +104,13 @@ impl<J: Join> Blocks<J> {
                 self.complete_block();
             }
         }
+    }
+
+    /// Forgets every value.
+    pub(super) fn clear(&mut self) {
+        self.next = 0;
+        self.of_block = J::EMPTY;
+        self.has_block = false;
     }
 
     /// How many values are missing until [`Blocks::push`] gives something.

@@ -1,8 +1,11 @@
 //! Highest and lowest values of a window, and the deepest fall inside it.
 
 use super::blocks::{Blocks, Join};
+use super::fours::{self, Extremes};
+use super::recent::{LONGEST, Recent, SPAN};
 use super::{ROWS, Ring};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
+use crate::features::wide::wide;
 
 #[derive(Debug, Clone)]
 struct Larger;
@@ -16,62 +19,181 @@ impl Join for Larger {
     }
 }
 
-/// The highest (or lowest) of the last `period` values.
+/// The highest (or lowest) of the last `period` numbers.
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingExtreme {
-    /// 1 for the highest, -1 for the lowest.
-    sign: f64,
-    values: Blocks<Larger>,
+    window: Window,
+}
+
+#[derive(Debug, Clone)]
+enum Window {
+    Highest(Short<true>),
+    Lowest(Short<false>),
+    LongHighest(Blocks<Larger>),
+    /// The lowest is the highest of the negative numbers.
+    LongLowest(Blocks<Larger>),
+}
+
+/// A short window. Many values go through runs of it, one value goes through blocks, which are made
+/// from the window where they have been left behind. Both find the same number.
+#[derive(Debug, Clone)]
+struct Short<const HIGHEST: bool> {
+    recent: Recent,
+    blocks: Blocks<Larger>,
+    are_blocks_behind: bool,
+}
+
+/// Turns the lowest into the highest number.
+#[inline(always)]
+fn turned<const HIGHEST: bool>(value: f64) -> f64 {
+    if HIGHEST { value } else { -value }
+}
+
+impl<const HIGHEST: bool> Short<HIGHEST> {
+    fn new(period: usize) -> Self {
+        Self {
+            recent: Recent::new(period),
+            blocks: Blocks::new(period),
+            are_blocks_behind: false,
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: f64) -> Option<f64> {
+        if self.are_blocks_behind {
+            self.catch_up();
+        }
+        self.recent.push(value);
+        let highest = self.blocks.push(turned::<HIGHEST>(value))?;
+        Some(one_zero(turned::<HIGHEST>(highest)))
+    }
+
+    #[inline(never)]
+    fn catch_up(&mut self) {
+        self.are_blocks_behind = false;
+        self.blocks.clear();
+        for value in self.recent.held() {
+            self.blocks.push(turned::<HIGHEST>(*value));
+        }
+    }
+
+    /// Extremes after each of at most [`ROWS`] values.
+    #[inline(always)]
+    fn push_all(&mut self, values: &[f64], extremes: &mut [f64]) {
+        let period = self.recent.period();
+        let missing = self.recent.missing().min(values.len());
+        self.are_blocks_behind = true;
+        let (blank, extremes) = extremes.split_at_mut(missing);
+        blank.fill(f64::NAN);
+        let held = self.recent.push_all(values);
+        if extremes.is_empty() {
+            return;
+        }
+        let mut span = [0.0; SPAN];
+        let runs = fours::runs(held, &mut span, fours::extreme_of_run::<HIGHEST>);
+        fours::join_all(Extremes::<HIGHEST>, period, [held, runs], extremes);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.are_blocks_behind = true;
+        self.recent.load(from)
+    }
+}
+
+/// Zero has one sign here: which of equal numbers is taken changes no bit.
+#[inline(always)]
+fn one_zero(value: f64) -> f64 {
+    value + 0.0
 }
 
 impl RollingExtreme {
     pub(in crate::features) fn highest(period: usize) -> Self {
-        Self::new(period, 1.0)
+        Self::new(period, true)
     }
 
     pub(in crate::features) fn lowest(period: usize) -> Self {
-        Self::new(period, -1.0)
+        Self::new(period, false)
     }
 
-    fn new(period: usize, sign: f64) -> Self {
-        Self {
-            sign,
-            values: Blocks::new(period),
+    fn new(period: usize, is_highest: bool) -> Self {
+        let window = match (period <= LONGEST, is_highest) {
+            (true, true) => Window::Highest(Short::new(period)),
+            (true, false) => Window::Lowest(Short::new(period)),
+            (false, true) => Window::LongHighest(Blocks::new(period)),
+            (false, false) => Window::LongLowest(Blocks::new(period)),
+        };
+        Self { window }
+    }
+
+    /// Adds a number; the extreme once `period` of them have been seen.
+    #[inline]
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
+        match &mut self.window {
+            Window::Highest(short) => short.push(value),
+            Window::Lowest(short) => short.push(value),
+            Window::LongHighest(blocks) => blocks.push(value),
+            Window::LongLowest(blocks) => Some(-blocks.push(-value)?),
         }
     }
 
-    /// Adds a value; the extreme once `period` values have been seen.
-    #[inline]
-    pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
-        Some(self.values.push(value * self.sign)? * self.sign)
-    }
-
-    /// How many values are missing until there is an extreme.
+    /// How many numbers are missing until there is an extreme.
     pub(in crate::features) fn missing(&self) -> usize {
-        self.values.missing()
+        match &self.window {
+            Window::Highest(short) => short.recent.missing(),
+            Window::Lowest(short) => short.recent.missing(),
+            Window::LongHighest(blocks) | Window::LongLowest(blocks) => blocks.missing(),
+        }
     }
 
     /// The extremes after each of `values`, NaN where there is none yet.
     pub(in crate::features) fn push_all(&mut self, values: &[f64], extremes: &mut [f64]) {
-        if self.sign > 0.0 {
-            self.values.push_all(values, extremes);
-            return;
+        wide(
+            #[inline(always)]
+            || {
+                for (values, extremes) in values.chunks(ROWS).zip(extremes.chunks_mut(ROWS)) {
+                    match &mut self.window {
+                        Window::Highest(short) => short.push_all(values, extremes),
+                        Window::Lowest(short) => short.push_all(values, extremes),
+                        Window::LongHighest(blocks) => blocks.push_all(values, extremes),
+                        Window::LongLowest(blocks) => push_turned(blocks, values, extremes),
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Lowest numbers of long windows, at most [`ROWS`].
+fn push_turned(blocks: &mut Blocks<Larger>, values: &[f64], extremes: &mut [f64]) {
+    let missing = blocks.missing().min(values.len());
+    let mut turned = [0.0; ROWS];
+    let turned = &mut turned[..values.len()];
+    for (turned, value) in turned.iter_mut().zip(values) {
+        *turned = -value;
+    }
+    blocks.push_all(turned, extremes);
+    for extreme in &mut *extremes {
+        *extreme = -*extreme;
+    }
+    // Turning a missing value would change its bits.
+    extremes[..missing].fill(f64::NAN);
+}
+
+impl State for RollingExtreme {
+    fn save(&self, to: &mut StateWriter) {
+        match &self.window {
+            Window::Highest(short) => short.recent.save(to),
+            Window::Lowest(short) => short.recent.save(to),
+            Window::LongHighest(blocks) | Window::LongLowest(blocks) => blocks.save(to),
         }
-        let missing = self.values.missing().min(values.len());
-        let found = &mut *extremes;
-        let mut turned = [0.0; ROWS];
-        for (values, found) in values.chunks(ROWS).zip(found.chunks_mut(ROWS)) {
-            let turned = &mut turned[..values.len()];
-            for (turned, value) in turned.iter_mut().zip(values) {
-                *turned = -value;
-            }
-            self.values.push_all(turned, found);
-            for extreme in found {
-                *extreme = -*extreme;
-            }
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        match &mut self.window {
+            Window::Highest(short) => short.load(from),
+            Window::Lowest(short) => short.load(from),
+            Window::LongHighest(blocks) | Window::LongLowest(blocks) => blocks.load(from),
         }
-        // Turning a missing value would change its bits.
-        extremes[..missing].fill(f64::NAN);
     }
 }
 
@@ -276,8 +398,4 @@ impl State for MaxDrawdown {
         self.summarize();
         Ok(())
     }
-}
-
-crate::state! {
-    RollingExtreme { values }
 }

@@ -1,12 +1,29 @@
 //! Least-squares lines and linearly weighted means of a window.
 
+use super::anchored::Anchored;
+use super::fours;
+use super::recent::{LONGEST, SPAN};
 use super::{ROWS, Ring};
+use crate::features::state::{State, StateError, StateReader, StateWriter};
+use crate::features::wide::wide;
 
 /// Least-squares line through the last `period` values against their position.
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingLine {
-    window: Ring,
     scales: Scales,
+    window: Window,
+}
+
+#[derive(Debug, Clone)]
+enum Window {
+    Short(Anchored),
+    Long(Carried),
+}
+
+/// A long window and sums over it that are carried along.
+#[derive(Debug, Clone)]
+struct Carried {
+    window: Ring,
     anchor: f64,
     sum: f64,
     /// Sum of position times value, the oldest value at position 0.
@@ -52,13 +69,24 @@ impl Scales {
 
 impl Scales {
     #[inline]
-    fn line(&self, anchor: f64, sum: f64, weighted: f64) -> Line {
-        let covariance = self.count * weighted - self.positions * sum;
+    fn carried(&self, anchor: f64, sum: f64, weighted: f64) -> Line {
+        self.line(anchor, sum, self.count * weighted - self.positions * sum)
+    }
+
+    #[inline(always)]
+    fn tilted(&self, anchor: f64, sum: f64, tilt: f64) -> Line {
+        self.line(anchor, sum, self.count * tilt)
+    }
+
+    /// From the sum of the distances from the anchor, and their covariance with the positions.
+    #[inline(always)]
+    fn line(&self, anchor: f64, sum: f64, covariance: f64) -> Line {
         let slope = covariance * self.of_position_variance;
+        let mean = anchor + sum * self.of_count;
         Line {
             slope,
-            end: anchor + sum * self.of_count + slope * (self.count - 1.0) / 2.0,
-            weighted_mean: anchor + (weighted + sum) * self.of_weights,
+            end: mean + slope * (self.count - 1.0) / 2.0,
+            weighted_mean: mean + covariance * self.of_count * self.of_weights,
             covariance,
             position_variance: self.position_variance,
         }
@@ -81,9 +109,132 @@ pub(in crate::features) struct Line {
 
 impl RollingLine {
     pub(in crate::features) fn new(period: usize) -> Self {
+        let window = if period <= LONGEST {
+            Window::Short(Anchored::new(period))
+        } else {
+            Window::Long(Carried::new(period))
+        };
+        Self {
+            scales: Scales::new(period),
+            window,
+        }
+    }
+
+    #[inline]
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
+        match &mut self.window {
+            Window::Short(values) => push_short(values, value, &self.scales),
+            Window::Long(carried) => carried.push(value, &self.scales),
+        }
+    }
+
+    /// How many values are missing until there is a line.
+    pub(in crate::features) fn missing(&self) -> usize {
+        match &self.window {
+            Window::Short(values) => values.missing(),
+            Window::Long(carried) => carried.missing(),
+        }
+    }
+
+    /// What `show` makes of the place in `values` and of the line after it, NaN where there is none
+    /// yet; the bits are those of [`RollingLine::push`].
+    pub(in crate::features) fn push_all(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(usize, Line) -> f64,
+    ) {
+        self.push_all_with::<true>(values, shown, show);
+    }
+
+    /// [`RollingLine::push_all`] for those who want the slope alone, in which `show` gets nothing
+    /// else of the line.
+    pub(in crate::features) fn push_slopes(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(usize, f64) -> f64,
+    ) {
+        self.push_all_with::<false>(values, shown, |place, line| show(place, line.slope));
+    }
+
+    #[inline(always)]
+    fn push_all_with<const SUMS: bool>(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(usize, Line) -> f64,
+    ) {
+        let scales = &self.scales;
+        wide(
+            #[inline(always)]
+            || match &mut self.window {
+                Window::Short(window) => {
+                    let mut begin = 0;
+                    while begin < values.len() {
+                        let end = begin + window.run_length(values.len() - begin);
+                        let shown = &mut shown[begin..end];
+                        let show = |place, line| show(begin + place, line);
+                        push_all_short::<SUMS>((window, scales), &values[begin..end], shown, show);
+                        begin = end;
+                    }
+                }
+                Window::Long(carried) => carried.push_all(scales, values, shown, show),
+            },
+        );
+    }
+}
+
+#[inline]
+fn push_short(values: &mut Anchored, value: f64, scales: &Scales) -> Option<Line> {
+    let (anchor, window) = values.push(value)?;
+    let distance = |place: usize| window[place] - anchor;
+    let [sum, tilt] = fours::tilt(window.len(), distance, |place| {
+        let distances = std::array::from_fn(|later| distance(place + later));
+        [fours::sum_of_run(distances), fours::tilt_of_run(distances)]
+    });
+    Some(scales.tilted(anchor, sum, tilt))
+}
+
+/// Values that are measured from one anchor.
+#[inline(always)]
+fn push_all_short<const SUMS: bool>(
+    (window, scales): (&mut Anchored, &Scales),
+    values: &[f64],
+    shown: &mut [f64],
+    show: impl Fn(usize, Line) -> f64,
+) {
+    let period = window.period();
+    let missing = window.missing().min(values.len());
+    let (anchor, held) = window.push_all(values);
+    let (blank, shown) = shown.split_at_mut(missing);
+    blank.fill(f64::NAN);
+    if shown.is_empty() {
+        return;
+    }
+    let mut distances = [0.0; SPAN];
+    let distances = &mut distances[..held.len()];
+    for (distance, value) in distances.iter_mut().zip(held) {
+        *distance = value - anchor;
+    }
+    let (mut sums, mut tilts) = ([0.0; SPAN], [0.0; SPAN]);
+    let runs = [
+        fours::runs(distances, &mut sums, fours::sum_of_run),
+        fours::runs(distances, &mut tilts, fours::tilt_of_run),
+    ];
+    let (mut sums, mut tilts) = ([0.0; ROWS], [0.0; ROWS]);
+    let (sums, tilts) = (&mut sums[..shown.len()], &mut tilts[..shown.len()]);
+    fours::tilt_all::<SUMS>(period, distances, runs, sums, tilts);
+    let found = sums.iter().zip(tilts).zip(shown);
+    for (place, ((sum, tilt), shown)) in found.enumerate() {
+        *shown = show(missing + place, scales.tilted(anchor, *sum, *tilt));
+    }
+}
+
+impl Carried {
+    fn new(period: usize) -> Self {
         Self {
             window: Ring::new(period),
-            scales: Scales::new(period),
             anchor: 0.0,
             sum: 0.0,
             weighted: 0.0,
@@ -91,29 +242,31 @@ impl RollingLine {
     }
 
     #[inline]
-    pub(in crate::features) fn push(&mut self, value: f64) -> Option<Line> {
-        let count = self.scales.count;
+    fn push(&mut self, value: f64, scales: &Scales) -> Option<Line> {
+        let count = scales.count;
         if let Some(removed) = self.window.push(value) {
             let (new, old) = (value - self.anchor, removed - self.anchor);
             self.weighted += (count - 1.0) * new + old - self.sum;
             self.sum += new - old;
         }
         if self.window.wrapped() {
-            self.recompute();
+            self.recompute(scales);
         }
-        self.window.is_full().then(|| self.line())
+        self.window.is_full().then(|| self.line(scales))
     }
 
     /// How many values are missing until there is a line.
-    pub(in crate::features) fn missing(&self) -> usize {
+    fn missing(&self) -> usize {
         let missing = self.window.capacity - self.window.values.len();
         missing.saturating_sub(1)
     }
 
     /// What `show` makes of the place in `values` and of the line after it, NaN where there is none
     /// yet; the bits are those of [`RollingLine::push`].
-    pub(in crate::features) fn push_all(
+    #[inline(always)]
+    fn push_all(
         &mut self,
+        scales: &Scales,
         values: &[f64],
         shown: &mut [f64],
         show: impl Fn(usize, Line) -> f64,
@@ -125,9 +278,9 @@ impl RollingLine {
             let end = begin + run.max(1);
             let (values, shown) = (&values[begin..end], &mut shown[begin..end]);
             let show = |place, line| show(begin + place, line);
-            if run < 2 || !self.push_run(values, shown, show) {
+            if run < 2 || !self.push_run(scales, values, shown, show) {
                 for (place, (value, shown)) in values.iter().zip(shown).enumerate() {
-                    let line = self.push(*value);
+                    let line = self.push(*value, scales);
                     *shown = line.map_or(f64::NAN, |line| show(place, line));
                 }
             }
@@ -137,9 +290,10 @@ impl RollingLine {
 
     /// Values between two renewals of the sums; nothing happens, and the answer is no, before the
     /// window is full.
-    #[inline]
+    #[inline(always)]
     fn push_run(
         &mut self,
+        scales: &Scales,
         values: &[f64],
         shown: &mut [f64],
         show: impl Fn(usize, Line) -> f64,
@@ -149,7 +303,7 @@ impl RollingLine {
         let Some(old) = self.window.values.get(slots.clone()) else {
             return false;
         };
-        let (count, anchor) = (self.scales.count, self.anchor);
+        let (count, anchor) = (scales.count, self.anchor);
         let (mut sums, mut weights) = ([0.0; ROWS], [0.0; ROWS]);
         let (mut sum, mut weighted) = (self.sum, self.weighted);
         let carried = sums.iter_mut().zip(&mut weights);
@@ -162,7 +316,7 @@ impl RollingLine {
         }
         let carried = sums.iter().zip(&weights);
         for (place, (shown, (sum, weighted))) in shown.iter_mut().zip(carried).enumerate() {
-            *shown = show(place, self.scales.line(anchor, *sum, *weighted));
+            *shown = show(place, scales.carried(anchor, *sum, *weighted));
         }
         self.window.values[slots.clone()].copy_from_slice(values);
         self.window.next = slots.end;
@@ -172,14 +326,14 @@ impl RollingLine {
     }
 
     #[inline]
-    fn line(&self) -> Line {
-        self.scales.line(self.anchor, self.sum, self.weighted)
+    fn line(&self, scales: &Scales) -> Line {
+        scales.carried(self.anchor, self.sum, self.weighted)
     }
 
     #[inline(never)]
-    fn recompute(&mut self) {
+    fn recompute(&mut self, scales: &Scales) {
         let [sum] = self.window.sums_of(|value| [value]);
-        self.anchor = sum * self.scales.of_count;
+        self.anchor = sum * scales.of_count;
         // The window has just wrapped: its slots are in order.
         let (mut sum, mut weighted, mut position) = (0.0, 0.0, 0.0);
         for value in &self.window.values {
@@ -207,6 +361,22 @@ impl Line {
     }
 }
 
+impl State for RollingLine {
+    fn save(&self, to: &mut StateWriter) {
+        match &self.window {
+            Window::Short(values) => values.save(to),
+            Window::Long(carried) => carried.save(to),
+        }
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        match &mut self.window {
+            Window::Short(values) => values.load(from),
+            Window::Long(carried) => carried.load(from),
+        }
+    }
+}
+
 crate::state! {
-    RollingLine { window, anchor, sum, weighted }
+    Carried { window, anchor, sum, weighted }
 }

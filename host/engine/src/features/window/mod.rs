@@ -1,15 +1,21 @@
 //! The building blocks of operators: bounded windows and recursive averages.
 //!
-//! Sums are joined from blocks, out of which nothing is taken; products are recomputed from the
-//! window once per window length, around a value of it. Rounding errors therefore never grow with
-//! the length of the history. A push allocates nothing once the window is full.
+//! Sums are joined from blocks, out of which nothing is taken; extremes, moments and lines of short
+//! windows depend on the window alone, those of long ones are joined from blocks too, or carried and
+//! recomputed from the window once per window length, around a value of it. Rounding errors
+//! therefore never grow with the length of the history. A push allocates nothing once the window is
+//! full.
 
+mod anchored;
 mod averages;
 mod blocks;
 mod extremes;
+mod fours;
 mod line;
+mod long_moments;
 mod moments;
 mod quantiles;
+mod recent;
 mod sorted;
 mod sums;
 
@@ -20,6 +26,7 @@ pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
 pub(super) use line::{Line, RollingLine};
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
 pub(super) use quantiles::{LowerTail, RollingQuantiles};
+pub(super) use recent::Recent;
 pub(super) use sorted::RollingRank;
 use sorted::SortedWindow;
 pub(super) use sums::{RollingMean, RollingSum};

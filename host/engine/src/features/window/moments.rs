@@ -1,18 +1,21 @@
 //! Means, variances and covariances of a window.
 
+use super::anchored::Anchored;
+use super::fours::{self, Sums};
+use super::long_moments::{CANCELLATION, LongMoments};
+use super::recent::{LONGEST, SPAN};
 use super::{ROWS, Ring};
+use crate::features::state::{State, StateError, StateReader, StateWriter};
+use crate::features::wide::wide;
 
 /// Mean and population variance of the last `period` values.
 #[derive(Debug, Clone)]
-pub(in crate::features) struct RollingMoments {
-    window: Ring,
-    of_count: f64,
-    anchor: f64,
-    sum: f64,
-    sum_of_squares: f64,
-    /// The newest value, and how often in a row it came.
-    newest: f64,
-    repeats: usize,
+pub(in crate::features) struct RollingMoments(Window);
+
+#[derive(Debug, Clone)]
+enum Window {
+    Short(ShortMoments),
+    Long(LongMoments),
 }
 
 /// What [`RollingMoments`] gives.
@@ -25,55 +28,27 @@ pub(in crate::features) struct Moments {
 impl Moments {
     /// How many standard deviations `value` lies above the mean; 0 where nothing varies.
     pub(in crate::features) fn z_score(&self, value: f64) -> f64 {
-        if self.standard_deviation > 0.0 {
-            (value - self.mean) / self.standard_deviation
-        } else if self.standard_deviation.is_nan() {
-            f64::NAN
-        } else {
-            0.0
-        }
+        let score = (value - self.mean) / self.standard_deviation;
+        let is_flat = self.standard_deviation <= 0.0;
+        if is_flat { 0.0 } else { score }
     }
 }
 
-/// Below this share of the mean square, a variance is mostly rounding error.
-const CANCELLATION: f64 = 1e-9;
-
 impl RollingMoments {
     pub(in crate::features) fn new(period: usize) -> Self {
-        Self {
-            window: Ring::new(period),
-            of_count: 1.0 / period as f64,
-            anchor: f64::NAN,
-            sum: 0.0,
-            sum_of_squares: 0.0,
-            newest: f64::NAN,
-            repeats: 0,
-        }
+        Self(if period <= LONGEST {
+            Window::Short(ShortMoments::new(period))
+        } else {
+            Window::Long(LongMoments::new(period))
+        })
     }
 
     #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<Moments> {
-        if self.anchor.is_nan() {
-            self.anchor = value;
+        match &mut self.0 {
+            Window::Short(moments) => moments.push(value),
+            Window::Long(moments) => moments.push(value),
         }
-        self.repeats = if value.to_bits() == self.newest.to_bits() {
-            self.repeats.saturating_add(1)
-        } else {
-            1
-        };
-        self.newest = value;
-        let old = self.window.push(value).map_or(0.0, |old| old - self.anchor);
-        let new = value - self.anchor;
-        self.sum += new - old;
-        self.sum_of_squares += new * new - old * old;
-        if self.repeats >= self.window.capacity {
-            self.anchor = value;
-            self.sum = 0.0;
-            self.sum_of_squares = 0.0;
-        } else if self.window.wrapped() {
-            self.recompute_around_mean();
-        }
-        self.window.is_full().then(|| self.moments())
     }
 
     /// What `show` makes of the moments after each of `values` and of the value itself, NaN where
@@ -84,128 +59,175 @@ impl RollingMoments {
         shown: &mut [f64],
         show: impl Fn(Moments, f64) -> f64,
     ) {
-        let (mut values, mut shown) = (values, shown);
-        while !values.is_empty() {
-            // The value that ends a walk through the window has the sums renewed.
-            let run = (self.window.run_length(values.len() + 1) - 1).min(ROWS);
-            let is_run = run > 1 && self.push_run(&values[..run], &mut shown[..run], &show);
-            let taken = if is_run { run } else { run.max(1) };
-            if !is_run {
-                for (value, shown) in values[..taken].iter().zip(&mut *shown) {
-                    let moments = self.push(*value);
-                    *shown = moments.map_or(f64::NAN, |moments| show(moments, *value));
-                }
-            }
-            (values, shown) = (&values[taken..], &mut shown[taken..]);
-        }
+        wide(
+            #[inline(always)]
+            || match &mut self.0 {
+                Window::Short(moments) => moments.push_all(values, shown, show),
+                Window::Long(moments) => moments.push_all(values, shown, show),
+            },
+        );
     }
 
-    /// Values between two renewals of the sums. Nothing happens, and the answer is no, where one
-    /// of them needs more than carried sums.
-    #[inline]
-    fn push_run(
+    /// Means and deviations after each of `values`, NaN where there are none yet.
+    pub(in crate::features) fn push_both(
         &mut self,
         values: &[f64],
-        shown: &mut [f64],
-        show: impl Fn(Moments, f64) -> f64,
-    ) -> bool {
-        let begin = self.window.next;
-        let slots = begin..begin + values.len();
-        let Some(old) = self.window.values.get(slots.clone()) else {
-            return false;
-        };
-        let is_newest = |value: &&f64| value.to_bits() == self.newest.to_bits();
-        let same = values.iter().take_while(is_newest).count();
-        if same > 0 && self.repeats.saturating_add(same) >= self.window.capacity {
-            return false;
+        means: &mut [f64],
+        deviations: &mut [f64],
+    ) {
+        let mut once_more = self.clone();
+        once_more.push_all(values, means, |moments, _| moments.mean);
+        self.push_all(values, deviations, |moments, _| moments.standard_deviation);
+    }
+}
+
+impl State for RollingMoments {
+    fn save(&self, to: &mut StateWriter) {
+        match &self.0 {
+            Window::Short(moments) => moments.save(to),
+            Window::Long(moments) => moments.save(to),
         }
-        let (anchor, of_count) = (self.anchor, self.of_count);
-        let (mut sums, mut squares) = ([0.0; ROWS], [0.0; ROWS]);
-        let (mut sum, mut sum_of_squares) = (self.sum, self.sum_of_squares);
-        let carried = sums.iter_mut().zip(&mut squares);
-        for ((value, old), (of_sum, of_squares)) in values.iter().zip(old).zip(carried) {
-            let (new, old) = (value - anchor, old - anchor);
-            sum += new - old;
-            sum_of_squares += new * new - old * old;
-            *of_sum = sum;
-            *of_squares = sum_of_squares;
-        }
-        let variance_of = |sum: f64, squares: f64| (squares - sum * sum * of_count) * of_count;
-        let (sums, squares) = (&sums[..values.len()], &mut squares[..values.len()]);
-        let mut is_poor = false;
-        for (sum, squares) in sums.iter().zip(&mut *squares) {
-            let variance = variance_of(*sum, *squares);
-            is_poor |= variance <= CANCELLATION * *squares * of_count;
-            *squares = variance;
-        }
-        if is_poor {
-            return false;
-        }
-        for ((sum, variance), (value, shown)) in
-            sums.iter().zip(squares).zip(values.iter().zip(shown))
-        {
-            let moments = Moments {
-                mean: anchor + sum * of_count,
-                standard_deviation: if *variance < 0.0 {
-                    0.0
-                } else {
-                    variance.sqrt()
-                },
-            };
-            *shown = show(moments, *value);
-        }
-        self.window.values[slots.clone()].copy_from_slice(values);
-        self.window.next = slots.end;
-        self.sum = sum;
-        self.sum_of_squares = sum_of_squares;
-        self.count_repeats(values, same);
-        true
     }
 
-    /// Notes the newest of `values`, the first `same` of which repeat the newest one before.
-    fn count_repeats(&mut self, values: &[f64], same: usize) {
-        let Some(newest) = values.last() else { return };
-        let is_newest = |value: &&f64| value.to_bits() == newest.to_bits();
-        self.repeats = if same == values.len() {
-            self.repeats.saturating_add(same)
-        } else {
-            values.iter().rev().take_while(is_newest).count()
-        };
-        self.newest = *newest;
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        match &mut self.0 {
+            Window::Short(moments) => moments.load(from),
+            Window::Long(moments) => moments.load(from),
+        }
+    }
+}
+
+/// Moments of a short window: sums of its distances, and of their squares, from a recent value.
+#[derive(Debug, Clone)]
+struct ShortMoments {
+    values: Anchored,
+    of_count: f64,
+}
+
+/// Below this share of the mean square, a variance has lost too many digits.
+const LOSS: f64 = 1e-5;
+
+impl ShortMoments {
+    fn new(period: usize) -> Self {
+        Self {
+            values: Anchored::new(period),
+            of_count: 1.0 / period as f64,
+        }
     }
 
-    #[inline(never)]
-    fn recompute_around_mean(&mut self) {
-        let [sum] = self.window.sums_of(|value| [value]);
-        self.recompute_around(sum / self.window.capacity as f64);
-    }
-
-    #[inline(never)]
-    fn recompute_around(&mut self, anchor: f64) {
-        self.anchor = anchor;
-        [self.sum, self.sum_of_squares] = self.window.sums_of(|value| {
+    #[inline]
+    fn push(&mut self, value: f64) -> Option<Moments> {
+        let of_count = self.of_count;
+        let (anchor, window) = self.values.push(value)?;
+        let [sum, squares] = fours::sums(window, |value| {
             let distance = value - anchor;
             [distance, distance * distance]
         });
+        let variance = variance_of(sum, squares, of_count);
+        if is_lost(variance, squares, of_count) {
+            return Some(exact(window));
+        }
+        Some(Moments::of(anchor + sum * of_count, variance))
     }
 
-    #[inline]
-    fn moments(&mut self) -> Moments {
-        let of_count = self.of_count;
-        let variance_of = |sum: f64, squares: f64| (squares - sum * sum * of_count) * of_count;
-        let mut variance = variance_of(self.sum, self.sum_of_squares);
-        let is_flat = self.repeats >= self.window.capacity;
-        if variance <= CANCELLATION * self.sum_of_squares * of_count && !is_flat {
-            // A window that has become almost flat: deviations from one of its own values are
-            // exact.
-            self.recompute_around(self.newest);
-            variance = variance_of(self.sum, self.sum_of_squares);
-        }
-        Moments {
-            mean: self.anchor + self.sum * of_count,
-            standard_deviation: if variance < 0.0 { 0.0 } else { variance.sqrt() },
+    #[inline(always)]
+    fn push_all(&mut self, values: &[f64], shown: &mut [f64], show: impl Fn(Moments, f64) -> f64) {
+        let (mut values, mut shown) = (values, shown);
+        while !values.is_empty() {
+            let run = self.values.run_length(values.len());
+            let (now, later) = values.split_at(run);
+            let (found, rest) = shown.split_at_mut(run);
+            (values, shown) = (later, rest);
+            self.push_run(now, found, &show);
         }
     }
+
+    /// Values that are measured from one anchor.
+    #[inline(always)]
+    fn push_run(&mut self, values: &[f64], shown: &mut [f64], show: impl Fn(Moments, f64) -> f64) {
+        let (period, of_count) = (self.values.period(), self.of_count);
+        let missing = self.values.missing().min(values.len());
+        let (anchor, held) = self.values.push_all(values);
+        let (blank, shown) = shown.split_at_mut(missing);
+        blank.fill(f64::NAN);
+        if shown.is_empty() {
+            return;
+        }
+        let values = &values[missing..];
+        let (mut distances, mut runs) = ([0.0; SPAN], [0.0; SPAN]);
+        let distances = &mut distances[..held.len()];
+        for (distance, value) in distances.iter_mut().zip(held) {
+            *distance = value - anchor;
+        }
+        let (mut sums, mut squares) = ([0.0; ROWS], [0.0; ROWS]);
+        let (sums, squares) = (&mut sums[..values.len()], &mut squares[..values.len()]);
+        let of_runs = fours::runs(distances, &mut runs, fours::sum_of_run);
+        fours::join_all(Sums, period, [distances, of_runs], sums);
+        distances.iter_mut().for_each(|one| *one *= *one);
+        let of_runs = fours::runs(distances, &mut runs, fours::sum_of_run);
+        fours::join_all(Sums, period, [distances, of_runs], squares);
+        let mut lost = 0_u64;
+        let of_all = sums
+            .iter()
+            .zip(&*squares)
+            .zip(values.iter().zip(&mut *shown));
+        for ((sum, squares), (value, shown)) in of_all {
+            let variance = variance_of(*sum, *squares, of_count);
+            lost += u64::from(is_lost(variance, *squares, of_count));
+            let moments = Moments::of(anchor + sum * of_count, variance);
+            *shown = show(moments, *value);
+        }
+        if lost > 0 {
+            let windows = held.windows(period).zip(sums.iter().zip(squares));
+            for ((window, (sum, squares)), (value, shown)) in windows.zip(values.iter().zip(shown))
+            {
+                let variance = variance_of(*sum, *squares, of_count);
+                if is_lost(variance, *squares, of_count) {
+                    *shown = show(exact(window), *value);
+                }
+            }
+        }
+    }
+}
+
+impl Moments {
+    #[inline(always)]
+    fn of(mean: f64, variance: f64) -> Self {
+        let standard_deviation = if variance < 0.0 { 0.0 } else { variance }.sqrt();
+        Self {
+            mean,
+            standard_deviation,
+        }
+    }
+}
+
+#[inline(always)]
+fn variance_of(sum: f64, squares: f64, of_count: f64) -> f64 {
+    (squares - sum * sum * of_count) * of_count
+}
+
+/// Whether a variance is mostly rounding error. Where every distance is zero it is not.
+#[inline(always)]
+fn is_lost(variance: f64, squares: f64, of_count: f64) -> bool {
+    (variance <= LOSS * squares * of_count) & (squares > 0.0)
+}
+
+/// Moments of one window, from its distances from the mean. Those from its newest value are exact
+/// where values are close, and zero where they are equal.
+#[inline(never)]
+fn exact(window: &[f64]) -> Moments {
+    let of_count = 1.0 / window.len() as f64;
+    let anchor = window.last().copied().unwrap_or(f64::NAN);
+    let mut distances = [0.0; LONGEST];
+    let distances = &mut distances[..window.len()];
+    for (distance, value) in distances.iter_mut().zip(window) {
+        *distance = value - anchor;
+    }
+    let mean = distances.iter().sum::<f64>() * of_count;
+    for distance in &mut *distances {
+        *distance = (*distance - mean) * (*distance - mean);
+    }
+    Moments::of(anchor + mean, distances.iter().sum::<f64>() * of_count)
 }
 
 /// Means, variances and the covariance of the last `period` pairs.
@@ -346,7 +368,16 @@ impl PairMoments {
     }
 }
 
+impl State for ShortMoments {
+    fn save(&self, to: &mut StateWriter) {
+        self.values.save(to);
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.values.load(from)
+    }
+}
+
 crate::state! {
-    RollingMoments { window, anchor, sum, sum_of_squares, newest, repeats }
     RollingPair { x, y, anchor, sum, products }
 }

@@ -1,6 +1,7 @@
 //! Sums and means of a window.
 
 use super::blocks::{Blocks, Join};
+use crate::features::wide::wide;
 
 #[derive(Debug, Clone)]
 struct Plus;
@@ -35,7 +36,10 @@ impl RollingSum {
 
     /// The sums after each of `values`, NaN where there is none yet.
     pub(in crate::features) fn push_all(&mut self, values: &[f64], sums: &mut [f64]) {
-        self.values.push_all(values, sums);
+        wide(
+            #[inline(always)]
+            || self.values.push_all(values, sums),
+        );
     }
 
     /// How many values are missing until there is a sum.
@@ -48,20 +52,20 @@ impl RollingSum {
 #[derive(Debug, Clone)]
 pub(in crate::features) struct RollingMean {
     sum: RollingSum,
-    period: f64,
+    of_period: f64,
 }
 
 impl RollingMean {
     pub(in crate::features) fn new(period: usize) -> Self {
         Self {
             sum: RollingSum::new(period),
-            period: period as f64,
+            of_period: 1.0 / period as f64,
         }
     }
 
     #[inline]
     pub(in crate::features) fn push(&mut self, value: f64) -> Option<f64> {
-        Some(self.sum.push(value)? / self.period)
+        Some(self.sum.push(value)? * self.of_period)
     }
 
     /// How many values are missing until there is a mean.
@@ -71,10 +75,15 @@ impl RollingMean {
 
     /// The means after each of `values`, NaN where there is none yet.
     pub(in crate::features) fn push_all(&mut self, values: &[f64], means: &mut [f64]) {
-        self.sum.push_all(values, means);
-        for mean in means {
-            *mean /= self.period;
-        }
+        wide(
+            #[inline(always)]
+            || {
+                self.sum.values.push_all(values, means);
+                for mean in means {
+                    *mean *= self.of_period;
+                }
+            },
+        );
     }
 }
 

@@ -267,3 +267,101 @@ fn counted_and_sorted_ranks_are_the_same() {
         }
     }
 }
+
+/// Shows values one by one and in pieces of odd lengths; both must give the same bits.
+fn assert_same_bits(
+    name: &str,
+    values: &[f64],
+    mut one: impl FnMut(f64) -> Option<f64>,
+    mut many: impl FnMut(&[f64], &mut [f64]),
+) {
+    let expected = values.iter().map(|value| one(*value).unwrap_or(f64::NAN));
+    let expected: Vec<u64> = expected.map(f64::to_bits).collect();
+    let mut found = vec![0.0; values.len()];
+    let mut begin = 0;
+    for length in [3, 1, 128, 16, 77, 300, 2].iter().cycle() {
+        let end = (begin + length).min(values.len());
+        many(&values[begin..end], &mut found[begin..end]);
+        begin = end;
+        if begin == values.len() {
+            break;
+        }
+    }
+    let found: Vec<u64> = found.into_iter().map(f64::to_bits).collect();
+    assert!(found == expected, "{name}");
+}
+
+#[test]
+fn windows_of_every_length_give_the_same_bits_one_by_one_and_together() {
+    let mut values = wave(700);
+    values[200..290].fill(87.654_321);
+    for period in (1..=67).chain([130]) {
+        let name = |of: &str| format!("{of} of {period}");
+        let (mut one, mut many) = (RollingSum::new(period), RollingSum::new(period));
+        let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
+        assert_same_bits(&name("sum"), &values, |value| one.push(value), all);
+        for new in [RollingExtreme::highest, RollingExtreme::lowest] {
+            let (mut one, mut many) = (new(period), new(period));
+            let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
+            assert_same_bits(&name("extreme"), &values, |value| one.push(value), all);
+        }
+        let (mut one, mut many) = (RollingMoments::new(period), RollingMoments::new(period));
+        let show = |moments: Moments, value: f64| moments.mean + moments.z_score(value);
+        let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown, show);
+        let each = |value| one.push(value).map(|moments| show(moments, value));
+        assert_same_bits(&name("moments"), &values, each, all);
+        let (mut one, mut many) = (RollingLine::new(period), RollingLine::new(period));
+        let show = |line: Line| line.end + line.slope + line.weighted_mean;
+        let all = |values: &[f64], shown: &mut [f64]| {
+            many.push_all(values, shown, |_, line| show(line));
+        };
+        assert_same_bits(
+            &name("line"),
+            &values,
+            |value| one.push(value).map(show),
+            all,
+        );
+        let (mut one, mut many) = (RollingLine::new(period), RollingLine::new(period));
+        let all = |values: &[f64], shown: &mut [f64]| {
+            many.push_slopes(values, shown, |_, slope| slope);
+        };
+        let each = |value| one.push(value).map(|line| line.slope);
+        assert_same_bits(&name("slope"), &values, each, all);
+        let (mut one, mut many) = (Ema::new(period), Ema::new(period));
+        let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
+        assert_same_bits(&name("average"), &values, |value| one.push(value), all);
+        let (mut one, mut many) = (WilderSum::new(period), WilderSum::new(period));
+        let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
+        assert_same_bits(&name("running sum"), &values, |value| one.push(value), all);
+    }
+}
+
+#[test]
+fn an_average_is_the_one_that_its_step_defines() {
+    let values = wave(5000);
+    for period in [2, 14, 300] {
+        let mut average = Ema::new(period);
+        let weight = 2.0 / (period as f64 + 1.0);
+        let mut expected = values[..period].iter().sum::<f64>() / period as f64;
+        for (i, value) in values.iter().enumerate() {
+            let got = average.push(*value);
+            if i >= period {
+                expected += (value - expected) * weight;
+            }
+            let is_near = |got: f64| (got - expected).abs() <= 1e-13 * expected;
+            assert_eq!(got.is_some(), i + 1 >= period, "{period} at {i}");
+            assert!(got.is_none_or(is_near), "{period} at {i}");
+        }
+    }
+}
+
+#[test]
+fn an_average_of_equal_values_is_that_value() {
+    for period in [2, 14, 20_000] {
+        let mut average = Ema::new(period);
+        for _ in 0..60_000 {
+            let got = average.push(87.654_321).unwrap_or(87.654_321);
+            assert!((got / 87.654_321 - 1.0).abs() < 1e-11, "{period}: {got}");
+        }
+    }
+}
