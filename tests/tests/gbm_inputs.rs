@@ -305,6 +305,39 @@ fn early_stopping_watches_what_it_is_told_to() {
 }
 
 #[test]
+fn a_resumed_fit_of_quantiles_and_by_a_coefficient_gives_the_same_model() {
+    for booster in BOOSTERS {
+        for (task, metric) in [
+            ("quantiles", "default"),
+            ("quantiles", "ic"),
+            ("binary", "sharpe"),
+        ] {
+            let (train, valid) = (
+                Data::default().dataset(0, 1_200, task),
+                Data::default().dataset(1_200, 300, task),
+            );
+            let pairs = json!({
+                "booster": booster, "rounds": 40, "early_stopping_rounds": 5, "metric": metric,
+                "checkpoint_rounds": 2, "num_leaves": 7, "learning_rate": 0.3,
+            });
+            let mut fit = Fit::new(task, pairs, &train);
+            fit.valid = Some(&valid);
+            let mut recorder = Recorder::default();
+            let whole = fit.run_with(&mut recorder).unwrap();
+            fit.checkpoint = Some(&recorder.checkpoints[1].1);
+            let mut resumed = fit.run().unwrap();
+            let [first, second] = [&whole, &resumed].map(|model| model.info().unwrap().notes);
+            assert_eq!(first, second, "{booster}, {task}, {metric}");
+            let mut whole = whole;
+            let input = Data::default().matrix(5_000, 60);
+            let [first, second] = [&mut whole, &mut resumed]
+                .map(|model| bits(&predict(model.as_mut(), &input, outputs(task))));
+            assert_eq!(first, second, "{booster}, {task}, {metric}");
+        }
+    }
+}
+
+#[test]
 fn a_metric_that_is_never_defined_stops_nothing() {
     let train = Data::default().dataset(0, 400, "regression");
     let same = (0..50).map(|row| Row::sample(Data::default().features(row), 1.0));

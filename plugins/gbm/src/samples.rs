@@ -23,7 +23,7 @@ pub(crate) struct Samples<'a> {
     pub(crate) columns: usize,
     /// Class index or number.
     pub(crate) labels: Vec<f32>,
-    /// Weight in the loss.
+    /// Weight in the loss of each row; empty where every row weighs 1.
     pub(crate) weights: Vec<f32>,
     /// When, and what was returned; empty where nobody asked.
     pub(crate) outcomes: Outcomes,
@@ -89,6 +89,9 @@ impl<'a> Samples<'a> {
             }
         }
         problems.into_result()?;
+        if samples.weights.iter().all(|weight| is_one(*weight)) {
+            samples.weights = Vec::new();
+        }
         if samples.labels.is_empty() {
             return Err(PluginError::data(format!(
                 "no row is a sample with a label ({} rows, {} of them samples); check the date \
@@ -123,7 +126,7 @@ impl<'a> Samples<'a> {
 
     /// Refuses training rows from which nothing can be learned.
     pub(crate) fn check_learnable(&self, task: &Task) -> Result<()> {
-        if self.weights.iter().all(|weight| *weight == 0.0) {
+        if !self.weights.is_empty() && self.weights.iter().all(|weight| *weight == 0.0) {
             return Err(PluginError::data("every training row has weight 0"));
         }
         let Task::Classification { classes } = task else {
@@ -180,25 +183,28 @@ impl<'a> Samples<'a> {
         counts
     }
 
-    /// The weights LightGBM gets; `None` where every row counts alike.
+    /// The weights the library gets; `None` where every row counts alike.
     pub(crate) fn loss_weights(&self, task: &Task, rule: ClassWeight) -> Option<Vec<f32>> {
-        let weights = match (task, rule) {
-            (Task::Classification { classes }, ClassWeight::Balanced) => {
-                let counts = self.class_counts(classes.len());
-                let present = counts.iter().filter(|count| **count > 0).count();
-                let share = self.labels.len() as f64 / present as f64;
-                let class_weight = |label: f32| share / counts[label as usize] as f64;
-                let rows = self.labels.iter().zip(&self.weights);
-                rows.map(|(label, weight)| (class_weight(*label) * f64::from(*weight)) as f32)
-                    .collect()
-            }
-            _ => self.weights.clone(),
+        let (Task::Classification { classes }, ClassWeight::Balanced) = (task, rule) else {
+            return (!self.weights.is_empty()).then(|| self.weights.clone());
         };
-        let alike = weights
-            .iter()
-            .all(|weight| weight.to_bits() == 1.0_f32.to_bits());
+        let counts = self.class_counts(classes.len());
+        let present = counts.iter().filter(|count| **count > 0).count();
+        let share = self.labels.len() as f64 / present as f64;
+        let class_weight = |label: f32| share / counts[label as usize] as f64;
+        let weight_of = |row: usize| self.weights.get(row).copied().unwrap_or(1.0);
+        let rows = self.labels.iter().enumerate();
+        let weights: Vec<f32> = rows
+            .map(|(row, label)| (class_weight(*label) * f64::from(weight_of(row))) as f32)
+            .collect();
+        let alike = weights.iter().all(|weight| is_one(*weight));
         (!alike).then_some(weights)
     }
+}
+
+/// Whether a weight is exactly 1.
+fn is_one(weight: f32) -> bool {
+    weight.to_bits() == 1.0_f32.to_bits()
 }
 
 /// Which values of features a fit takes.

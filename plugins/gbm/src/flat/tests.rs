@@ -233,6 +233,59 @@ fn every_kind_of_model_answers_with_the_bits_of_the_library() {
     }
 }
 
+#[test]
+fn quantiles_of_several_models_are_the_librarys_in_order() {
+    // The second one has nothing left to split after its first tree, and so is shorter.
+    let texts = [
+        train(
+            "objective=quantile alpha=0.2 num_leaves=15 learning_rate=0.9",
+            9,
+        ),
+        train("objective=quantile alpha=0.5 min_data_in_leaf=5000", 9),
+        train(
+            "objective=quantile alpha=0.8 num_leaves=7 categorical_feature=7",
+            9,
+        ),
+    ];
+    let boosters = texts
+        .each_ref()
+        .map(|text| Booster::from_text(library(), text).unwrap().0);
+    let mut flat = FlatPredictor::new(text_reader::read_levels(&texts).unwrap(), 1);
+    assert_eq!(
+        (flat.forest().outputs(), flat.forest().iterations()),
+        (3, 9)
+    );
+    let mut input: Vec<f32> = texts
+        .iter()
+        .filter(|text| text.to_str().unwrap().contains("num_leaves=7"))
+        .flat_map(|text| rows_at_thresholds(text.to_str().unwrap()))
+        .collect();
+    input.extend(matrix(1_000_000, rows_of_all_cases() / 20));
+    let columns = boosters
+        .each_ref()
+        .map(|booster| library_answers(booster, &input));
+    let expected = (0..input.len() / COLUMNS).flat_map(|row| {
+        let mut answer = columns.each_ref().map(|column| f64::from_bits(column[row]));
+        answer.sort_by(f64::total_cmp);
+        answer.map(f64::to_bits)
+    });
+    let expected: Vec<u64> = expected.collect();
+    let crossed = (0..input.len() / COLUMNS).filter(|row| {
+        let answer = columns
+            .each_ref()
+            .map(|column| f64::from_bits(column[*row]));
+        !answer.is_sorted()
+    });
+    assert!(crossed.count() > 10, "hardly a row crosses");
+    assert_answers("three levels", &mut flat, &input, &expected);
+    let other = train("objective=binary num_leaves=4", 2);
+    let error = text_reader::read_levels(&[texts[0].clone(), other]).unwrap_err();
+    assert!(
+        error.message().contains("model 1 is not one of a quantile"),
+        "{error}"
+    );
+}
+
 /// A model text that XGBoost wrote, and the model.
 pub(crate) fn train_xgboost(parameters: &str, rounds: u32) -> (CString, xgboost::Booster) {
     let library = Config::new().with(xgboost::LIBRARY_KEY, pinned_xgboost());
