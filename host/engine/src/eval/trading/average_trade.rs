@@ -2,7 +2,7 @@
 
 use super::{TradingHistory, TradingMetric, mean};
 
-/// Mean profit of a closed trade after costs, in the quote asset.
+/// Mean profit of a closed trade after costs, in the reporting currency.
 #[derive(Debug, Clone, Copy)]
 pub struct AverageTrade;
 

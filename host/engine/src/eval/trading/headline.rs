@@ -17,7 +17,7 @@ const LEAST_HISTORIES: usize = 200;
 /// A closed trade as far as intervals need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TradeRecord {
-    /// Profit after all costs, in the quote asset.
+    /// Profit after all costs, in the reporting currency.
     pub profit: f64,
     /// Profit over the value at entry.
     pub change: f64,

@@ -67,7 +67,7 @@ pub use win_rate::WinRate;
 pub struct TradingHistory<'a> {
     /// When each step ended, ascending.
     pub times: &'a [Timestamp],
-    /// Equity in the quote asset; the first entry is the initial capital.
+    /// Equity in the reporting currency; the first entry is the initial capital.
     pub equity: &'a [f64],
     /// Equity of the benchmark, such as buy and hold, with the same initial capital.
     pub benchmark: Option<&'a [f64]>,
@@ -75,7 +75,7 @@ pub struct TradingHistory<'a> {
     pub gross_exposure: &'a [f64],
     /// Closed trades.
     pub trades: &'a [TradeOutcome],
-    /// Sum of the absolute values of all fills, in the quote asset.
+    /// Sum of the absolute values of all fills, in the reporting currency.
     pub traded_notional: f64,
     /// Steps in a year, for annualising; see `TimeFrame::bars_per_year`.
     pub steps_per_year: f64,
@@ -84,7 +84,7 @@ pub struct TradingHistory<'a> {
 /// A closed trade.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TradeOutcome {
-    /// Profit after all costs, in the quote asset.
+    /// Profit after all costs, in the reporting currency.
     pub profit: f64,
     /// Bars from entry to exit.
     pub bars_held: u64,

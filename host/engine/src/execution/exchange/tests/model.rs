@@ -461,10 +461,11 @@ impl Model {
         for id in self.ids(|one| one.place == Place::Active) {
             self.trail(id, open);
         }
-        // What is not there by now but arrives before the close is there from the close on.
-        for id in self.ids(|one| one.place == Place::Coming) {
+        // What is not there by now but arrives before the close is there from the close on, whether
+        // it waits for a parent or not.
+        for id in self.ids(|one| one.place != Place::Active) {
             let one = self.get_mut(id);
-            if one.arrives > candle.opened && one.arrives < candle.closed {
+            if !candle.reaches(one) && one.arrives < candle.closed {
                 one.arrives = candle.closed;
             }
         }

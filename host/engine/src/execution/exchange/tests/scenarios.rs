@@ -602,3 +602,22 @@ fn one_symbol_sells_before_another_buys() {
          = cash 0 held 5 1 ambiguous 0 of 4",
     );
 }
+
+#[test]
+fn a_child_on_its_way_when_its_parent_fills_counts_as_arriving_at_the_end_of_the_slice() {
+    // Decided at t120, it is there at t160, in the second half of the hour in which its parent
+    // fills: so at t180, and it has not waited yet when the next bar opens.
+    check(
+        r#"{"latency_ms": 2400000}"#,
+        SPOT,
+        "buy 1 limit 98
+         bar 100 100 100 100 x10
+         bar 100 100 100 100 x10
+         sell 1 market parent=0
+         bar 100 100 97 97 x10
+         = #0 bought 1 at 98 fee 0 slip 0 spread 0 left 0 maker t180
+         bar 97 97 97 97 x10
+         = #1 sold 1 at 97 fee 0 slip 0 spread 0 left 0 t180
+         = cash 999 held 0 ambiguous 0 of 4",
+    );
+}
