@@ -12,7 +12,7 @@ use fusebox_onnx_proto::{
 };
 use fusebox_plugin_api::model::CreateModel;
 use fusebox_plugin_api::prelude::*;
-use fusebox_tests::onnx::{fake_onnx_runtime, onnx_answers, onnx_model, onnx_runtime};
+use fusebox_tests::onnx::{onnx_answers, onnx_model, onnx_runtime};
 use serde_json::json;
 
 const FEATURES: usize = 4;
@@ -325,29 +325,6 @@ fn an_output_without_a_block_for_each_row_is_refused() {
         Status::Config,
         &["one block for each row", "[1, 1] for 2 rows"],
     );
-}
-
-#[test]
-fn a_library_that_is_missing_too_old_or_another_is_refused_before_use() {
-    let file = onnx_model("perceptron");
-    let with = |path: &str| Config::new().with("library", path);
-    let missing = refusal(&with("/nowhere/libonnxruntime.so"), &file);
-    let words = ["/nowhere/libonnxruntime.so", "plugins/native/fetch.py"];
-    assert_says(&missing, Status::Library, &words);
-    let other = refusal(&with("libm.so.6"), &file);
-    assert_says(&other, Status::Library, &["is not ONNX Runtime"]);
-    for version in ["1.20.1", "1.23.9", "2.0.0", "nonsense"] {
-        let old = fake_onnx_runtime(version);
-        let error = refusal(&with(old.to_str().unwrap()), &file);
-        let words = [version, "needed is 1.24", "it was not used"];
-        assert_says(&error, Status::Library, &words);
-    }
-    let mut model = create(&config(), &file).unwrap();
-    let (rows, expected) = onnx_answers("perceptron");
-    assert_close(&answers(&mut model, &rows), &expected);
-    let second = fake_onnx_runtime("1.30.0");
-    let error = refusal(&with(second.to_str().unwrap()), &file);
-    assert_says(&error, Status::Library, &["can use no other"]);
 }
 
 #[test]

@@ -32,7 +32,13 @@ use crate::worker::ring::Ring;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What a worker keeps of the host's environment: settings of native libraries.
-const KEPT: [&str; 4] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE", "TZ", "LANG"];
+const KEPT: [&str; 5] = [
+    "LD_LIBRARY_PATH",
+    "RUST_BACKTRACE",
+    "TZ",
+    "LANG",
+    "ORT_DISABLE_TELEMETRY",
+];
 const KEPT_PREFIXES: [&str; 3] = ["OMP_", "KMP_", "GOMP_"];
 
 /// A started process and the host's end of its socket.
