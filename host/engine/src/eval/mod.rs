@@ -3,8 +3,8 @@
 //! One metric per file: [`classification`] for classes and probabilities, [`forecast`] for numbers,
 //! quantiles and intervals, [`ranking`] for scores against returns, [`trading`] for equity curves
 //! and trades, [`regimes`] for what kind of market a bar lies in, [`comparison`] for two models on
-//! the same rows. [`PredictionReport`] and [`trading::TradingReport`] gather them for a run. What is not defined (no samples, no variance,
-//! no loss) is `None`, never a number that stands for it.
+//! the same rows. [`PredictionReport`] and [`trading::TradingReport`] gather them for a run. What
+//! is not defined (no samples, no variance, no loss) is `None`, never a number that stands for it.
 //!
 //! What a model's answers rest on is asked of any model by [`permutation_importance`].
 //!

@@ -2,9 +2,9 @@
 //! out-of-sample predictions.
 //!
 //! Importance by permutation works for every model of single rows: one column is shuffled among
-//! test rows and the log loss compared. Contributions are the plugin's own (SHAP values). Rows are a
-//! bounded, seeded sample of the fold's test rows with a known label; nothing of the training rows
-//! is looked at.
+//! test rows and the log loss compared. Contributions are the plugin's own (SHAP values). Rows are
+//! a bounded, seeded sample of the fold's test rows with a known label; nothing of the training
+//! rows is looked at.
 
 use fusebox_engine::dataset::{Samples, Scaler};
 use fusebox_engine::eval::classification::{ClassMetric as _, ClassScores, LogLoss};
