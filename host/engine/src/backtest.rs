@@ -210,14 +210,21 @@ impl BacktestResult {
     /// that is not before `at`; the last rate where there is none.
     #[must_use]
     pub fn worth_at(&self, symbol: SymbolId, at: Timestamp, amount: Cash) -> Cash {
+        self.rate_at(symbol, at)
+            .map_or(Cash::ZERO, |rate| rate.of(amount))
+    }
+
+    /// The rate of the currency of `symbol` at the first close that is not before `at`; the last
+    /// one where there is none.
+    #[must_use]
+    pub fn rate_at(&self, symbol: SymbolId, at: Timestamp) -> Option<Rate> {
         let currency = self.currencies.quote(symbol);
         if currency.is_reporting() {
-            return amount;
+            return Some(Rate::ONE);
         }
         let step = self.equity.partition_point(|point| point.at < at);
         let step = step.min(self.equity.len().saturating_sub(1));
         self.rate(step, currency)
-            .map_or(Cash::ZERO, |rate| rate.of(amount))
     }
 
     fn take_portfolio(&mut self, portfolio: &Portfolio) {
@@ -326,7 +333,7 @@ impl Driver {
                 predictions: &answers.predictions,
                 failures: &answers.failures,
             };
-            if self.session.awaits_rates(&input)? {
+            if !self.session.awaits_rates(&input)?.is_empty() {
                 continue;
             }
             each(&self.session.step(&input, journal)?);

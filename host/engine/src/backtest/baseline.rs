@@ -141,11 +141,14 @@ impl<'a> Holder<'a> {
     /// Whether what the account begins with has a value.
     fn is_valued(&mut self, bars: &[Option<&Bar>]) -> bool {
         self.see(bars);
-        let balances = self.currencies.initial().iter().zip(&self.known);
-        self.currencies.is_single()
-            || balances
-                .into_iter()
-                .all(|(initial, rate)| initial.is_zero() || rate.is_some())
+        let mut balances = self.currencies.initial().iter().zip(&self.known);
+        let is_valued = self.currencies.is_single()
+            || balances.all(|(initial, rate)| initial.is_zero() || rate.is_some());
+        if !is_valued {
+            // Like a session, which begins with the closes of one step.
+            self.closes.fill(None);
+        }
+        is_valued
     }
 
     /// Whether the holder begins by now; it then has its parts and its exchanges.

@@ -4,7 +4,7 @@
 use crate::portfolio::Currencies;
 use crate::problem::{Problem, Problems};
 use crate::session::SessionConfig;
-use crate::types::{BarSeries, CurrencyId, Market, Price, SymbolId};
+use crate::types::{BarSeries, CurrencyId, Market};
 
 /// Every symbol of which one lot costs more than the account can hold, at its lowest price of the
 /// whole market.
@@ -17,7 +17,7 @@ pub(super) fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem
     };
     let all = market.series().iter().zip(currencies.quotes());
     for (series, quote) in all {
-        let Some(most) = most_of(market, config, (&currencies, *quote)) else {
+        let Some(most) = most_of(config, (&currencies, *quote)) else {
             continue;
         };
         let lot = config.execution.of_symbol(&series.name).lot_size;
@@ -38,29 +38,15 @@ pub(super) fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem
     problems.into_vec()
 }
 
-/// The most that the account can pay in `quote`: by a spot account's own balance, else by what it
-/// begins with in all, at the first closes; `None` where those do not say.
-fn most_of(
-    market: &Market,
-    config: &SessionConfig,
-    (currencies, quote): (&Currencies, CurrencyId),
-) -> Option<f64> {
+/// The most that the account can pay in `quote`; `None` where it borrows against several
+/// currencies, whose worth is another in every bar.
+fn most_of(config: &SessionConfig, (currencies, quote): (&Currencies, CurrencyId)) -> Option<f64> {
     let initial = currencies.initial();
     if currencies.is_single() || !config.portfolio.allow_short {
         let own = initial.get(quote.index()).copied().unwrap_or_default();
         return Some(own.to_f64() * config.leverage());
     }
-    let first = |symbol: SymbolId| {
-        let bar = market.get(symbol)?.bars.first()?;
-        Price::from_f64(bar.close).ok()
-    };
-    let mut whole = 0.0;
-    for (currency, initial) in currencies.ids().zip(initial) {
-        if !initial.is_zero() {
-            whole += currencies.rate(currency, first)?.of(*initial).to_f64();
-        }
-    }
-    Some(whole / currencies.rate(quote, first)?.to_f64() * config.leverage())
+    None
 }
 
 /// The lowest price of a series, where that is above `price`. Almost always the first bar says that

@@ -159,15 +159,26 @@ fn currencies_of(
     };
     let sources = recorded.as_ref().map(|all| all.rates.clone());
     let symbols: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    if found.names() != own || sources.is_some_and(|all| all != found.sources_in_words(&symbols)) {
+    let current = found.sources_in_words(&symbols);
+    if found.names() != own || sources.as_ref().is_some_and(|all| *all != current) {
         return Err(ReexecuteError::Currencies(format!(
             "they are {}, those of the journal {}",
-            found.names().join(", "),
-            own.join(", ")
+            with_sources(found.names(), Some(&current)),
+            with_sources(&own, sources.as_ref())
         )));
     }
     let balances = recorded.map_or_else(|| vec![initial], |all| all.balances);
     Ok(found.with_initial(&balances))
+}
+
+/// Currencies with what their rates come from, the reporting one's without.
+fn with_sources(names: &[String], sources: Option<&Vec<String>>) -> String {
+    let source = |at: usize| sources.filter(|_| at > 0).and_then(|all| all.get(at));
+    let words = names.iter().enumerate().map(|(at, name)| match source(at) {
+        Some(source) => format!("{name} ({source})"),
+        None => name.clone(),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The events of one step.

@@ -16,7 +16,7 @@ mod run;
 mod venue;
 
 use crate::backtest::SignalTableError;
-use crate::execution::{ExecutionConfig, SlippageConfig};
+use crate::execution::{ExecutionConfig, SlippageConfig, SymbolConfig};
 use crate::fusion::{Fused, FusionConfig, FusionError, ModelInfo, ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
 use crate::problem::{Problem, Problems};
@@ -400,7 +400,10 @@ fn execution_parts(config: &ExecutionConfig, records: &VenueRecords) -> Parts {
             funding.is_none() && records.funding.is_empty(),
         ),
         ("execution.fine_time_frame", records.fine.is_empty()),
-        ("execution.symbols", symbols.is_empty()),
+        (
+            "execution.symbols",
+            symbols.values().all(SymbolConfig::only_names_currencies),
+        ),
         (
             "execution.borrow_annual_bps",
             borrow_annual_bps.abs() == 0.0,

@@ -48,6 +48,17 @@ pub struct SymbolConfig {
 }
 
 impl SymbolConfig {
+    /// Whether it says what the symbol trades and is quoted in at most, and changes no rule.
+    #[must_use]
+    pub fn only_names_currencies(&self) -> bool {
+        let named = Self {
+            base: self.base.clone(),
+            quote: self.quote.clone(),
+            ..Self::default()
+        };
+        *self == named
+    }
+
     pub(super) fn validate(&self, name: &str, has_tiers: bool, problems: &mut Problems) {
         for (key, value, range) in [
             ("fee_bps", self.fee_bps, (0.0, 1_000.0)),

@@ -29,7 +29,7 @@ pub enum ReplayError {
     #[error("the journal does not begin with `session_started`; its first lines are missing")]
     NotStarted,
     /// The journal is of another format.
-    #[error("the journal has format {found}, this program reads {FORMAT}")]
+    #[error("the journal has format {found}, this program reads {FORMAT_OF_ONE} and {FORMAT}")]
     Format {
         /// The format found.
         found: u32,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, Problems};
+use crate::types::Rate;
 
 /// Settings of the account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,19 @@ impl InitialCash {
         }
     }
 
+    /// The amount where there is one only and it is in `reporting`; `None` stands for whatever
+    /// the only currency is.
+    #[must_use]
+    pub fn only_in(&self, reporting: Option<&str>) -> Option<f64> {
+        let is_other = match self {
+            Self::One(_) => false,
+            Self::Each(amounts) => {
+                reporting.is_some_and(|name| amounts.keys().any(|key| key != name))
+            }
+        };
+        self.only().filter(|_| !is_other)
+    }
+
     /// Every amount times `multiple`.
     #[must_use]
     pub fn times(&self, multiple: f64) -> Self {
@@ -79,6 +93,11 @@ impl InitialCash {
             Self::Each(amounts) => amounts,
         };
         for (name, amount) in amounts {
+            problems.require(
+                !name.is_empty(),
+                "initial_cash",
+                "has an amount of a currency without a name",
+            );
             problems.within(&format!("initial_cash.{name}"), *amount, (0.0, 1e10));
         }
         problems.require(
@@ -93,7 +112,7 @@ impl InitialCash {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RateConfig {
-    /// From here: how many of the reporting currency one is worth, above 0 and at most 1e10.
+    /// From here: how many of the reporting currency one is worth, from 1e-10 to 1e10.
     Fixed(f64),
     /// From the closes of this symbol of the run.
     Symbol(String),
@@ -169,12 +188,17 @@ impl PortfolioConfig {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Problems::default();
         self.initial_cash.validate(&mut problems);
+        problems.require(
+            self.currency.as_deref() != Some(""),
+            "currency",
+            "is empty; name the reporting currency, or leave the key out",
+        );
         if let Some(margin) = &self.margin {
             margin.validate(self.allow_short, &mut problems);
         }
         for (name, rate) in &self.rates {
             if let RateConfig::Fixed(rate) = rate {
-                problems.above_zero(&format!("rates.{name}"), *rate, 1e10);
+                problems.within(&format!("rates.{name}"), *rate, (Rate::LEAST, Rate::MOST));
             }
         }
         problems.into_vec()

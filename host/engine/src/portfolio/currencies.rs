@@ -257,16 +257,18 @@ impl<'a> Resolver<'a> {
         let all: BTreeSet<&str> = quotes.union(&balances).copied().collect();
         let set = portfolio.currency.as_deref();
         let Some(reporting) = set.or_else(|| only(&all)) else {
-            let list: Vec<&str> = all.into_iter().collect();
             problems.require(
                 false,
                 "portfolio.currency",
                 format!(
                     "is not set, and there are several currencies ({}); say which one equity, \
-                     risk and the report count in",
-                    list.join(", ")
+                     risk and the report count in, or what a symbol is really quoted in with \
+                     `execution.symbols.NAME.quote`",
+                    quoted_in_words(&all, symbols.iter().zip(&pairs))
                 ),
             );
+            check_pairs(symbols.iter().zip(&pairs), problems);
+            check_unknown(symbols.iter().zip(&pairs), problems);
             return None;
         };
         let mut names = vec![reporting];
@@ -331,34 +333,12 @@ impl<'a> Resolver<'a> {
 
     /// Symbols whose quote nobody knows, and sizes that would be of another currency.
     fn check_symbols(&self, problems: &mut Problems) {
-        for (name, pair) in self.symbols.iter().zip(&self.pairs) {
-            problems.require(
-                pair.base.is_none() || pair.base != pair.quote,
-                &format!("execution.symbols.{name}"),
-                format!(
-                    "has {} as its base and as its quote",
-                    pair.base.unwrap_or("")
-                ),
-            );
-        }
+        let named = || self.symbols.iter().zip(&self.pairs);
+        check_pairs(named(), problems);
         if self.is_single() {
             return;
         }
-        let named = || self.symbols.iter().zip(&self.pairs);
-        let unknown: Vec<&str> = named()
-            .filter(|(_, pair)| pair.quote.is_none())
-            .map(|(name, _)| *name)
-            .collect();
-        problems.require(
-            unknown.is_empty(),
-            "execution.symbols",
-            format!(
-                "do not say what {} trade and are quoted in, which their names do not tell; set \
-                 `base` and `quote` of each, such as `execution.symbols.{}.quote`",
-                unknown.join(", "),
-                unknown.first().unwrap_or(&"NAME")
-            ),
-        );
+        check_unknown(named(), problems);
         let foreign: Vec<&str> = named()
             .filter(|(name, pair)| {
                 let own = self.execution.symbols.get(**name);
@@ -522,9 +502,9 @@ impl<'a> Resolver<'a> {
         let mut links = self.links(name, reporting);
         match self.portfolio.rates.get(name) {
             Some(RateConfig::Fixed(rate)) => {
-                let rate = Price::from_f64(*rate).ok().and_then(Rate::of_price);
-                // What is no rate is told where the settings are validated.
-                return Ok(Some(Leg::Fixed(rate.unwrap_or(Rate::ONE))));
+                let known = Rate::of_number(*rate);
+                let known = known.ok_or_else(|| format!("is {rate}, which is no rate"))?;
+                return Ok(Some(Leg::Fixed(known)));
             }
             Some(RateConfig::Symbol(symbol)) => {
                 links.retain(|(_, link)| link == symbol);
@@ -542,6 +522,62 @@ impl<'a> Resolver<'a> {
             )),
         }
     }
+}
+
+/// Symbols that are quoted in what they trade.
+fn check_pairs<'p, 'a: 'p>(
+    named: impl Iterator<Item = (&'p &'a str, &'p Pair<'a>)>,
+    problems: &mut Problems,
+) {
+    for (name, pair) in named {
+        problems.require(
+            pair.base.is_none() || pair.base != pair.quote,
+            &format!("execution.symbols.{name}"),
+            format!(
+                "has {} as its base and as its quote",
+                pair.base.unwrap_or("")
+            ),
+        );
+    }
+}
+
+/// Symbols of which nobody knows what they are quoted in.
+fn check_unknown<'p, 'a: 'p>(
+    named: impl Iterator<Item = (&'p &'a str, &'p Pair<'a>)>,
+    problems: &mut Problems,
+) {
+    let unknown: Vec<&str> = named
+        .filter(|(_, pair)| pair.quote.is_none())
+        .map(|(name, _)| *name)
+        .collect();
+    problems.require(
+        unknown.is_empty(),
+        "execution.symbols",
+        format!(
+            "do not say what {} trade and are quoted in, which their names do not tell; set \
+             `base` and `quote` of each, such as `execution.symbols.{}.quote`",
+            unknown.join(", "),
+            unknown.first().unwrap_or(&"NAME")
+        ),
+    );
+}
+
+/// Currencies with the symbols that are quoted in each: `EUR of ETHEUR, USDT of BTCUSDT`.
+fn quoted_in_words<'p, 'a: 'p>(
+    all: &BTreeSet<&str>,
+    named: impl Iterator<Item = (&'p &'a str, &'p Pair<'a>)> + Clone,
+) -> String {
+    let words = all.iter().map(|currency| {
+        let own = named
+            .clone()
+            .filter(|(_, pair)| pair.quote == Some(currency));
+        let own: Vec<&str> = own.map(|(name, _)| *name).collect();
+        match own.is_empty() {
+            true => format!("{currency} of `initial_cash`"),
+            false => format!("{currency} of {}", own.join(" and ")),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The only one, or the name for what has none.

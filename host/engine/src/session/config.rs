@@ -59,7 +59,10 @@ impl SessionConfig {
         problems.extend("execution", self.execution.unknown_symbols(names));
         let mut all = self.validate();
         all.extend(problems.into_vec());
-        all.extend(self.currencies(names).err().unwrap_or_default());
+        // What is wrong with a setting by itself is told once.
+        let mut more = self.currencies(names).err().unwrap_or_default();
+        more.retain(|one| all.iter().all(|known| known.key != one.key));
+        all.extend(more);
         all
     }
 
@@ -104,7 +107,11 @@ impl SessionConfig {
     /// Sizes with which no order could ever be placed, and leverage without margin.
     fn validate_sizes(&self, problems: &mut Problems) {
         // What several balances are worth together, only their rates say.
-        let most = self.portfolio.initial_cash.only().unwrap_or(f64::NAN) * self.leverage();
+        let own = self
+            .portfolio
+            .initial_cash
+            .only_in(self.portfolio.currency.as_deref());
+        let most = own.unwrap_or(f64::NAN) * self.leverage();
         let mut least = |key: &str, value: f64| {
             problems.require(
                 // What is out of range by itself is told where it is set.

@@ -80,6 +80,12 @@ impl RateBook {
         }
     }
 
+    /// As if no step had been seen.
+    fn forget(&mut self) {
+        self.closes.fill(None);
+        self.current.fill(None);
+    }
+
     /// The symbols whose closes are missing for the rate of `currency`.
     fn missing(&self, currency: CurrencyId) -> impl Iterator<Item = SymbolId> {
         let sources = self.currencies.sources(currency);
@@ -96,18 +102,23 @@ impl RateBook {
 }
 
 impl Session {
-    /// Whether the account cannot be valued yet, even with the closes of `input`, so that no step
-    /// can be taken. Its closes count for later steps.
+    /// What has no rate yet that the account begins with, even with the closes of `input`, so that
+    /// no step can be taken; nothing where one can. Its closes are forgotten again: a venue that is asked from the first step on
+    /// does not know them either.
     ///
     /// # Errors
     /// [`StepError::Input`] where the input is wrong.
-    pub fn awaits_rates(&mut self, input: &StepInput<'_>) -> Result<bool, StepError> {
+    pub fn awaits_rates(&mut self, input: &StepInput<'_>) -> Result<Vec<String>, StepError> {
         if self.closed_at.is_some() || self.rates.current.is_empty() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         self.check(input)?;
         self.rates.observe(input.closed_at, &self.buffers.closes);
-        Ok(!self.unvalued().is_empty())
+        let missing = self.unvalued();
+        if !missing.is_empty() {
+            self.rates.forget();
+        }
+        Ok(missing)
     }
 
     /// What the account begins with and has no rate yet, in words.

@@ -61,6 +61,10 @@ impl From<Rate> for (u64, u64) {
 impl Rate {
     /// One for one.
     pub const ONE: Self = Self { above: 1, below: 1 };
+    /// The least number that is taken as a rate.
+    pub const LEAST: f64 = 1e-10;
+    /// The largest.
+    pub const MOST: f64 = 1e10;
 
     /// A price as a rate of its base in its quote; `None` where it is not above zero.
     #[must_use]
@@ -68,6 +72,26 @@ impl Rate {
         let units = u128::try_from(price.units()).ok()?;
         let one = u128::try_from(super::UNITS_PER_ONE).ok()?;
         (units > 0).then(|| Self::lowest(units, one))
+    }
+
+    /// A number as a rate, by the shortest decimal number that is the same `f64`: 0.1 is a tenth.
+    /// `None` where it is not from [`LEAST`](Self::LEAST) to [`MOST`](Self::MOST).
+    #[must_use]
+    pub fn of_number(number: f64) -> Option<Self> {
+        if !(Self::LEAST..=Self::MOST).contains(&number) {
+            return None;
+        }
+        let text = format!("{number:e}");
+        let (digits, exponent) = text.split_once('e')?;
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+        let decimals = i32::try_from(part.len()).ok()?;
+        let power = exponent.parse::<i32>().ok()? - decimals;
+        let digits: u128 = format!("{whole}{part}").parse().ok()?;
+        let ten = 10u128.checked_pow(power.unsigned_abs())?;
+        Some(match power >= 0 {
+            true => Self::lowest(digits.checked_mul(ten)?, 1),
+            false => Self::lowest(digits, ten),
+        })
     }
 
     /// The rate the other way round, exactly.
@@ -125,14 +149,24 @@ fn greatest_divisor(mut a: u128, mut b: u128) -> u128 {
 }
 
 /// Well-known names of what prices are quoted in, the longer before those that they end with.
-const QUOTES: [&str; 13] = [
-    "FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB",
+const QUOTES: [&str; 11] = [
+    "FDUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB",
 ];
+
+/// What ends like a dollar behind the last letter of a base (`DOTUSD`, `BNBUSD`), and so counts
+/// behind a separator only.
+const SEPARATED: [&str; 2] = ["TUSD", "BUSD"];
 
 /// What a symbol trades and what it is quoted in, where its name ends in a well-known currency:
 /// `BTCUSDT`, `BTC/USDT`, `BTC-USDT` and `BTC_USDT` are BTC in USDT.
 #[must_use]
 pub fn pair_of(symbol: &str) -> Option<(&str, &'static str)> {
+    let separated = symbol.rsplit_once(['/', '-', '_']);
+    if let Some((base, end)) = separated
+        && let Some(quote) = SEPARATED.iter().find(|quote| **quote == end)
+    {
+        return (!base.is_empty()).then_some((base, *quote));
+    }
     QUOTES.iter().find_map(|quote| {
         let base = symbol.strip_suffix(quote)?;
         let base = base.trim_end_matches(['/', '-', '_']);
@@ -181,6 +215,25 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_fraction_that_it_is_written_as() {
+        for (number, fraction) in [
+            (1.0, (1, 1)),
+            (1.08, (27, 25)),
+            (0.1, (1, 10)),
+            (6.25e-10, (1, 1_600_000_000)),
+            (1.5625e-5, (1, 64_000)),
+            (1e10, (10_000_000_000, 1)),
+            (1.11e-8, (111, 10_000_000_000)),
+        ] {
+            let found = Rate::of_number(number).unwrap();
+            assert_eq!((found.above, found.below), fraction, "{number}");
+        }
+        for wrong in [0.0, -1.0, 9e-11, 1.1e10, f64::NAN, f64::INFINITY] {
+            assert_eq!(Rate::of_number(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_rate_is_written_as_its_two_numbers() {
         let text = serde_json::to_string(&rate("0.75")).unwrap();
         assert_eq!(text, "[3,4]");
@@ -189,7 +242,10 @@ mod tests {
 
     #[test]
     fn the_longest_known_end_is_what_a_symbol_is_quoted_in() {
-        let names = ["BTCUSDT", "ETH/USD", "ETH-BTC", "BTC", "SPY", "BTCFDUSD"];
+        let names = [
+            "BTCUSDT", "ETH/USD", "ETH-BTC", "BTC", "SPY", "BTCFDUSD", "DOTUSD", "BNBUSD",
+            "USDTUSD", "BTC-TUSD", "/TUSD",
+        ];
         let expected = [
             Some(("BTC", "USDT")),
             Some(("ETH", "USD")),
@@ -197,11 +253,22 @@ mod tests {
             None,
             None,
             Some(("BTC", "FDUSD")),
+            Some(("DOT", "USD")),
+            Some(("BNB", "USD")),
+            Some(("USDT", "USD")),
+            Some(("BTC", "TUSD")),
+            None,
         ];
         assert_eq!(names.map(pair_of), expected);
     }
 
     proptest! {
+        #[test]
+        fn a_number_loses_nothing_that_counts(number in 1e-10f64..1e10) {
+            let back = Rate::of_number(number).unwrap().to_f64();
+            prop_assert!((back / number - 1.0).abs() < 2e-9, "{number} {back}");
+        }
+
         #[test]
         fn the_way_there_and_back_loses_at_most_what_a_unit_is_worth(
             amount in -1_000_000_000_000_000i64..1_000_000_000_000_000,

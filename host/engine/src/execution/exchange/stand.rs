@@ -9,6 +9,8 @@ use crate::types::{Cash, Price, Quantity};
 /// A whole in millionths of a basis point.
 const WHOLE: i128 = 10_000_000_000;
 const UNITS: i128 = crate::types::UNITS_PER_ONE;
+/// Above every price of a market, with room for what is done with it.
+const FARTHEST: Price = Price::from_units(1_000_000_000_000_000_000_000_000);
 
 /// What the account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,16 +155,35 @@ impl Stand {
             // due at any price.
             return (!is_long).then_some(Price::ZERO);
         }
-        let scaled = owed.checked_mul(UNITS)?.checked_mul(WHOLE)?;
-        let by = size.checked_mul(share)?;
-        let exact = scaled / by;
-        let is_whole = scaled % by == 0;
+        let solved = size
+            .checked_mul(share)
+            .and_then(|by| divided(owed, by, UNITS.checked_mul(WHOLE)?));
+        let Some((exact, is_whole)) = solved else {
+            // Numbers beyond all accounts are taken for the worst, never for safety.
+            return Some(if is_long { FARTHEST } else { Price::ZERO });
+        };
         Some(if is_long {
             Price::from_units(exact + i128::from(!is_whole)).up_to(tick)
         } else {
             Price::from_units(exact).down_to(tick)
         })
     }
+}
+
+/// `owed * times / by` towards zero, and whether nothing is left over; `times` is a power of ten.
+/// `None` where the result does not fit. In one piece where the product fits, else digit by digit.
+fn divided(owed: i128, by: i128, times: i128) -> Option<(i128, bool)> {
+    if let Some(scaled) = owed.checked_mul(times) {
+        return Some((scaled / by, scaled % by == 0));
+    }
+    let (mut exact, mut left, mut times) = (owed / by, owed % by, times);
+    while times > 1 {
+        left = left.checked_mul(10)?;
+        exact = exact.checked_mul(10)?.checked_add(left / by)?;
+        left %= by;
+        times /= 10;
+    }
+    (exact < FARTHEST.units()).then_some((exact, left == 0))
 }
 
 /// What a position of this value needs as initial margin, in units of value times `micro_bps`: the
@@ -230,6 +251,43 @@ mod tests {
             };
             assert!(is_safe(better) && !is_safe(worse), "{quantity}");
         }
+    }
+
+    #[test]
+    fn large_debts_are_divided_like_small_ones() {
+        let whole = UNITS * WHOLE;
+        for (owed, by) in [
+            (7, 3),
+            (90, 9),
+            (123_456_789_012_345, 995_000_000_000),
+            (3_200_000_000_000 * UNITS, 7 * UNITS * (WHOLE - 50_000_000)),
+            (1_700_000_000_000 * UNITS, 16_000 * UNITS * WHOLE),
+        ] {
+            let small = divided(owed, by, whole).unwrap();
+            // The same quotient of numbers that need the long way.
+            let large = 1_000_000_000;
+            let long = divided(owed * large, by * large, whole).unwrap();
+            assert_eq!(small, long, "{owed} / {by}");
+        }
+        assert_eq!(divided(i128::MAX, 1, whole), None);
+    }
+
+    #[test]
+    fn a_position_that_owes_trillions_is_still_liquidated() {
+        let mut account = stand(AccountKind::Cross(margin()), "0");
+        account.cash = Cash::from_units(-4_800_000_000_000 * UNITS);
+        account.others = Cash::from_units(1_600_000_000_000 * UNITS);
+        account.held = "2000".parse().unwrap();
+        let tick = Price::from_units(1);
+        let found = account.liquidation_price(tick).unwrap();
+        // 3.2e12 / (2,000 x 0.995)
+        assert_eq!(found.to_string(), "1608040201.00502513");
+        assert!(account.is_due(found, tick) && !account.is_due(found + tick, tick));
+        account.cash = Cash::from_units(i128::MIN / 8);
+        assert!(
+            account.is_due(found, tick),
+            "a debt beyond all numbers is no safety"
+        );
     }
 
     #[test]

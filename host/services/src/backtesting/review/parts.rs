@@ -11,7 +11,7 @@ use fusebox_engine::portfolio::Trade;
 use fusebox_engine::types::{Cash, Market, SymbolId, TimeFrame};
 
 use super::costs::costs_of;
-use super::trades::net_return;
+use super::trades::{net_return, reported_net};
 use crate::report::{RegimeReport, RegimeRow, SymbolSummary};
 
 /// Days of a reading of volatility, and of the trend; each has at least [`LEAST_BARS`] bars.
@@ -254,7 +254,7 @@ impl<'a> Parts<'a> {
     ) -> SymbolSummary {
         let own = result.trades.iter().filter(|one| one.symbol == symbol);
         let trades: Vec<&Trade> = own.collect();
-        let nets = || trades.iter().map(|trade| trade.net.to_f64());
+        let nets = || trades.iter().map(|trade| reported_net(result, trade));
         let returns: Vec<f64> = trades.iter().filter_map(|one| net_return(one)).collect();
         let gains: f64 = nets().filter(|net| *net > 0.0).sum();
         let losses: f64 = nets().filter(|net| *net < 0.0).sum();

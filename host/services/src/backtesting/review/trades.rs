@@ -4,7 +4,7 @@ use fusebox_engine::backtest::BacktestResult;
 use fusebox_engine::execution::{Fill, OrderReason};
 use fusebox_engine::portfolio::Trade;
 use fusebox_engine::strategy::Direction as Side;
-use fusebox_engine::types::{Cash, Market, Quantity, SymbolId, Timestamp, UNITS_PER_ONE};
+use fusebox_engine::types::{Market, Quantity, Rate, SymbolId, Timestamp};
 
 use crate::report::{NamedCount, TradeRow, TradeSide};
 
@@ -22,8 +22,7 @@ pub(super) fn reported_net(result: &BacktestResult, trade: &Trade) -> f64 {
 
 /// What one of the currency of `symbol` was worth at `at`.
 fn rate_at(result: &BacktestResult, symbol: SymbolId, at: Timestamp) -> f64 {
-    let one = Cash::from_units(UNITS_PER_ONE);
-    result.worth_at(symbol, at, one).to_f64()
+    result.rate_at(symbol, at).map_or(f64::NAN, Rate::to_f64)
 }
 
 /// Refused orders by reason.
