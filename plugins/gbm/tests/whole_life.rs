@@ -72,7 +72,7 @@ fn dataset(first: usize, classes: usize) -> Dataset {
     let columns = BatchColumns {
         features: cells.collect::<Vec<f32>>().into(),
         labels: rows.map(label).collect::<Vec<f32>>().into(),
-        weight: vec![1.5; ROWS].into(),
+        weight: vec![if first == 0 { 1.0 } else { 1.5 }; ROWS].into(),
         event_ns: times.clone().into(),
         label_end_ns: times.into(),
         symbol: vec![0; ROWS].into(),

@@ -2,8 +2,8 @@
 //! Python: the same data, parameters and number of threads, each in processes of their own, turn by
 //! turn in one run, so that the ratios hold whatever else the machine does.
 //!
-//! Time is that of the processor, from the rows to the finished model; memory is the peak above what
-//! the rows alone take.
+//! Time is that of the processor, from the rows to the finished model; memory is the peak above
+//! what the rows alone take.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
