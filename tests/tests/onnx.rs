@@ -1,10 +1,6 @@
 //! The plugin `ai.fusebox.onnx`: answers equal to those of ONNX Runtime from Python, and a clear
 //! error for whatever does not fit.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use fusebox_onnx::OnnxModel;
 use fusebox_onnx_proto::{

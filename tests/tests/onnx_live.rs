@@ -1,10 +1,6 @@
 //! ONNX models that live: dropped into the models directory with a sidecar, replaced, refused; in
 //! a worker process; in the eyes of the conformance kit and of `fusebox doctor`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -63,7 +63,7 @@ pub(crate) fn runtime(configured: Option<&Path>) -> Result<Runtime> {
 fn start(path: PathBuf) -> Result<Runtime> {
     let version = version::checked(&path, &advice())?;
     // The other look at the environment: only there can the runtime be told not to report.
-    let silenced = std::env::var(SILENCE).is_ok_and(|value| !["", "0"].contains(&value.as_str()));
+    let silenced = std::env::var_os(SILENCE).is_some_and(|value| !value.is_empty() && value != "0");
     if version::reports(&version) && !silenced {
         return Err(PluginError::library(format!(
             "ONNX Runtime {version} reports to its maker over the network; start the program with \
