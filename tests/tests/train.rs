@@ -5,6 +5,10 @@
     clippy::unwrap_used,
     reason = "helpers of tests fail the test that calls them"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test waits for what another process writes, and not for ever"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -308,29 +312,27 @@ fn a_registered_model_is_shown_exported_verified_and_its_damage_is_found() {
     let sound = model(dir.path(), &["verify", "--json"]);
     assert_eq!(sound.code, Some(0), "{sound:?}");
     assert_eq!(sound.json()["answered_as_known"], 1);
+    damage_is_found(dir.path(), (name, &sha256));
+}
+
+/// Flips a bit of the artifact, and looks whether that is noticed everywhere.
+fn damage_is_found(dir: &Path, (name, sha256): (&str, &str)) {
     let (head, tail) = sha256.split_at(2);
-    let object = dir
-        .path()
-        .join(".fusebox/registry/objects")
-        .join(head)
-        .join(tail);
+    let object = dir.join(".fusebox/registry/objects").join(head).join(tail);
     let mut bytes = fs::read(&object).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&object, &bytes).unwrap();
-    let damaged = model(dir.path(), &["verify", "--json"]);
+    let damaged = model(dir, &["verify", "--json"]);
     assert_eq!(damaged.code, Some(1), "{damaged:?}");
     let found = &damaged.json()["findings"][0];
     assert_eq!(found["kind"], "damaged");
     assert_eq!(found["models"][0], format!("{name} 1.0.0"));
-    let refused = model(
-        dir.path(),
-        &["export", name, "--format", "files", "--out", "more"],
-    );
+    let refused = model(dir, &["export", name, "--format", "files", "--out", "more"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert_eq!(model(dir.path(), &["remove", name, "1.0.0"]).code, Some(0));
-    assert_eq!(model(dir.path(), &["gc"]).code, Some(0));
-    let empty = model(dir.path(), &["verify"]);
+    assert_eq!(model(dir, &["remove", name, "1.0.0"]).code, Some(0));
+    assert_eq!(model(dir, &["gc"]).code, Some(0));
+    let empty = model(dir, &["verify"]);
     assert_eq!(empty.code, Some(0), "{empty:?}");
 }
 

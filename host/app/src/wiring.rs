@@ -168,11 +168,11 @@ pub(crate) fn start(
 }
 
 fn failure(error: TrainingError) -> Failure {
-    use OutputError::{NotADirectory, NotARun, NotEmpty};
+    use OutputError::{NotADirectory, NotARun, NotATraining, NotEmpty, PartialDiffers};
     match error {
-        TrainingError::Output(NotEmpty(_) | NotARun(_) | NotADirectory(_)) => {
-            Failure::Usage(error.to_string())
-        }
+        TrainingError::Output(
+            NotEmpty(_) | NotARun(_) | NotADirectory(_) | NotATraining(_) | PartialDiffers { .. },
+        ) => Failure::Usage(error.to_string()),
         error if error.is_configuration() => Failure::Refused(error.into()),
         error => Failure::Failed(error.into()),
     }

@@ -58,9 +58,11 @@ pub(super) fn of_training(jobs: &[TrainJob<'_>]) -> Identity {
             add(format!("{name}: version of {component}"), version.clone());
         }
         add(format!("{name}: seed"), spec.seed.to_string());
-        let params = serde_json::to_string(&spec.model.params).unwrap_or_default();
-        add(format!("{name}: params"), params);
         let settings: toml::Table = spec.provenance.config_toml.parse().unwrap_or_default();
+        if settings.is_empty() {
+            let params = serde_json::to_string(&spec.model.params).unwrap_or_default();
+            add(format!("{name}: params"), params);
+        }
         flatten("", &toml::Value::Table(settings), &mut |key, value| {
             let is_own = |one: &str| key == one || key.starts_with(&format!("{one}."));
             if !OF_THE_MACHINE.iter().any(|one| is_own(one)) {
