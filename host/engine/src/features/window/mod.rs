@@ -1,8 +1,8 @@
 //! The building blocks of operators: bounded windows and recursive averages.
 //!
 //! Sums are joined from blocks, out of which nothing is taken; extremes, moments and lines of short
-//! windows depend on the window alone, those of long ones are joined from blocks too, or carried and
-//! recomputed from the window once per window length, around a value of it. Rounding errors
+//! windows depend on the window alone, those of long ones are joined from blocks too, or carried
+//! and recomputed from the window once per window length, around a value of it. Rounding errors
 //! therefore never grow with the length of the history. A push allocates nothing once the window is
 //! full.
 
