@@ -4,7 +4,7 @@ use fusebox_engine::backtest::BacktestResult;
 use fusebox_engine::execution::{Fill, OrderReason};
 use fusebox_engine::portfolio::Trade;
 use fusebox_engine::strategy::Direction as Side;
-use fusebox_engine::types::{Market, Quantity, Rate, SymbolId, Timestamp};
+use fusebox_engine::types::{Cash, Market, Quantity, Rate, SymbolId, Timestamp};
 
 use crate::report::{NamedCount, TradeRow, TradeSide};
 
