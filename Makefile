@@ -96,7 +96,7 @@ clean: ## Remove what the commands above made
 	rm -rf target out .fusebox .venv
 
 need-cargo:
-	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.90 or newer (rustup)"; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.92 or newer (rustup)"; exit 1; }
 
 need-cc:
 	@command -v cc >/dev/null || { echo "cc is missing: install gcc (Debian: apt-get install gcc)"; exit 1; }

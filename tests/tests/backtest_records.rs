@@ -268,7 +268,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         &[&mixed[..], &["data.symbols=[\"BTCUSDT\",\"ETHBTC\"]"]].concat(),
     );
     assert_eq!(mixed.code, Some(2), "{mixed:?}");
-    let words = "there are several currencies (BTC, USDT)";
+    let words = "there are several currencies (BTC of ETHBTC, USDT of";
     assert!(mixed.stderr.contains(words), "{mixed:?}");
     let large = ["--predictions", "predictions.csv", "--set"];
     let large = backtest(

@@ -103,8 +103,8 @@ impl RateBook {
 
 impl Session {
     /// What has no rate yet that the account begins with, even with the closes of `input`, so that
-    /// no step can be taken; nothing where one can. Its closes are forgotten again: a venue that is asked from the first step on
-    /// does not know them either.
+    /// no step can be taken; nothing where one can. Its closes are forgotten again: a venue that is
+    /// asked from the first step on does not know them either.
     ///
     /// # Errors
     /// [`StepError::Input`] where the input is wrong.
