@@ -117,7 +117,10 @@ fn several_quotes_need_a_reporting_currency() {
         found[0].contains("`portfolio.currency` is not set"),
         "{found:?}"
     );
-    assert!(found[0].contains("(BTC of ETHBTC, USDT of BTCUSDT)"), "{found:?}");
+    assert!(
+        found[0].contains("(BTC of ETHBTC, USDT of BTCUSDT)"),
+        "{found:?}"
+    );
 }
 
 #[test]
