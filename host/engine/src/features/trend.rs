@@ -6,7 +6,8 @@ use super::kind::{
 };
 use super::macd::{Macd, MacdShown};
 use super::movement::DirectionalMovement;
-use super::parts::{deviation, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
+use super::parts::{FEW, deviation, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
+use super::wide::wide;
 use super::window::{
     AgedExtreme, Ema, EmaChain, Line, ROWS, RollingLine, RollingMean, RollingMoments, WilderMean,
 };
@@ -487,15 +488,20 @@ impl Operator for LinearSlope {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(
-            self,
-            bars,
-            values,
+        if bars.len() < FEW {
+            one_by_one(self, bars, values);
+            return;
+        }
+        wide(
             #[inline(always)]
-            |all, bars, values| {
-                let closes = bars.close();
-                let slope = |place: usize, slope: f64| slope / closes[place];
-                all.line.push_slopes(closes, values, slope);
+            || {
+                let parts = bars.close().chunks(8 * ROWS);
+                for (closes, values) in parts.zip(values.chunks_mut(8 * ROWS)) {
+                    self.line.push_slopes(closes, values, |_, slope| slope);
+                    for (value, close) in values.iter_mut().zip(closes) {
+                        *value /= close;
+                    }
+                }
             },
         );
     }

@@ -7,7 +7,7 @@
 //!
 //! One window alone ([`sums`], [`tilt`]) does the same operations in the same order.
 
-use super::recent::{SPAN, Span};
+use super::recent::Span;
 
 /// Values of a run.
 pub(super) const RUN: usize = 4;
@@ -246,49 +246,66 @@ pub(super) fn tilt_all<const SUMS: bool>(
         sums.fill(0.0);
     }
     tilts.fill(0.0);
-    let flat = [0.0; SPAN];
     for place in 0..alone {
         let middle = from_middle(period, place, 1);
-        let values = [&values[place..], &flat];
-        tilt_parts::<1, SUMS>(values, middle, sums, tilts);
+        tilt_values::<SUMS>(&values[place..], middle, sums, tilts);
     }
     let mut place = alone;
-    while period - place >= AT_ONCE * RUN {
+    while place < period {
         let middle = from_middle(period, place, RUN);
-        tilt_parts::<AT_ONCE, SUMS>(runs.map(|column| &column[place..]), middle, sums, tilts);
+        match (period - place) / RUN {
+            1 => tilt_runs::<1, SUMS>(runs, (place, middle), sums, tilts),
+            2 => tilt_runs::<2, SUMS>(runs, (place, middle), sums, tilts),
+            3 => tilt_runs::<3, SUMS>(runs, (place, middle), sums, tilts),
+            _ => tilt_runs::<AT_ONCE, SUMS>(runs, (place, middle), sums, tilts),
+        }
         place += AT_ONCE * RUN;
-    }
-    let middle = from_middle(period, place, RUN);
-    match (period - place) / RUN {
-        1 => tilt_parts::<1, SUMS>(runs.map(|column| &column[place..]), middle, sums, tilts),
-        2 => tilt_parts::<2, SUMS>(runs.map(|column| &column[place..]), middle, sums, tilts),
-        3 => tilt_parts::<3, SUMS>(runs.map(|column| &column[place..]), middle, sums, tilts),
-        _ => {}
     }
 }
 
-/// Takes in `N` runs, the first one's middle being given.
+/// Takes in one value that is left over.
 #[inline(always)]
-fn tilt_parts<const N: usize, const SUMS: bool>(
-    [of_sum, of_tilt]: [&[f64]; 2],
+fn tilt_values<const SUMS: bool>(
+    values: &[f64],
     from_middle: f64,
     sums: &mut [f64],
     tilts: &mut [f64],
 ) {
-    let (count, reach) = (tilts.len(), tilts.len() + (N - 1) * RUN);
-    let (of_sum, of_tilt) = (&of_sum[..reach], &of_tilt[..reach]);
-    let sums = if SUMS { &mut sums[..count] } else { sums };
-    for place in 0..count {
-        let sum = if SUMS { sums[place] } else { 0.0 };
-        let mut window = [sum, tilts[place]];
+    if SUMS {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+    for (tilt, value) in tilts.iter_mut().zip(values) {
+        *tilt += from_middle * value;
+    }
+}
+
+/// Takes in `N` runs from `place` on, the first one's middle being given.
+#[inline(always)]
+fn tilt_runs<const N: usize, const SUMS: bool>(
+    [of_sum, of_tilt]: [&[f64]; 2],
+    (place, from_middle): (usize, f64),
+    sums: &mut [f64],
+    tilts: &mut [f64],
+) {
+    let count = tilts.len();
+    let places: [usize; N] = std::array::from_fn(|run| place + run * RUN);
+    let (of_sum, of_tilt) = (
+        spread(of_sum, places, count),
+        spread(of_tilt, places, count),
+    );
+    let middles: [f64; N] = std::array::from_fn(|run| from_middle + (run * RUN) as f64);
+    for (place, tilt) in tilts.iter_mut().enumerate() {
+        let mut window = *tilt;
         for run in 0..N {
-            let at = place + run * RUN;
-            let middle = from_middle + (run * RUN) as f64;
-            window = tilted(window, [of_sum[at], of_tilt[at]], middle);
+            window += middles[run] * of_sum[run][place] + of_tilt[run][place];
         }
-        if SUMS {
-            sums[place] = window[0];
+        *tilt = window;
+    }
+    if SUMS {
+        for (place, sum) in sums[..count].iter_mut().enumerate() {
+            *sum = of_sum.iter().fold(*sum, |sum, column| sum + column[place]);
         }
-        tilts[place] = window[1];
     }
 }

@@ -2,7 +2,7 @@
 
 use super::anchored::Anchored;
 use super::fours;
-use super::recent::{LONGEST, SPAN};
+use super::recent::{LONGEST, SPAN, Span};
 use super::{ROWS, Ring};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 use crate::features::wide::wide;
@@ -170,12 +170,21 @@ impl RollingLine {
             #[inline(always)]
             || match &mut self.window {
                 Window::Short(window) => {
+                    let mut scratch = Scratch::new();
                     let mut begin = 0;
                     while begin < values.len() {
                         let end = begin + window.run_length(values.len() - begin);
                         let shown = &mut shown[begin..end];
                         let show = |place, line| show(begin + place, line);
-                        push_all_short::<SUMS>((window, scales), &values[begin..end], shown, show);
+                        let values = &values[begin..end];
+                        let found = scratch.tilts::<SUMS>(window, values);
+                        let (blank, shown) = shown.split_at_mut(found.missing);
+                        blank.fill(f64::NAN);
+                        let lines = found.sums.iter().zip(found.tilts).zip(shown);
+                        for (place, ((sum, tilt), shown)) in lines.enumerate() {
+                            let line = scales.tilted(found.anchor, *sum, *tilt);
+                            *shown = show(found.missing + place, line);
+                        }
                         begin = end;
                     }
                 }
@@ -196,38 +205,61 @@ fn push_short(values: &mut Anchored, value: f64, scales: &Scales) -> Option<Line
     Some(scales.tilted(anchor, sum, tilt))
 }
 
-/// Values that are measured from one anchor.
-#[inline(always)]
-fn push_all_short<const SUMS: bool>(
-    (window, scales): (&mut Anchored, &Scales),
-    values: &[f64],
-    shown: &mut [f64],
-    show: impl Fn(usize, Line) -> f64,
-) {
-    let period = window.period();
-    let missing = window.missing().min(values.len());
-    let (anchor, held) = window.push_all(values);
-    let (blank, shown) = shown.split_at_mut(missing);
-    blank.fill(f64::NAN);
-    if shown.is_empty() {
-        return;
+/// What is found on the way to the lines of short windows.
+struct Scratch {
+    distances: Span,
+    of_runs: [Span; 2],
+    sums: [f64; ROWS],
+    tilts: [f64; ROWS],
+}
+
+/// What makes the lines of the windows that are full.
+struct Tilts<'a> {
+    /// Values that have no line.
+    missing: usize,
+    anchor: f64,
+    /// Without meaning where they are not wanted.
+    sums: &'a [f64],
+    tilts: &'a [f64],
+}
+
+impl Scratch {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            distances: [0.0; SPAN],
+            of_runs: [[0.0; SPAN]; 2],
+            sums: [0.0; ROWS],
+            tilts: [0.0; ROWS],
+        }
     }
-    let mut distances = [0.0; SPAN];
-    let distances = &mut distances[..held.len()];
-    for (distance, value) in distances.iter_mut().zip(held) {
-        *distance = value - anchor;
-    }
-    let (mut sums, mut tilts) = ([0.0; SPAN], [0.0; SPAN]);
-    let runs = [
-        fours::runs(distances, &mut sums, fours::sum_of_run),
-        fours::runs(distances, &mut tilts, fours::tilt_of_run),
-    ];
-    let (mut sums, mut tilts) = ([0.0; ROWS], [0.0; ROWS]);
-    let (sums, tilts) = (&mut sums[..shown.len()], &mut tilts[..shown.len()]);
-    fours::tilt_all::<SUMS>(period, distances, runs, sums, tilts);
-    let found = sums.iter().zip(tilts).zip(shown);
-    for (place, ((sum, tilt), shown)) in found.enumerate() {
-        *shown = show(missing + place, scales.tilted(anchor, *sum, *tilt));
+
+    /// Adds values that are measured from one anchor.
+    #[inline(always)]
+    fn tilts<const SUMS: bool>(&mut self, window: &mut Anchored, values: &[f64]) -> Tilts<'_> {
+        let period = window.period();
+        let missing = window.missing().min(values.len());
+        let count = values.len() - missing;
+        let (anchor, held) = window.push_all(values);
+        let (sums, tilts) = (&mut self.sums[..count], &mut self.tilts[..count]);
+        if count > 0 {
+            let distances = &mut self.distances[..held.len()];
+            for (distance, value) in distances.iter_mut().zip(held) {
+                *distance = value - anchor;
+            }
+            let [of_sums, of_tilts] = &mut self.of_runs;
+            let runs = [
+                fours::runs(distances, of_sums, fours::sum_of_run),
+                fours::runs(distances, of_tilts, fours::tilt_of_run),
+            ];
+            fours::tilt_all::<SUMS>(period, distances, runs, sums, tilts);
+        }
+        Tilts {
+            missing,
+            anchor,
+            sums,
+            tilts,
+        }
     }
 }
 

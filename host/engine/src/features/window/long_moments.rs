@@ -17,8 +17,9 @@ pub(super) struct LongMoments {
     repeats: usize,
 }
 
-/// Below this share of the mean square, a variance is mostly rounding error.
-pub(super) const CANCELLATION: f64 = 1e-9;
+/// Below this share of the mean square, a variance may have lost too many digits: to a level far
+/// from the anchor, or to a value that was far larger than those left when it went.
+pub(super) const CANCELLATION: f64 = 1e-3;
 
 impl LongMoments {
     pub(super) fn new(period: usize) -> Self {

@@ -365,3 +365,54 @@ fn an_average_of_equal_values_is_that_value() {
         }
     }
 }
+
+/// Deviation and slope of one window, from its distances from its newest value.
+fn afresh(window: &[f64]) -> [f64; 2] {
+    let (count, newest) = (window.len() as f64, window[window.len() - 1]);
+    let mean = window.iter().map(|value| value - newest).sum::<f64>() / count;
+    let distances = window.iter().map(|value| value - newest - mean);
+    let squares: f64 = distances.clone().map(|distance| distance * distance).sum();
+    let middle = (count - 1.0) / 2.0;
+    let places = distances.enumerate().map(|(x, y)| (x as f64 - middle, y));
+    let (top, bottom) = places.fold((0.0, 0.0), |(top, bottom), (x, y)| {
+        (top + x * y, bottom + x * x)
+    });
+    [(squares / count).sqrt(), top / bottom]
+}
+
+#[test]
+fn moments_and_lines_after_a_leap_are_those_of_the_window() {
+    // Noise of size 1, in which one value, or the level from one value on, is larger by `leap`,
+    // wherever it falls between two renewals of anchors and sums.
+    let noise = |i: usize| (i as f64 * 1.7).sin() + (i as f64 * 0.13).cos();
+    for (period, leap, stays) in [14, 24, 63, 64, 65, 100, 300]
+        .into_iter()
+        .flat_map(|period| [1e3, 1e6].map(|leap| (period, leap)))
+        .flat_map(|(period, leap)| [false, true].map(|stays| (period, leap, stays)))
+    {
+        for at in [128, 200, 255, 256, 300, 301, 399] {
+            let lifted = |i: usize| i == at || stays && i > at;
+            let level = |i: usize| if lifted(i) { leap } else { 0.0 };
+            let values: Vec<f64> = (0..1200).map(|i| 10.0 + noise(i) + level(i)).collect();
+            let mut moments = RollingMoments::new(period);
+            let mut line = RollingLine::new(period);
+            for (i, value) in values.iter().enumerate() {
+                let (moments, line) = (moments.push(*value), line.push(*value));
+                let Some(begin) = (i + 1).checked_sub(period).filter(|begin| *begin > at) else {
+                    continue;
+                };
+                let [deviation, slope] = afresh(&values[begin..=i]);
+                let got = moments.unwrap().standard_deviation;
+                let name = format!("{period}, {leap}, {stays}, {at}, at {i}");
+                assert!(
+                    (got / deviation - 1.0).abs() < 1e-9,
+                    "{name}: {got} {deviation}"
+                );
+                // A slope may be zero: its error is measured by that of the noise.
+                let got = line.unwrap().slope;
+                let error = (got - slope).abs() * period as f64;
+                assert!(error < 1e-8 * deviation, "{name}: {got} {slope}");
+            }
+        }
+    }
+}
