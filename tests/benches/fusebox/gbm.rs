@@ -52,23 +52,30 @@ pub(crate) fn dataset() -> Dataset {
     let labels: Vec<f32> = rows
         .map(|row| f32::from(u8::from(class(row) > 0.0)))
         .collect();
+    labelled(features, labels)
+}
+
+/// Rows with one label each, all of the same weight, one after the other in time.
+pub(crate) fn labelled(features: Vec<f32>, labels: Vec<f32>) -> Dataset {
+    let rows = labels.len();
+    let columns = features.len() / rows;
     let schema = DatasetSchema {
-        features: (0..COLUMNS).map(|column| format!("f{column}")).collect(),
+        features: (0..columns).map(|column| format!("f{column}")).collect(),
         labels: vec!["direction".to_owned()],
         classes: Vec::new(),
     };
-    let times: Vec<i64> = (0..ROWS as i64).collect();
-    let columns = BatchColumns {
+    let times: Vec<i64> = (0..rows as i64).collect();
+    let batch = BatchColumns {
         features: features.into(),
         labels: labels.into(),
-        weight: vec![1.0; ROWS].into(),
+        weight: vec![1.0; rows].into(),
         event_ns: times.clone().into(),
         label_end_ns: times.into(),
-        symbol: vec![0; ROWS].into(),
-        segment: vec![0; ROWS].into(),
-        role: vec![1; ROWS].into(),
+        symbol: vec![0; rows].into(),
+        segment: vec![0; rows].into(),
+        role: vec![1; rows].into(),
     };
-    let batch = DatasetBatch::new(&schema, columns).unwrap();
+    let batch = DatasetBatch::new(&schema, batch).unwrap();
     Dataset::new(schema, vec![batch]).unwrap()
 }
 

@@ -11,11 +11,12 @@ use std::process::{Command, Output};
 use fusebox_gbm::GbmLearner;
 use fusebox_plugin_api::model::NoProgress;
 use fusebox_plugin_api::prelude::*;
-use fusebox_plugin_api::schema::{BatchColumns, DatasetBatch};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+
+use crate::gbm::labelled;
 
 const ROWS: usize = 100_000;
 const COLUMNS: usize = 50;
@@ -245,24 +246,7 @@ fn dataset(bytes: &[u8], rows: usize) -> Dataset {
     let features = features.chunks_exact(4).map(number);
     let features: Vec<f32> = features.take(rows * COLUMNS).collect();
     let labels: Vec<f32> = labels.chunks_exact(4).map(number).take(rows).collect();
-    let schema = DatasetSchema {
-        features: (0..COLUMNS).map(|column| format!("f{column}")).collect(),
-        labels: vec!["direction".to_owned()],
-        classes: Vec::new(),
-    };
-    let times: Vec<i64> = (0..rows as i64).collect();
-    let columns = BatchColumns {
-        features: features.into(),
-        labels: labels.into(),
-        weight: vec![1.0; rows].into(),
-        event_ns: times.clone().into(),
-        label_end_ns: times.into(),
-        symbol: vec![0; rows].into(),
-        segment: vec![0; rows].into(),
-        role: vec![1; rows].into(),
-    };
-    let batch = DatasetBatch::new(&schema, columns).unwrap();
-    Dataset::new(schema, vec![batch]).unwrap()
+    labelled(features, labels)
 }
 
 fn libraries() -> Config {
