@@ -99,6 +99,8 @@ fn problems_of_every_layer_and_section_come_at_once() {
             "labels.horizon_bars=0",
             "--set",
             "split.train=long",
+            "--set",
+            "portfolio.initial_cash={USDT=-1}",
         ])
         .env("FUSEBOX_RUN__SEDE", "1")
         .output()
@@ -114,6 +116,8 @@ fn problems_of_every_layer_and_section_come_at_once() {
         "there is no feature `rsy`; did you mean `rsi`?",
         "`split.train` cannot be read: `long` is not a span",
         "`risk.position_fraction` is not set",
+        // Found where the session is put together, which a refused fee does not prevent.
+        "`portfolio.initial_cash.USDT` is -1; it must be from 0",
     ];
     for one in expected {
         assert!(

@@ -282,27 +282,32 @@ impl Check<'_> {
             let message = "is not set; without it every order is refused";
             self.report(&format!("risk.{key}"), message);
         }
+        // What is missing or was refused has a stand-in here, so that it hides no other problem.
+        let is_strategy_whole = entry.is_some() && exit.is_some() && fail_safe.is_some();
+        let is_whole = is_strategy_whole && fee.is_some() && slippage.is_some();
         let session = SessionConfig {
             strategy: StrategyConfig {
-                entry_threshold: entry?,
-                exit_threshold: exit?,
+                entry_threshold: entry.unwrap_or(0.1),
+                exit_threshold: exit.unwrap_or(0.0),
                 minimum_holding_bars: strategy.minimum_holding_bars,
                 minimum_confidence: strategy.minimum_confidence,
                 allow_short: strategy.allow_short,
-                fail_safe: fail_safe?,
+                fail_safe: fail_safe.unwrap_or(FailSafe::Flatten),
                 entry: trading::entry(strategy),
                 protection: trading::protection(strategy),
             },
             fusion: FusionConfig::default(),
             risk,
-            execution: trading::execution(execution, fee?, slippage?),
+            execution: trading::execution(execution, fee.unwrap_or(10.0), slippage.unwrap_or(2.0)),
             portfolio: trading::portfolio(portfolio),
         };
         let names: Vec<&str> = raw.data.symbols.iter().map(String::as_str).collect();
         for problem in session.validate_for(&names) {
-            self.report(&problem.key, problem.message);
+            if is_strategy_whole || !problem.key.starts_with("strategy.") {
+                self.report(&problem.key, problem.message);
+            }
         }
-        Some(session)
+        is_whole.then_some(session)
     }
 
     fn fail_safe(&mut self) -> Option<FailSafe> {
