@@ -116,6 +116,10 @@ impl Rate {
     /// `amount` in the other currency, to the nearest unit, half away from zero.
     #[must_use]
     pub fn of(self, amount: Cash) -> Cash {
+        // The only rate of most runs, asked for at every bar: no division of 128 bits for it.
+        if self == Self::ONE {
+            return amount;
+        }
         let part = Quantity::from_units(i128::from(self.above));
         amount.share(part, Quantity::from_units(i128::from(self.below)))
     }
