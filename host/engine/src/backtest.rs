@@ -24,7 +24,7 @@ use crate::session::{
     EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput, StepReport,
 };
 use crate::types::{
-    Cash, CurrencyId, Market, MarketSteps, Price, Quantity, Rate, SymbolId, Timestamp,
+    Bar, Cash, CurrencyId, Market, MarketSteps, Price, Quantity, Rate, SymbolId, Timestamp,
 };
 
 pub use attribution::{Flows, StepFlows, SymbolFlows, attribute, total_flows};
@@ -266,6 +266,7 @@ pub fn run_backtest(
     let session = session(spec, signals.models())?;
     let mut result = BacktestResult::empty(session.currencies());
     let mut driver = Driver::new(session, signals);
+    result.equity.reserve_exact(driver.most_steps(market));
     driver.walk(market, (signals, journal), |report| {
         result.equity.push(report.point);
         result.rates.extend_from_slice(report.rates);
@@ -301,6 +302,19 @@ impl Driver {
             range: signals.range(),
             answers: Answers::default(),
         }
+    }
+
+    /// The bars in the range of the symbol that has most: about the number of steps.
+    fn most_steps(&self, market: &Market) -> usize {
+        let before = |bars: &[Bar], limit: Timestamp| bars.partition_point(|b| b.closed_at < limit);
+        let bars = market.series().iter().map(|series| {
+            let all = series.bars.len();
+            self.range.map_or(all, |(first, last)| {
+                let last = last.saturating_add_nanos(1);
+                before(&series.bars, last).saturating_sub(before(&series.bars, first))
+            })
+        });
+        bars.max().unwrap_or(0)
     }
 
     /// Takes the steps of `market` that lie in the range; gives whether later ones may.

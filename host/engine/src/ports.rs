@@ -144,6 +144,12 @@ pub trait JournalSink {
     /// [`JournalError`] where the entry could not be kept. The session then stops for good.
     fn record(&mut self, entry: &JournalEntry) -> Result<(), JournalError>;
 
+    /// Whether anything becomes of what is recorded. A session need not make entries that nobody
+    /// keeps.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// SHA-256 of all that was recorded, lower-case hexadecimal; `None` where nothing is kept.
     fn digest(&self) -> Option<String>;
 }

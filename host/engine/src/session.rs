@@ -543,8 +543,22 @@ impl Session {
         event: Event,
         journal: &mut dyn JournalSink,
     ) -> Result<(), StepError> {
-        let seq = self.next_seq;
-        journal.record(&JournalEntry { seq, at, event })?;
+        self.record_made(at, |_| event, journal)
+    }
+
+    /// Records an event that is made only where it is kept: those of every step are, so that runs
+    /// without a journal do not pay for one.
+    #[inline]
+    fn record_made(
+        &mut self,
+        at: Timestamp,
+        make: impl FnOnce(&Self) -> Event,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        if journal.keeps() {
+            let (seq, event) = (self.next_seq, make(self));
+            journal.record(&JournalEntry { seq, at, event })?;
+        }
         self.next_seq += 1;
         Ok(())
     }
@@ -577,13 +591,24 @@ fn checked_close(bar: &Bar, closed_at: Timestamp) -> Result<Price, String> {
             bar.opened_at, bar.closed_at
         ));
     }
-    let positive = |value: f64, name: &str| match Price::from_f64(value) {
-        Ok(price) if price > Price::ZERO => Ok(price),
-        Ok(_) => Err(format!("has {name} {value}; it must be above 0")),
-        Err(error) => Err(format!("has {name} {error}")),
-    };
-    positive(bar.open, "open")?;
-    positive(bar.close, "close")
+    match (Price::from_f64(bar.open), Price::from_f64(bar.close)) {
+        (Ok(open), Ok(close)) if open > Price::ZERO && close > Price::ZERO => Ok(close),
+        (open, close) => {
+            let problem = unusable("open", bar.open, open);
+            let problem = problem.or_else(|| unusable("close", bar.close, close));
+            Err(problem.unwrap_or_default())
+        }
+    }
+}
+
+/// What is wrong with a price that should be above zero.
+#[cold]
+fn unusable(name: &str, value: f64, price: Result<Price, MoneyError>) -> Option<String> {
+    match price {
+        Ok(price) if price > Price::ZERO => None,
+        Ok(_) => Some(format!("has {name} {value}; it must be above 0")),
+        Err(error) => Some(format!("has {name} {error}")),
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,10 @@ impl JournalSink for NullJournal {
         Ok(())
     }
 
+    fn keeps(&self) -> bool {
+        false
+    }
+
     fn digest(&self) -> Option<String> {
         None
     }

@@ -61,8 +61,8 @@ impl Session {
             if self.models.activate(model) {
                 self.record(input.closed_at, Event::ModelActivated { model }, journal)?;
             }
-            let predicted = Event::predicted(prediction, input.closed_at);
-            self.record(input.closed_at, predicted, journal)?;
+            let predicted = |_: &Self| Event::predicted(prediction, input.closed_at);
+            self.record_made(input.closed_at, predicted, journal)?;
             if let Some(gathered) = self.buffers.gathered.get_mut(prediction.symbol.index()) {
                 gathered.push(*prediction);
             }
@@ -258,7 +258,7 @@ impl Session {
         journal: &mut dyn JournalSink,
     ) -> Result<(), StepError> {
         let order = *approved.order();
-        self.record(closed_at, Event::OrderApproved(order), journal)?;
+        self.record_made(closed_at, |_| Event::OrderApproved(order), journal)?;
         self.next_order += 1;
         let quantity = order.quantity;
         self.state(order.symbol, |state| {

@@ -58,7 +58,7 @@ impl Session {
         let order = waiting.order;
         fill.check_against(&order, waiting.quantity, closed_at)
             .map_err(impossible)?;
-        self.record(closed_at, Event::OrderFilled(*fill), journal)?;
+        self.record_made(closed_at, |_| Event::OrderFilled(*fill), journal)?;
         self.state(fill.symbol, |state| {
             if fill.remaining.is_zero() {
                 state.forget(fill.order);
@@ -169,14 +169,14 @@ impl Session {
             cash: self.portfolio.cash(),
             gross_exposure: self.portfolio.gross_exposure(),
         };
-        let marked = Event::Marked {
+        let marked = |session: &Self| Event::Marked {
             equity: point.equity,
             cash: point.cash,
             gross_exposure: point.gross_exposure,
-            balances: self.rates.balances(&self.portfolio),
-            rates: self.rates.current().to_vec(),
+            balances: session.rates.balances(&session.portfolio),
+            rates: session.rates.current().to_vec(),
         };
-        self.record(closed_at, marked, journal)?;
+        self.record_made(closed_at, marked, journal)?;
         self.watch(point.equity, closed_at, journal)?;
         Ok(point)
     }

@@ -141,16 +141,24 @@ fn signals(table: &[[Cell; 3]], market: &Market) -> PrecomputedSignals {
 }
 
 fn backtest(config: &SessionConfig, table: &[[Cell; 3]]) -> (BacktestResult, Vec<u8>) {
+    let mut journal = JsonLines::new(Vec::new());
+    let result = backtest_into(config, table, &mut journal);
+    (result, journal.into_inner().unwrap())
+}
+
+fn backtest_into(
+    config: &SessionConfig,
+    table: &[[Cell; 3]],
+    journal: &mut dyn JournalSink,
+) -> BacktestResult {
     let market = market(table);
     let spec = BacktestSpec {
         market: &market,
         config,
         config_digest: "00",
     };
-    let mut journal = JsonLines::new(Vec::new());
     let mut signals = signals(table, &market);
-    let result = run_backtest(&spec, &mut signals, &mut journal).unwrap();
-    (result, journal.into_inner().unwrap())
+    run_backtest(&spec, &mut signals, journal).unwrap()
 }
 
 /// The journal's lines up to `hour`.
@@ -208,6 +216,9 @@ proptest! {
         let (result, journal) = backtest(&config, &table);
         let (_, again) = backtest(&config, &table);
         prop_assert_eq!(&journal, &again);
+        let mut unkept = backtest_into(&config, &table, &mut NullJournal);
+        unkept.journal_digest.clone_from(&result.journal_digest);
+        prop_assert_eq!(&unkept, &result);
         if result.equity.is_empty() {
             return Ok(());
         }

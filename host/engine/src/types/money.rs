@@ -99,14 +99,13 @@ impl<U: Unit> Fixed<U> {
     ///
     /// # Errors
     /// [`MoneyError::OutOfRange`] where `value` is not finite or too large.
+    #[inline]
     pub fn from_f64(value: f64) -> Result<Self, MoneyError> {
-        if value.is_finite() && value.abs() < LIMIT as f64 {
+        // False for what is not a number, too.
+        if value.abs() < LIMIT as f64 {
             return Ok(Self::from_units(rounded(value * UNITS_PER_ONE as f64)));
         }
-        Err(MoneyError::OutOfRange {
-            value: value.to_string(),
-            kind: U::NAME,
-        })
+        Err(out_of_range(value, U::NAME))
     }
 
     /// The nearest `f64`, for statistics and display only.
@@ -329,8 +328,17 @@ impl Cash {
     }
 }
 
+#[cold]
+fn out_of_range(value: f64, kind: &'static str) -> MoneyError {
+    MoneyError::OutOfRange {
+        value: value.to_string(),
+        kind,
+    }
+}
+
 /// `value` rounded half away from zero, as `f64::round` does, without its call where it fits 64
 /// bits.
+#[inline]
 fn rounded(value: f64) -> i128 {
     // From 2^52 on a float has no fraction; below, the whole part and the rest are exact.
     if value.abs() < 4.5e15 {

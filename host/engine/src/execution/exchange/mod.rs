@@ -74,6 +74,8 @@ pub struct Exchange {
     traded_sum: Cash,
     has_tiers: bool,
     outbox: VecDeque<Outcome>,
+    /// Memory that steps reuse: the symbols in the order of their turns.
+    turns: Vec<usize>,
     advanced_to: Option<Timestamp>,
     next_own: u64,
     ambiguous: u64,
@@ -134,11 +136,15 @@ impl Exchange {
         // Once, because the slices of one symbol go back behind those of another.
         self.forget_old_trades(tick.closed_at);
         // Said before the first moves: what begins on the way must not bring a symbol's turn twice.
-        let all = 0..self.books.len();
-        let (last, first): (Vec<usize>, Vec<usize>) = all.partition(|at| self.buys_at_open(*at));
-        for at in first.into_iter().chain(last) {
-            self.advance_symbol(at, tick);
+        let mut turns = std::mem::take(&mut self.turns);
+        turns.clear();
+        turns.extend(0..self.books.len());
+        // Stable, so that each of the two groups keeps its order.
+        turns.sort_by_key(|at| self.buys_at_open(*at));
+        for at in &turns {
+            self.advance_symbol(*at, tick);
         }
+        self.turns = turns;
         self.expire_unmet(tick);
         self.pay_for_borrowing(tick.closed_at);
     }

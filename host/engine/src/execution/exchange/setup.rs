@@ -60,6 +60,7 @@ impl Exchange {
             traded_sum: Cash::ZERO,
             has_tiers: !config.fee_tiers.is_empty(),
             outbox: VecDeque::new(),
+            turns: Vec::new(),
             advanced_to: None,
             next_own: 0,
             ambiguous: 0,
