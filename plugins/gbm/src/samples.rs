@@ -65,7 +65,7 @@ impl<'a> Samples<'a> {
             runs: Vec::new(),
             columns: dataset.schema().features.len(),
             labels: Vec::with_capacity(dataset.samples()),
-            weights: Vec::with_capacity(dataset.samples()),
+            weights: Vec::new(),
             outcomes: Outcomes::default(),
         };
         let mut problems = Problems::default();
@@ -77,7 +77,7 @@ impl<'a> Samples<'a> {
                 if used {
                     problems.check(value, view.weight[row], wanted.task, (batch, row));
                     samples.labels.push(value);
-                    samples.weights.push(view.weight[row]);
+                    samples.push_weight(view.weight[row], dataset.samples());
                     samples.push_outcome(&view, row, wanted);
                     run_start.get_or_insert(row);
                 } else if let Some(start) = run_start.take() {
@@ -89,9 +89,6 @@ impl<'a> Samples<'a> {
             }
         }
         problems.into_result()?;
-        if samples.weights.iter().all(|weight| is_one(*weight)) {
-            samples.weights = Vec::new();
-        }
         if samples.labels.is_empty() {
             return Err(PluginError::data(format!(
                 "no row is a sample with a label ({} rows, {} of them samples); check the date \
@@ -101,6 +98,18 @@ impl<'a> Samples<'a> {
             )));
         }
         Ok(samples)
+    }
+
+    /// Notes the weight of the last row; nothing is kept until one differs from 1.
+    fn push_weight(&mut self, weight: f32, most: usize) {
+        if self.weights.is_empty() {
+            if is_one(weight) {
+                return;
+            }
+            self.weights.reserve_exact(most);
+            self.weights.resize(self.labels.len() - 1, 1.0);
+        }
+        self.weights.push(weight);
     }
 
     fn push_run(&mut self, view: &DatasetView<'a>, start: usize, end: usize) {

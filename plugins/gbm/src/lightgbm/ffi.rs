@@ -16,7 +16,7 @@
 
 mod booster;
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 
@@ -25,6 +25,7 @@ use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 
 use super::FieldValues;
 use super::runs::Runs;
+use super::sample::BinSample;
 
 pub(crate) use booster::{Booster, RowPredictor, Training};
 
@@ -54,6 +55,20 @@ type CreateFromMats = unsafe extern "C" fn(
     Handle,
     *mut Handle,
 ) -> c_int;
+type CreateFromSample = unsafe extern "C" fn(
+    *mut *mut c_double,
+    *mut *mut c_int,
+    i32,
+    *const c_int,
+    i32,
+    i32,
+    i64,
+    *const c_char,
+    *mut Handle,
+) -> c_int;
+type PushRows = unsafe extern "C" fn(Handle, *const c_void, c_int, i32, i32, i32) -> c_int;
+type SampleCount = unsafe extern "C" fn(i32, *const c_char, *mut c_int) -> c_int;
+type SampleIndices = unsafe extern "C" fn(i32, *const c_char, *mut c_void, *mut i32) -> c_int;
 type SetField = unsafe extern "C" fn(Handle, *const c_char, *const c_void, c_int, c_int) -> c_int;
 type LoadText = unsafe extern "C" fn(*const c_char, *mut c_int, *mut Handle) -> c_int;
 type SaveText =
@@ -91,6 +106,10 @@ type GetNumber = unsafe extern "C" fn(Handle, *mut c_int) -> c_int;
 struct Functions {
     get_last_error: unsafe extern "C" fn() -> *const c_char,
     register_log_callback: unsafe extern "C" fn(LogCallback) -> c_int,
+    get_sample_count: SampleCount,
+    sample_indices: SampleIndices,
+    dataset_create_from_sampled_column: CreateFromSample,
+    dataset_push_rows: PushRows,
     dataset_create_from_mats: CreateFromMats,
     dataset_set_field: SetField,
     dataset_free: Free,
@@ -122,6 +141,13 @@ impl Functions {
         Ok(Self {
             get_last_error: symbol(loaded, "LGBM_GetLastError")?,
             register_log_callback: symbol(loaded, "LGBM_RegisterLogCallback")?,
+            get_sample_count: symbol(loaded, "LGBM_GetSampleCount")?,
+            sample_indices: symbol(loaded, "LGBM_SampleIndices")?,
+            dataset_create_from_sampled_column: symbol(
+                loaded,
+                "LGBM_DatasetCreateFromSampledColumn",
+            )?,
+            dataset_push_rows: symbol(loaded, "LGBM_DatasetPushRows")?,
             dataset_create_from_mats: symbol(loaded, "LGBM_DatasetCreateFromMats")?,
             dataset_set_field: symbol(loaded, "LGBM_DatasetSetField")?,
             dataset_free: symbol(loaded, "LGBM_DatasetFree")?,
@@ -190,6 +216,24 @@ impl Library {
         Err(super::NATIVE.failed(call, &text))
     }
 
+    /// The numbers of the rows, of `rows` in all, by which LightGBM would choose bins; they rise.
+    fn sample_indices(&self, rows: c_int, parameters: &CStr) -> Result<Vec<c_int>> {
+        let (mut count, mut written) = (0, 0);
+        let call = self.functions.get_sample_count;
+        // SAFETY: the parameters are zero-terminated and the result outlives the call.
+        let code = unsafe { call(rows, parameters.as_ptr(), &raw mut count) };
+        self.check(code, "GetSampleCount")?;
+        let mut chosen: Vec<c_int> = vec![0; usize::try_from(count).unwrap_or(0)];
+        let call = self.functions.sample_indices;
+        let (room, written_at) = (chosen.as_mut_ptr().cast(), &raw mut written);
+        // SAFETY: LightGBM writes at most the number of rows that it announced, and there is room
+        // for them.
+        let code = unsafe { call(rows, parameters.as_ptr(), room, written_at) };
+        self.check(code, "SampleIndices")?;
+        chosen.truncate(usize::try_from(written).unwrap_or(0));
+        Ok(chosen)
+    }
+
     /// Sends LightGBM's messages on this thread to the log; it keeps the callback per thread.
     fn capture_log(&self) -> Result<()> {
         // SAFETY: `collect_log` has the declared type, never unwinds, and lives as long as this
@@ -219,8 +263,8 @@ pub(crate) struct Binned {
 }
 
 impl Binned {
-    /// Bins runs of rows, in order, without joining them first. `reference` lends its bins, as
-    /// validation rows need.
+    /// Bins runs of rows, in order, as they lie. `reference` lends its bins, as validation rows
+    /// need.
     pub(crate) fn from_runs(
         library: &'static Library,
         runs: &Runs<'_>,
@@ -228,6 +272,25 @@ impl Binned {
         reference: Option<&Self>,
     ) -> Result<Self> {
         library.capture_log()?;
+        match reference {
+            Some(reference) => Self::from_mats(library, runs, parameters, reference.handle),
+            None => {
+                let mut set = Self::from_sample(library, runs, parameters)?;
+                set.push(runs)?;
+                Ok(set)
+            }
+        }
+    }
+
+    /// A data set with the bins of `reference`. Without one (null) LightGBM looks for bins in a
+    /// sample of the rows, as [`from_sample`](Self::from_sample) does, with the same result, but
+    /// for half as much memory again.
+    fn from_mats(
+        library: &'static Library,
+        runs: &Runs<'_>,
+        parameters: &CStr,
+        reference: Handle,
+    ) -> Result<Self> {
         let mut handle = ptr::null_mut();
         // SAFETY: `Runs` guarantees three arrays of equal length and pointers to whole borrowed
         // rows, and LightGBM reads them only during the call.
@@ -240,7 +303,7 @@ impl Binned {
                 runs.columns(),
                 runs.layouts().as_ptr(),
                 parameters.as_ptr(),
-                reference.map_or(ptr::null_mut(), |reference| reference.handle),
+                reference,
                 &raw mut handle,
             )
         };
@@ -251,6 +314,55 @@ impl Binned {
             rows,
             library,
         })
+    }
+
+    /// A data set without rows yet, with bins for them. The sample is gone when it returns.
+    fn from_sample(library: &'static Library, runs: &Runs<'_>, parameters: &CStr) -> Result<Self> {
+        let chosen = library.sample_indices(runs.row_count(), parameters)?;
+        let mut sample = BinSample::take(runs.slices(), runs.columns() as usize, &chosen)?;
+        drop(chosen);
+        let (mut values, mut positions) = (sample.values(), sample.positions());
+        let mut handle = ptr::null_mut();
+        // SAFETY: there are as many values, positions and counts as columns; each points at as many
+        // numbers as its count says, which live in `sample` during the call. LightGBM sorts the
+        // values, each column by itself, and replaces pointers, but writes no position, so that
+        // columns may share them.
+        let code = unsafe {
+            (library.functions.dataset_create_from_sampled_column)(
+                values.as_mut_ptr(),
+                positions.as_mut_ptr(),
+                runs.columns(),
+                sample.counts().as_ptr(),
+                sample.rows(),
+                runs.row_count(),
+                i64::from(runs.row_count()),
+                parameters.as_ptr(),
+                &raw mut handle,
+            )
+        };
+        library.check(code, "DatasetCreateFromSampledColumn")?;
+        let rows = runs.rows();
+        Ok(Self {
+            handle,
+            rows,
+            library,
+        })
+    }
+
+    /// Puts the rows into their bins. With the last of them LightGBM finishes the data set.
+    fn push(&mut self, runs: &Runs<'_>) -> Result<()> {
+        let push = self.library.functions.dataset_push_rows;
+        let mut first_row = 0;
+        for (pointer, rows) in runs.pointers().iter().zip(runs.lengths()) {
+            let (handle, columns) = (self.handle, runs.columns());
+            // SAFETY: `Runs` guarantees `rows` whole borrowed rows behind the pointer, which
+            // LightGBM reads only during the call, and that all of them are as many as the data
+            // set was made for.
+            let code = unsafe { push(handle, *pointer, FLOAT32, *rows, columns, first_row) };
+            self.library.check(code, "DatasetPushRows")?;
+            first_row += rows;
+        }
+        Ok(())
     }
 
     /// Sets a field: `label` and `weight` take one f32 per row, `init_score` one f64 per row and
@@ -282,3 +394,6 @@ impl Drop for Binned {
         unsafe { (self.library.functions.dataset_free)(self.handle) };
     }
 }
+
+#[cfg(test)]
+mod tests;

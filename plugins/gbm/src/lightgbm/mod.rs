@@ -1,15 +1,16 @@
 //! LightGBM as a library found at run time: where it is looked for, and the parts used above.
 //!
 //! [`trainer`] is a fit, [`answers`] a model, [`refit`] new leaves for one. [`ffi`] holds the
-//! calls, [`runs`] the rows handed to them, [`threads`] the rule that keeps concurrent calls from
-//! disagreeing on LightGBM's process-wide number of threads, [`log`] the way of its messages to the
-//! host.
+//! calls, [`runs`] the rows handed to them, [`sample`] those that bins are found in, [`threads`] the
+//! rule that keeps concurrent calls from disagreeing on LightGBM's process-wide number of threads,
+//! [`log`] the way of its messages to the host.
 
 mod answers;
 mod ffi;
 mod log;
 mod refit;
 mod runs;
+mod sample;
 mod threads;
 mod trainer;
 

@@ -2,7 +2,6 @@
 //! side. Everything is checked when a value is made, so that the call needs no check.
 
 use std::ffi::{c_int, c_void};
-use std::marker::PhantomData;
 
 use fusebox_plugin_api::prelude::*;
 
@@ -12,13 +11,14 @@ pub(super) const ROW_MAJOR: c_int = 1;
 /// Borrowed runs of whole row-major f32 rows.
 #[derive(Debug)]
 pub(crate) struct Runs<'a> {
+    slices: Vec<&'a [f32]>,
     pointers: Vec<*const c_void>,
     lengths: Vec<i32>,
     layouts: Vec<c_int>,
     count: i32,
     columns: i32,
     rows: usize,
-    borrowed: PhantomData<&'a [f32]>,
+    row_count: i32,
 }
 
 impl<'a> Runs<'a> {
@@ -26,13 +26,14 @@ impl<'a> Runs<'a> {
     pub(crate) fn new(runs: &[&'a [f32]], columns: usize) -> Result<Self> {
         let too_large = |_| PluginError::data("LightGBM takes at most 2^31 - 1 rows");
         let mut checked = Self {
+            slices: runs.to_vec(),
             pointers: Vec::with_capacity(runs.len()),
             lengths: Vec::with_capacity(runs.len()),
             layouts: vec![ROW_MAJOR; runs.len()],
             count: i32::try_from(runs.len()).map_err(too_large)?,
             columns: i32::try_from(columns).map_err(too_large)?,
             rows: 0,
-            borrowed: PhantomData,
+            row_count: 0,
         };
         for run in runs {
             if columns == 0 || !run.len().is_multiple_of(columns) {
@@ -48,8 +49,13 @@ impl<'a> Runs<'a> {
                 .push(i32::try_from(rows).map_err(too_large)?);
             checked.rows += rows;
         }
-        i32::try_from(checked.rows).map_err(too_large)?;
+        checked.row_count = i32::try_from(checked.rows).map_err(too_large)?;
         Ok(checked)
+    }
+
+    /// The rows themselves.
+    pub(super) fn slices(&self) -> &[&'a [f32]] {
+        &self.slices
     }
 
     /// Number of runs.
@@ -75,6 +81,11 @@ impl<'a> Runs<'a> {
     /// Columns of every row.
     pub(super) fn columns(&self) -> i32 {
         self.columns
+    }
+
+    /// Rows of all runs, as LightGBM counts them.
+    pub(super) fn row_count(&self) -> i32 {
+        self.row_count
     }
 
     /// Rows of all runs.
