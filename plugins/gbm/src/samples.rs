@@ -77,7 +77,7 @@ impl<'a> Samples<'a> {
                 if used {
                     problems.check(value, view.weight[row], wanted.task, (batch, row));
                     samples.labels.push(value);
-                    samples.push_weight(view.weight[row], dataset.samples());
+                    samples.push_weight(view.weight[row]);
                     samples.push_outcome(&view, row, wanted);
                     run_start.get_or_insert(row);
                 } else if let Some(start) = run_start.take() {
@@ -101,12 +101,12 @@ impl<'a> Samples<'a> {
     }
 
     /// Notes the weight of the last row; nothing is kept until one differs from 1.
-    fn push_weight(&mut self, weight: f32, most: usize) {
+    fn push_weight(&mut self, weight: f32) {
         if self.weights.is_empty() {
             if is_one(weight) {
                 return;
             }
-            self.weights.reserve_exact(most);
+            self.weights.reserve_exact(self.labels.capacity());
             self.weights.resize(self.labels.len() - 1, 1.0);
         }
         self.weights.push(weight);
