@@ -207,6 +207,130 @@ fn journals_repeat_by_currency_whatever_the_threads_and_the_stream() {
     );
 }
 
+/// Candles of a symbol in the data directory, those of before replaced.
+fn set_candles(dir: &Path, name: &str, prices: &[f64], first_hour: i64) {
+    let mut series = series(name, prices);
+    for bar in &mut series.bars {
+        let shift = first_hour * 3_600_000_000_000;
+        bar.opened_at = bar.opened_at.saturating_add_nanos(shift);
+        bar.closed_at = bar.closed_at.saturating_add_nanos(shift);
+    }
+    let file = dir.join(format!("candles/X/{name}-1h.parquet"));
+    let _ = fs::remove_file(&file);
+    parquet::write(&file, &series).unwrap();
+}
+
+#[test]
+fn an_account_whose_rates_never_come_is_refused_with_the_key_to_set() {
+    let dir = folder();
+    // Bitcoins are traded long after the last prediction.
+    set_candles(dir.path(), "BTCUSDT", &[10_000.0; 3], 500);
+    let own = ["--predictions", "predictions.csv"];
+    for more in [
+        &["--out", "out"][..],
+        &["--journal", "journal.jsonl"],
+        &["--stream", "--journal", "journal.jsonl"],
+    ] {
+        let ran = backtest(dir.path(), &[&own[..], more].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let told: Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(told["error"]["kind"], "config");
+        let words = told["error"]["message"].as_str().unwrap();
+        for part in [
+            "none of the 6 steps from 1970-01-01T01:00:00Z to 1970-01-01T06:00:00Z",
+            "`portfolio.rates.BTC` never had a value",
+            "BTCUSDT has no bar in any of them",
+            "set a number (USDT for one BTC), take data that has bars of BTCUSDT, or leave BTC out \
+             of `portfolio.initial_cash`",
+        ] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        for left in ["out", "journal.jsonl"] {
+            assert!(!dir.path().join(left).exists(), "{left}");
+        }
+    }
+    // What was said helps.
+    let set = ["--set", "portfolio.rates={BTC=9500}"];
+    let told = traded(dir.path(), &set);
+    assert_eq!(
+        (&told["fills"], &told["warnings"]),
+        (&2.into(), &serde_json::json!([]))
+    );
+}
+
+#[test]
+fn a_currency_without_a_rate_is_warned_of_in_the_summary_the_page_and_the_journal() {
+    let dir = folder();
+    set_candles(dir.path(), "BTCUSDT", &[10_000.0; 3], 500);
+    let sets = [
+        "--set",
+        "portfolio={currency=\"USDT\",initial_cash=10000,allow_short=true}",
+    ];
+    let with = |more: &[&'static str]| [&sets[..], more].concat();
+    let told = traded(dir.path(), &with(&["--out", "out"]));
+    let warning = "`portfolio.rates.BTC` never had a value: BTCUSDT has no bar in the time that \
+                   was traded, so nothing could be opened in ETHBTC; set a number (USDT for one \
+                   BTC), or take data that has such bars";
+    let is_told = |told: &Value| {
+        let told = told["warnings"].as_array().unwrap();
+        told.iter().any(|one| one == warning)
+    };
+    assert!(is_told(&told), "{told}");
+    assert_eq!(
+        (&told["fills"], &told["refusals"]["no_rate"]),
+        (&0.into(), &4.into())
+    );
+    let page = fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    assert!(page.contains("nothing could be opened in ETHBTC"));
+    let metrics = fs::read_to_string(dir.path().join("out/metrics.json")).unwrap();
+    assert!(
+        is_told(&serde_json::from_str::<Value>(&metrics).unwrap()["market"]),
+        "{metrics}"
+    );
+    let journal = fs::read_to_string(dir.path().join("out/journal.jsonl")).unwrap();
+    let end: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&end["event"], &end["without_rate"]),
+        (&"session_ended".into(), &serde_json::json!([1]))
+    );
+    let streamed = traded(dir.path(), &with(&["--stream"]));
+    assert!(is_told(&streamed), "{streamed}");
+    let text = [
+        "backtest",
+        "pipeline.toml",
+        "--data",
+        "candles",
+        "--predictions",
+        "predictions.csv",
+    ];
+    for more in [&[][..], &["--stream"]] {
+        let text = [&text[..], &with(more)].concat();
+        let ran = Ran::from(command(dir.path()).args(&text).output().unwrap());
+        assert!(
+            ran.stdout.contains(&format!("note: {warning}\n")),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn steps_before_the_first_rate_are_told_of() {
+    let dir = folder();
+    set_candles(
+        dir.path(),
+        "BTCUSDT",
+        &[10_000.0, 10_000.0, 9_000.0, 9_000.0],
+        2,
+    );
+    let told = traded(dir.path(), &[]);
+    let words = told["warnings"].to_string();
+    assert!(
+        words.contains("the first 2 steps passed before everything"),
+        "{words}"
+    );
+    assert_eq!(told["fills"], 2);
+}
+
 #[test]
 fn runs_of_other_reporting_currencies_are_warned_of() {
     let dir = folder();

@@ -11,6 +11,7 @@ mod rules;
 mod signals;
 mod stream;
 mod sweep;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use crate::fusion::ModelInfo;
 use crate::journal::JournalError;
 use crate::portfolio::{Currencies, CurrencyBook, Portfolio, Trade};
 use crate::ports::{Answers, JournalSink, SignalError, SignalSource};
+use crate::problem::{Problem, lines};
 use crate::risk::Refusal;
 use crate::session::{
     EquityPoint, Session, SessionConfig, SessionSetup, SetupError, StepError, StepInput, StepReport,
@@ -27,6 +29,8 @@ use crate::types::{
     Bar, Cash, CurrencyId, Market, MarketSteps, Price, Quantity, Rate, SymbolId, Timestamp,
 };
 
+use waiting::Waiting;
+
 pub use attribution::{Flows, StepFlows, SymbolFlows, attribute, total_flows};
 pub use baseline::{buy_and_hold, flat};
 pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
@@ -34,6 +38,7 @@ pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
 pub use stream::{StreamSpec, Streamed, run_stream};
 pub use sweep::{SweepError, SweepResult, SweepTable};
+pub use waiting::rate_notes;
 
 /// Why a backtest stopped.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,22 @@ pub enum BacktestError {
     /// The journal could not be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The account never had a value, so that no step could be taken.
+    #[error(
+        "none of the {steps} steps from {from} to {to} could be taken, because nobody knows what \
+         the account's cash is worth: {}",
+        lines(problems)
+    )]
+    NeverValued {
+        /// Steps that were passed over.
+        steps: u64,
+        /// The first of them.
+        from: Timestamp,
+        /// The last.
+        to: Timestamp,
+        /// What is missing, by the keys that may be set.
+        problems: Vec<Problem>,
+    },
     /// A stream of bars broke.
     #[error("the bars cannot be read on: {0}")]
     Bars(String),
@@ -150,6 +171,8 @@ pub struct BacktestResult {
     pub costs_by_symbol: Vec<Costs>,
     /// How often each refusal was given.
     pub refusals: BTreeMap<Refusal, u64>,
+    /// Steps that were passed over before the first, because the account had no value yet.
+    pub waited_steps: u64,
     /// Whether the drawdown breaker is tripped at the end.
     pub breaker_tripped: bool,
     /// Whether equity was ever gone.
@@ -178,6 +201,7 @@ impl BacktestResult {
             costs: Costs::default(),
             costs_by_symbol: vec![Costs::default(); currencies.quotes().len()],
             refusals: BTreeMap::new(),
+            waited_steps: 0,
             breaker_tripped: false,
             ruined: false,
             journal_digest: None,
@@ -204,6 +228,17 @@ impl BacktestResult {
         }
         let at = step * self.currencies.names().len() + currency.index();
         self.rates.get(at).copied().flatten()
+    }
+
+    /// The currencies whose rates never came in the steps that were taken; none without a step.
+    #[must_use]
+    pub fn unknown_rates(&self) -> Vec<CurrencyId> {
+        let Some(last) = self.equity.len().checked_sub(1) else {
+            return Vec::new();
+        };
+        let ids = self.currencies.ids();
+        ids.filter(|currency| self.rate(last, *currency).is_none())
+            .collect()
     }
 
     /// What an amount in the currency of `symbol` was worth in the reporting one at the first close
@@ -278,6 +313,7 @@ pub fn run_backtest(
         let payments = report.payments.iter();
         result.payments.extend(payments.map(|one| (step, *one)));
     })?;
+    result.waited_steps = driver.waiting.steps();
     let session = driver.finish(journal)?;
     result.take_portfolio(session.portfolio());
     result.ambiguous_slices = session.ambiguous_slices();
@@ -293,6 +329,7 @@ struct Driver {
     session: Session,
     range: Option<(Timestamp, Timestamp)>,
     answers: Answers,
+    waiting: Waiting,
 }
 
 impl Driver {
@@ -301,6 +338,7 @@ impl Driver {
             session,
             range: signals.range(),
             answers: Answers::default(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -347,16 +385,22 @@ impl Driver {
                 predictions: &answers.predictions,
                 failures: &answers.failures,
             };
-            if !self.session.awaits_rates(&input)?.is_empty() {
+            let awaited = self.session.awaits_rates(&input)?;
+            if !awaited.is_empty() {
+                self.waiting.take(closed_at, &awaited);
                 continue;
             }
+            self.waiting.end();
             each(&self.session.step(&input, journal)?);
         }
         Ok(true)
     }
 
-    /// Ends the session.
+    /// Ends the session, and says why where it waited for rates that never came.
     fn finish(mut self, journal: &mut dyn JournalSink) -> Result<Session, BacktestError> {
+        if let Some(error) = self.waiting.in_vain(&self.session) {
+            return Err(error);
+        }
         self.session.finish(journal)?;
         Ok(self.session)
     }

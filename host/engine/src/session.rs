@@ -33,6 +33,7 @@ use crate::types::{
 };
 
 pub use config::SessionConfig;
+pub use rates::AwaitedRate;
 
 /// Why a session cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -374,6 +375,7 @@ impl Session {
             equity: self.portfolio.equity(),
             steps: self.steps,
             fills: self.fill_count,
+            without_rate: self.rates.unknown(),
         };
         self.record(closed_at, ended, journal)
     }

@@ -108,10 +108,10 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
     }
     if args.stream {
         let files = (predictions.as_path(), args.journal.as_deref());
-        let found = wiring::backtest::stream(&run, files, progress)?;
-        return context
-            .output
-            .show(&stream_document(&found), || stream_text(&found));
+        let (found, notes) = wiring::backtest::stream(&run, files, progress)?;
+        return context.output.show(&stream_document(&found, &notes), || {
+            stream_text(&found, &notes)
+        });
     }
     let target = BacktestTarget {
         out: args.out.as_deref(),
@@ -191,8 +191,9 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
-fn stream_document(found: &Streamed) -> Value {
+fn stream_document(found: &Streamed, notes: &[String]) -> Value {
     json!({
+        "warnings": notes,
         "currency": found.currencies.name(CurrencyId::REPORTING),
         "initial_cash": found.initial_cash.to_string(),
         "final_equity": found.final_equity.to_string(),
@@ -209,7 +210,7 @@ fn stream_document(found: &Streamed) -> Value {
     })
 }
 
-fn stream_text(found: &Streamed) -> String {
+fn stream_text(found: &Streamed, notes: &[String]) -> String {
     let mut text = format!(
         "{} steps, {} fills, {} trades: {} became {}, with a drawdown of {}\n\
          fees {}, slippage {}, turnover {}\n",
@@ -227,6 +228,9 @@ fn stream_text(found: &Streamed) -> String {
         for (name, cash) in balances(found) {
             text.push_str(&format!("cash in {name}: {cash}\n"));
         }
+    }
+    for note in notes {
+        text.push_str(&format!("note: {note}\n"));
     }
     text.push_str(&refusals_text(&found.refusals));
     text.push_str(&digest_text(found.journal_digest.as_deref()));

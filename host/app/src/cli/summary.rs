@@ -22,6 +22,7 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         .collect();
     json!({
         "out": summary.out,
+        "warnings": report.market.warnings,
         "report": summary.out.join(REPORT_FILE),
         "metrics": summary.out.join(METRICS_FILE),
         "journal": summary.out.join(JOURNAL_FILE),

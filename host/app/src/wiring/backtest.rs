@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use fusebox_engine::backtest::{BacktestError, Reexecuted, Streamed, SweepError};
+use fusebox_engine::backtest::{BacktestError, Reexecuted, Streamed, SweepError, rate_notes};
 use fusebox_engine::ports::SignalSource;
 use fusebox_engine::problem::Problem;
 use fusebox_engine::types::Timestamp;
@@ -40,7 +40,9 @@ fn failure(error: BacktestingError) -> Failure {
         BacktestingError::Data(DataError::RecordsFile { .. } | DataError::Records(_)) => {
             Failure::Refused(error.into())
         }
-        BacktestingError::Backtest(BacktestError::Setup(_)) => Failure::Refused(error.into()),
+        BacktestingError::Backtest(BacktestError::Setup(_) | BacktestError::NeverValued { .. }) => {
+            Failure::Refused(error.into())
+        }
         error => Failure::Failed(error.into()),
     }
 }
@@ -86,7 +88,7 @@ pub(crate) fn trade(
     go().map_err(failure)
 }
 
-/// Trades predictions without holding them or the bars.
+/// Trades predictions without holding them or the bars; gives what a reader should know, too.
 ///
 /// # Errors
 /// [`Failure`] where data, predictions or settings cannot be used.
@@ -94,7 +96,7 @@ pub(crate) fn stream(
     run: &CheckedRun,
     (predictions, journal): (&Path, Option<&Path>),
     progress: &dyn Progress,
-) -> Result<Streamed, Failure> {
+) -> Result<(Streamed, Vec<String>), Failure> {
     let spec = &run.spec;
     if !run.has_files {
         return Err(Failure::Usage(
@@ -116,7 +118,10 @@ pub(crate) fn stream(
     };
     let found = go();
     progress.finish();
-    found.map_err(failure)
+    let found = found.map_err(failure)?;
+    let rates = (found.waited_steps, &found.unknown_rates()[..]);
+    let notes = rate_notes(&found.currencies, &spec.data.symbols, rates);
+    Ok((found, notes))
 }
 
 /// Carries out the orders of a journal again.

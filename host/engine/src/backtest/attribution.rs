@@ -14,9 +14,9 @@ use super::{BacktestResult, steps_within};
 use crate::execution::{Fill, OrderId, Payment, PaymentKind};
 use crate::portfolio::{LedgerError, Portfolio, Position};
 use crate::problem::micro_bps_of_bps;
-use crate::session::SessionConfig;
+use crate::session::{EquityPoint, SessionConfig};
 use crate::strategy::Direction;
-use crate::types::{Cash, CurrencyId, Market, Price, Rate, SymbolId};
+use crate::types::{Cash, CurrencyId, Market, Price, Rate, SymbolId, Timestamp};
 
 /// What was earned at reference prices and what of it went elsewhere, in the reporting currency.
 /// `gross - costs + payments + currency = net`, exactly.
@@ -156,7 +156,8 @@ pub struct StepFlows<'a> {
 /// Shows `visit` every step of `result`, a backtest of `market` under `config`.
 ///
 /// # Errors
-/// [`LedgerError`] where the result is of another market.
+/// [`LedgerError`] where the result is of another market: at each step, what is told of must be the
+/// change of the result's equity, to the last unit.
 pub fn attribute(
     market: &Market,
     config: &SessionConfig,
@@ -172,7 +173,8 @@ pub fn attribute(
     let mut fills = result.fill_steps.iter().zip(&result.fills).peekable();
     let mut payments = result.payments.iter().peekable();
     let steps = steps_within(market, Some((first.at, last.at)));
-    for (step, (_, bars)) in steps.enumerate() {
+    let mut told = 0;
+    for (step, (closed_at, bars)) in steps.enumerate() {
         booking.begin();
         while let Some((_, fill)) = fills.next_if(|(at, _)| **at <= step) {
             booking.fill(fill)?;
@@ -186,17 +188,16 @@ pub fn attribute(
         }
         let rates = booking.portfolio.books().len() * step..;
         booking.report(result.rates.get(rates).unwrap_or(&[]));
+        booking.check(closed_at, result.equity.get(step))?;
         visit(&StepFlows {
             step,
             symbols: &booking.symbols,
             account: booking.account,
         });
+        told = step + 1;
     }
-    if booking.equity != last.equity {
-        return Err(LedgerError::Equity {
-            equity: last.equity,
-            parts: booking.equity,
-        });
+    if told < result.equity.len() {
+        return Err(booking.differs(last.equity));
     }
     Ok(())
 }
@@ -224,8 +225,9 @@ struct Booking {
     quoted: Vec<(CurrencyId, Flows, Cash)>,
     /// Flows of the account in each currency.
     accounts: Vec<Flows>,
-    /// Equity at the end of the step before.
+    /// Equity at the end of the step before, and what of its change no flow explains.
     equity: Cash,
+    unexplained: Cash,
     symbols: Vec<SymbolFlows>,
     account: Flows,
     liquidation_micro_bps: i64,
@@ -241,6 +243,7 @@ impl Booking {
                 .collect(),
             accounts: vec![Flows::default(); result.currencies.names().len()],
             equity: result.initial_cash,
+            unexplained: Cash::ZERO,
             symbols: vec![SymbolFlows::default(); result.currencies.quotes().len()],
             account: Flows::default(),
             liquidation_micro_bps,
@@ -331,12 +334,32 @@ impl Booking {
         for (currency, flows) in (0..).map(CurrencyId).zip(&self.accounts) {
             self.account += flows.at(rate_of(currency));
         }
+        explained += self.account.net();
         let equity = self.portfolio.equity();
+        let changed = equity - self.equity;
         if self.accounts.len() > 1 {
-            let changed = equity - self.equity;
-            self.account.currency = changed - explained - self.account.net();
+            self.account.currency = changed - explained;
+            explained = changed;
         }
-        self.equity = equity;
+        (self.equity, self.unexplained) = (equity, changed - explained);
+    }
+
+    /// Whether the step at `closed_at` explains that equity became what `point` says.
+    fn check(&self, closed_at: Timestamp, point: Option<&EquityPoint>) -> Result<(), LedgerError> {
+        let found = point.filter(|point| point.at == closed_at);
+        let told = found.map(|point| point.equity).unwrap_or_default();
+        match found.is_some() && told == self.equity && self.unexplained.is_zero() {
+            true => Ok(()),
+            false => Err(self.differs(told)),
+        }
+    }
+
+    /// What is told of does not make `equity`.
+    fn differs(&self, equity: Cash) -> LedgerError {
+        LedgerError::Equity {
+            equity,
+            parts: self.equity - self.unexplained,
+        }
     }
 }
 

@@ -170,11 +170,8 @@ impl<'a> Holder<'a> {
         for (own, quote) in self.parts.iter_mut().zip(self.currencies.quotes()) {
             let rate = self.known.get(quote.index()).copied().flatten();
             let Some(rate) = rate else { continue };
-            *own = rate.inverted().of(part);
-            // Never worth more than the part.
-            if rate.of(*own) > part {
-                *own -= Cash::from_units(1);
-            }
+            // Never worth more than the part, nor are several together worth more than theirs.
+            *own = rate.most_within(part);
             if let Some(balance) = balances.get_mut(quote.index())
                 && !quote.is_reporting()
             {

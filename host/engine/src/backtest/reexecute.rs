@@ -12,7 +12,7 @@ use crate::portfolio::Currencies;
 use crate::ports::{Broker, BrokerTick};
 use crate::problem::lines;
 use crate::session::SessionConfig;
-use crate::types::{Bar, Cash, FineSteps, Market, MoneyError, Timestamp};
+use crate::types::{Bar, Cash, CurrencyId, FineSteps, Market, MoneyError, Timestamp};
 
 /// Differences that are listed at most.
 const MAX_DIFFERENCES: usize = 100;
@@ -165,6 +165,18 @@ fn currencies_of(
             "they are {}, those of the journal {}",
             with_sources(found.names(), Some(&current)),
             with_sources(&own, sources.as_ref())
+        )));
+    }
+    if let Some(all) = recorded.as_ref().filter(|all| all.quotes != found.quotes()) {
+        let quoted = |quotes: &[CurrencyId]| {
+            let words = symbols.iter().zip(quotes);
+            let words = words.map(|(name, quote)| format!("{name} in {}", found.name(*quote)));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        return Err(ReexecuteError::Currencies(format!(
+            "they quote {}, those of the journal {}",
+            quoted(found.quotes()),
+            quoted(&all.quotes)
         )));
     }
     let balances = recorded.map_or_else(|| vec![initial], |all| all.balances);

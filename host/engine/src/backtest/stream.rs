@@ -12,7 +12,7 @@ use crate::portfolio::{Currencies, CurrencyBook};
 use crate::ports::{JournalSink, SignalSource};
 use crate::risk::Refusal;
 use crate::session::{Session, SessionConfig, SessionSetup, StepReport};
-use crate::types::{Cash, Market, Rate, TimeFrame, Timestamp};
+use crate::types::{Cash, CurrencyId, Market, Rate, TimeFrame, Timestamp};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +52,24 @@ pub struct Streamed {
     pub max_drawdown: f64,
     /// How often each refusal was given.
     pub refusals: BTreeMap<Refusal, u64>,
+    /// Steps that were passed over before the first, because the account had no value yet.
+    pub waited_steps: u64,
     /// Whether a loss breaker is tripped at the end.
     pub breaker_tripped: bool,
     /// Whether equity was ever gone.
     pub ruined: bool,
     /// SHA-256 of the journal; `None` where none is kept.
     pub journal_digest: Option<String>,
+}
+
+impl Streamed {
+    /// The currencies whose rates never came in the steps that were taken; none without a step.
+    #[must_use]
+    pub fn unknown_rates(&self) -> Vec<CurrencyId> {
+        let books = self.currencies.ids().zip(&self.books);
+        let unknown = books.filter(|(_, book)| self.steps > 0 && book.rate.is_none());
+        unknown.map(|(currency, _)| currency).collect()
+    }
 }
 
 /// Trades the predictions of `signals` over the blocks of `next_block`, as
@@ -96,6 +108,7 @@ pub fn run_stream(
             break;
         }
     }
+    let waited_steps = driver.waiting.steps();
     let session = driver.finish(journal)?;
     let portfolio = session.portfolio();
     Ok(Streamed {
@@ -113,6 +126,7 @@ pub fn run_stream(
         trades: sums.trades,
         max_drawdown: sums.deepest,
         refusals: session.refusals().clone(),
+        waited_steps,
         breaker_tripped: session.breaker().is_tripped(),
         ruined: session.breaker().is_ruined(),
         journal_digest: journal.digest(),

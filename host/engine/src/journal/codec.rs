@@ -387,6 +387,7 @@ mod tests {
                 equity: cash,
                 steps: 8,
                 fills: 9,
+                without_rate: vec![crate::types::CurrencyId(1)],
             },
         ]
     }

@@ -181,6 +181,10 @@ pub enum Event {
         steps: u64,
         /// Fills booked.
         fills: u64,
+        /// The currencies whose rates never came, so that nothing could be opened in them; not
+        /// written where there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        without_rate: Vec<CurrencyId>,
     },
 }
 

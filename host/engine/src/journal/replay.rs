@@ -13,7 +13,7 @@ use super::{
 use crate::execution::{Fill, Order, OrderId};
 use crate::fusion::ModelInfo;
 use crate::portfolio::{Currencies, Portfolio, Trade, TradeBook};
-use crate::types::{Cash, Quantity, Rate, TimeFrame, Timestamp};
+use crate::types::{Cash, CurrencyId, Quantity, Rate, TimeFrame, Timestamp};
 
 /// Problems that are listed at most; a broken journal has one per line.
 const MAX_PROBLEMS: usize = 100;
@@ -88,6 +88,32 @@ pub fn replay(reader: impl BufRead, digest: Option<&str>) -> Result<Replayed, Re
     Err(ReplayError::Inconsistent(replayer.problems))
 }
 
+/// What the first line says of currencies that cannot be so.
+fn head_problems(
+    format: u32,
+    currencies: Option<&AccountCurrencies>,
+    symbols: usize,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    if (format == FORMAT) != currencies.is_some() {
+        problems.push(format!(
+            "entry 0 has format {format}, which is that of journals {} currencies",
+            if format == FORMAT { "with" } else { "without" }
+        ));
+    }
+    let Some(all) = currencies else {
+        return problems;
+    };
+    let count = all.names.len();
+    if count == 0 || all.balances.len() != count || all.rates.len() != count {
+        problems.push("entry 0 does not tell of every currency".to_owned());
+    }
+    if all.quotes.len() != symbols || all.quotes.iter().any(|one| one.index() >= count) {
+        problems.push("entry 0 does not say what every symbol is quoted in".to_owned());
+    }
+    problems
+}
+
 struct Replayer {
     replayed: Replayed,
     book: TradeBook,
@@ -119,6 +145,10 @@ impl Replayer {
         };
         if format != FORMAT && format != FORMAT_OF_ONE {
             return Err(ReplayError::Format { found: format });
+        }
+        let problems = head_problems(format, currencies.as_ref(), symbols.len());
+        if !problems.is_empty() {
+            return Err(ReplayError::Inconsistent(problems));
         }
         let several = currencies.as_ref().map(|all| {
             let AccountCurrencies {
@@ -214,7 +244,11 @@ impl Replayer {
                 self.valued(seq, balances, rates);
                 self.marked(seq, *equity, *cash);
             }
-            Event::SessionEnded { fills, .. } => self.ended(seq, *fills),
+            Event::SessionEnded {
+                fills,
+                without_rate,
+                ..
+            } => self.ended(seq, *fills, without_rate),
             _ => {}
         }
     }
@@ -328,8 +362,19 @@ impl Replayer {
         self.replayed.equity.push((self.at, equity));
     }
 
-    fn ended(&mut self, seq: u64, fills: u64) {
+    fn ended(&mut self, seq: u64, fills: u64, without_rate: &[CurrencyId]) {
         self.replayed.ended = true;
+        let books = self.replayed.portfolio.books();
+        let is_known = |one: &CurrencyId| {
+            let book = books.get(one.index());
+            book.is_none_or(|book| book.rate.is_some())
+        };
+        if let Some(known) = without_rate.iter().find(|one| is_known(one)) {
+            let number = known.0;
+            self.problem(format!(
+                "entry {seq} says that currency {number} had no rate, which is not so"
+            ));
+        }
         let rebuilt = self.replayed.fills.len() as u64;
         if fills != rebuilt {
             self.problem(format!(
@@ -395,10 +440,10 @@ mod tests {
             spread: Cash::ZERO,
             remaining: crate::types::Quantity::ZERO,
             is_maker: false,
-            currency: crate::types::CurrencyId::REPORTING,
+            currency: CurrencyId::REPORTING,
         };
         let started = Event::SessionStarted {
-            format: FORMAT,
+            format: FORMAT_OF_ONE,
             config_digest: String::new(),
             symbols: vec!["A".to_owned()],
             time_frame: "1h".parse().unwrap(),
@@ -410,6 +455,7 @@ mod tests {
             equity: cash("99"),
             steps: 2,
             fills: 1,
+            without_rate: Vec::new(),
         };
         vec![
             entry(0, 1, started),

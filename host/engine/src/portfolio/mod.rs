@@ -246,6 +246,15 @@ impl Portfolio {
         cash.unwrap_or_default() + values.sum()
     }
 
+    /// Whether there is cash or a position in `currency`, though both may come to nothing.
+    #[must_use]
+    pub fn has(&self, currency: CurrencyId) -> bool {
+        let book = self.books.get(currency.index());
+        let mut positions = self.positions_in(currency);
+        book.is_some_and(|book| !book.cash.is_zero())
+            || positions.any(|one| !one.quantity().is_zero())
+    }
+
     /// Funding received, at the last rates; negative was paid.
     #[must_use]
     pub fn funding(&self) -> Cash {

@@ -6,7 +6,7 @@
 
 use super::{Session, SessionConfig, StepError, StepInput};
 use crate::journal::AccountCurrencies;
-use crate::portfolio::{Currencies, CurrencyBook, Portfolio};
+use crate::portfolio::{Currencies, Portfolio};
 use crate::types::{Cash, CurrencyId, Price, Rate, SymbolId, TimeFrame, Timestamp};
 
 /// See the head of the file.
@@ -19,6 +19,15 @@ pub(super) struct RateBook {
     current: Vec<Option<Rate>>,
     /// How old a close may be to open positions by, nanoseconds.
     max_age: i64,
+}
+
+/// A rate that a session waits for, because the account begins with something of its currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedRate {
+    /// The currency.
+    pub currency: CurrencyId,
+    /// The symbols that its rate is taken from and that have no bar now.
+    pub symbols: Vec<SymbolId>,
 }
 
 impl RateBook {
@@ -50,6 +59,13 @@ impl RateBook {
         &self.current
     }
 
+    /// The currencies whose rates have never come.
+    pub(super) fn unknown(&self) -> Vec<CurrencyId> {
+        let rates = self.currencies.ids().zip(&self.current);
+        let unknown = rates.filter(|(_, rate)| rate.is_none());
+        unknown.map(|(currency, _)| currency).collect()
+    }
+
     /// What the journal's first line says; `None` where there is one only.
     pub(super) fn told(&self, symbols: &[String]) -> Option<AccountCurrencies> {
         let several = &self.currencies;
@@ -67,6 +83,28 @@ impl RateBook {
         books.map(|book| book.cash).collect()
     }
 
+    /// Takes in the closes of a first step; what has no rate by them that the account begins with.
+    /// They are forgotten again where there is any: a session begins with the closes of one step.
+    fn observe_first(
+        &mut self,
+        closed_at: Timestamp,
+        closes: &[Option<Price>],
+    ) -> Vec<AwaitedRate> {
+        self.observe(closed_at, closes);
+        let begun = self.currencies.ids().zip(self.currencies.initial());
+        let begun = begun.filter(|(_, initial)| !initial.is_zero());
+        let awaited = begun.map(|(currency, _)| AwaitedRate {
+            currency,
+            symbols: self.missing(currency).collect(),
+        });
+        let awaited: Vec<_> = awaited.filter(|one| !one.symbols.is_empty()).collect();
+        if !awaited.is_empty() {
+            self.closes.fill(None);
+            self.current.fill(None);
+        }
+        awaited
+    }
+
     /// Takes in the closes of a step.
     fn observe(&mut self, closed_at: Timestamp, closes: &[Option<Price>]) {
         for (known, close) in self.closes.iter_mut().zip(closes) {
@@ -78,12 +116,6 @@ impl RateBook {
         for (currency, rate) in ids.zip(&mut self.current) {
             *rate = self.currencies.rate(currency, close);
         }
-    }
-
-    /// As if no step had been seen.
-    fn forget(&mut self) {
-        self.closes.fill(None);
-        self.current.fill(None);
     }
 
     /// The symbols whose closes are missing for the rate of `currency`.
@@ -108,41 +140,22 @@ impl Session {
     ///
     /// # Errors
     /// [`StepError::Input`] where the input is wrong.
-    pub fn awaits_rates(&mut self, input: &StepInput<'_>) -> Result<Vec<String>, StepError> {
+    pub fn awaits_rates(&mut self, input: &StepInput<'_>) -> Result<Vec<AwaitedRate>, StepError> {
         if self.closed_at.is_some() || self.rates.current.is_empty() {
             return Ok(Vec::new());
         }
         self.check(input)?;
-        self.rates.observe(input.closed_at, &self.buffers.closes);
-        let missing = self.unvalued();
-        if !missing.is_empty() {
-            self.rates.forget();
-        }
-        Ok(missing)
+        let closes = &self.buffers.closes;
+        Ok(self.rates.observe_first(input.closed_at, closes))
     }
 
-    /// What the account begins with and has no rate yet, in words.
-    pub(super) fn unvalued(&self) -> Vec<String> {
-        let currencies = &self.rates.currencies;
-        let begun = currencies.ids().zip(currencies.initial());
-        let waiting = begun.filter(|(currency, initial)| {
-            !initial.is_zero() && self.rates.missing(*currency).next().is_some()
+    /// The names of `symbols`.
+    pub(crate) fn named(&self, symbols: impl IntoIterator<Item = SymbolId>) -> Vec<&str> {
+        let names = symbols.into_iter().map(|symbol| {
+            let name = self.symbols.get(symbol.index());
+            name.map_or("?", String::as_str)
         });
-        waiting
-            .map(|(currency, _)| {
-                let names = self.rates.missing(currency).map(|symbol| {
-                    let name = self.symbols.get(symbol.index());
-                    name.map_or("?", String::as_str)
-                });
-                format!(
-                    "the account begins with {}, whose rate is not known yet: {} has no bar; begin \
-                     later, or set `portfolio.rates.{}` to a number",
-                    currencies.name(currency),
-                    names.collect::<Vec<_>>().join(" and "),
-                    currencies.name(currency)
-                )
-            })
-            .collect()
+        names.collect()
     }
 
     /// Takes in the closes of the first step, and refuses to begin an account without a value.
@@ -150,14 +163,22 @@ impl Session {
         if self.closed_at.is_some() || self.rates.current.is_empty() {
             return Ok(());
         }
-        self.rates.observe(input.closed_at, &self.buffers.closes);
-        let problems = self.unvalued();
-        if problems.is_empty() {
+        let closes = &self.buffers.closes;
+        let awaited = self.rates.observe_first(input.closed_at, closes);
+        if awaited.is_empty() {
             return Ok(());
         }
+        let problems = awaited.into_iter().map(|one| {
+            let name = self.rates.currencies.name(one.currency);
+            let symbols = self.named(one.symbols).join(" and ");
+            format!(
+                "the account begins with {name}, whose rate is not known yet: {symbols} has no \
+                 bar; begin later, or set `portfolio.rates.{name}` to a number"
+            )
+        });
         Err(StepError::Input {
             closed_at: input.closed_at,
-            problems,
+            problems: problems.collect(),
         })
     }
 
@@ -186,13 +207,11 @@ impl Session {
             return Some(Rate::ONE);
         }
         let own = self.rates.currencies.quote(symbol);
-        let counts = |currency: CurrencyId, _: &CurrencyBook| {
-            currency == own || !self.portfolio.holdings(currency).is_zero()
-        };
-        let books = (0..).map(CurrencyId).zip(self.portfolio.books());
-        let all_fresh = books
-            .filter(|(currency, book)| counts(*currency, book))
-            .all(|(currency, _)| self.rates.is_fresh(currency, now));
+        let mut counted = self.rates.currencies.ids();
+        let all_fresh = counted.all(|currency| {
+            let counts = currency == own || self.portfolio.has(currency);
+            !counts || self.rates.is_fresh(currency, now)
+        });
         let rate = self.rates.current.get(own.index()).copied().flatten();
         rate.filter(|_| all_fresh)
     }

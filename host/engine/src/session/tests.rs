@@ -6,7 +6,9 @@ mod fine;
 mod orders;
 
 use super::*;
-use crate::backtest::{BacktestResult, BacktestSpec, PrecomputedSignals, run_backtest};
+use crate::backtest::{
+    BacktestError, BacktestResult, BacktestSpec, PrecomputedSignals, run_backtest,
+};
 use crate::execution::{ExecutionConfig, OrderId, Outcome};
 use crate::fusion::{FusionConfig, FusionKind, ModelRef};
 use crate::journal::{JsonLines, NullJournal, read_entries, replay};
@@ -141,16 +143,23 @@ fn signals(table: &[[Cell; 3]], market: &Market) -> PrecomputedSignals {
 }
 
 fn backtest(config: &SessionConfig, table: &[[Cell; 3]]) -> (BacktestResult, Vec<u8>) {
+    try_backtest(config, table).unwrap()
+}
+
+fn try_backtest(
+    config: &SessionConfig,
+    table: &[[Cell; 3]],
+) -> Result<(BacktestResult, Vec<u8>), BacktestError> {
     let mut journal = JsonLines::new(Vec::new());
-    let result = backtest_into(config, table, &mut journal);
-    (result, journal.into_inner().unwrap())
+    let result = backtest_into(config, table, &mut journal)?;
+    Ok((result, journal.into_inner().unwrap()))
 }
 
 fn backtest_into(
     config: &SessionConfig,
     table: &[[Cell; 3]],
     journal: &mut dyn JournalSink,
-) -> BacktestResult {
+) -> Result<BacktestResult, BacktestError> {
     let market = market(table);
     let spec = BacktestSpec {
         market: &market,
@@ -158,7 +167,7 @@ fn backtest_into(
         config_digest: "00",
     };
     let mut signals = signals(table, &market);
-    run_backtest(&spec, &mut signals, journal).unwrap()
+    run_backtest(&spec, &mut signals, journal)
 }
 
 /// The journal's lines up to `hour`.
@@ -216,7 +225,7 @@ proptest! {
         let (result, journal) = backtest(&config, &table);
         let (_, again) = backtest(&config, &table);
         prop_assert_eq!(&journal, &again);
-        let mut unkept = backtest_into(&config, &table, &mut NullJournal);
+        let mut unkept = backtest_into(&config, &table, &mut NullJournal).unwrap();
         unkept.journal_digest.clone_from(&result.journal_digest);
         prop_assert_eq!(&unkept, &result);
         if result.equity.is_empty() {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cash, Price, Quantity};
+use super::{Cash, Price};
 
 /// A currency's position in the [`Currencies`](crate::portfolio::Currencies) of a run; the
 /// reporting currency is the first.
@@ -40,15 +40,28 @@ const LARGEST: u128 = 1_000_000_000_000_000_000;
 /// zero. While one of them is above 1e18, both are divided by ten, and what that leaves over is
 /// dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+#[serde(try_from = "(u64, u64)", into = "(u64, u64)")]
 pub struct Rate {
     above: u64,
     below: u64,
 }
 
-impl From<(u64, u64)> for Rate {
-    fn from((above, below): (u64, u64)) -> Self {
-        Self::lowest(u128::from(above).max(1), u128::from(below).max(1))
+/// Two numbers are no rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{above}/{below} is no rate; both numbers must be above 0")]
+pub struct NoRate {
+    above: u64,
+    below: u64,
+}
+
+impl TryFrom<(u64, u64)> for Rate {
+    type Error = NoRate;
+
+    fn try_from((above, below): (u64, u64)) -> Result<Self, NoRate> {
+        match above > 0 && below > 0 {
+            true => Ok(Self::lowest(u128::from(above), u128::from(below))),
+            false => Err(NoRate { above, below }),
+        }
     }
 }
 
@@ -120,8 +133,29 @@ impl Rate {
         if self == Self::ONE {
             return amount;
         }
-        let part = Quantity::from_units(i128::from(self.above));
-        amount.share(part, Quantity::from_units(i128::from(self.below)))
+        let size = amount.units().unsigned_abs();
+        let (above, below) = (u128::from(self.above), u128::from(self.below));
+        // Of what is too large to multiply at once, the whole multiples of `below` come first.
+        let units = match size.checked_mul(above) {
+            Some(product) if product < u128::MAX / 2 => (product + below / 2) / below,
+            _ => {
+                let rest = ((size % below) * above + below / 2) / below;
+                (size / below).saturating_mul(above).saturating_add(rest)
+            }
+        };
+        let units = i128::try_from(units).unwrap_or(i128::MAX);
+        Cash::from_units(units * amount.units().signum())
+    }
+
+    /// The most of one that is worth no more than `amount` of the other; nothing where that is
+    /// negative.
+    #[must_use]
+    pub fn most_within(self, amount: Cash) -> Cash {
+        let size = u128::try_from(amount.units()).unwrap_or(0);
+        let (above, below) = (u128::from(self.above), u128::from(self.below));
+        let rest = (size % above) * below / above;
+        let units = (size / above).saturating_mul(below).saturating_add(rest);
+        Cash::from_units(i128::try_from(units).unwrap_or(i128::MAX))
     }
 
     /// The nearest `f64`, for display.
@@ -242,6 +276,10 @@ mod tests {
         let text = serde_json::to_string(&rate("0.75")).unwrap();
         assert_eq!(text, "[3,4]");
         assert_eq!(serde_json::from_str::<Rate>("[6,8]").unwrap(), rate("0.75"));
+        for wrong in ["[0,8]", "[6,0]"] {
+            let words = serde_json::from_str::<Rate>(wrong).unwrap_err().to_string();
+            assert!(words.contains("must be above 0"), "{words}");
+        }
     }
 
     #[test]
@@ -271,6 +309,41 @@ mod tests {
         fn a_number_loses_nothing_that_counts(number in 1e-10f64..1e10) {
             let back = Rate::of_number(number).unwrap().to_f64();
             prop_assert!((back / number - 1.0).abs() < 2e-9, "{number} {back}");
+        }
+
+        #[test]
+        fn the_most_within_an_amount_is_worth_no_more_and_a_unit_more_is(
+            above in 1u64..1_000_000_000_000_000_000,
+            below in 1u64..1_000_000_000_000_000_000,
+            amount in 0i128..1_000_000_000_000_000_000,
+        ) {
+            let rate = Rate::try_from((above, below)).unwrap();
+            let most = rate.most_within(Cash::from_units(amount)).units();
+            let (above, below) = (i128::from(rate.above), i128::from(rate.below));
+            // Against the definition, which fits 128 bits for these numbers one at a time.
+            let is_within = |units: i128| match units.checked_mul(above) {
+                Some(worth) => worth <= amount * below,
+                None => false,
+            };
+            prop_assert!(is_within(most) && !is_within(most + 1), "{most}");
+            prop_assert_eq!(rate.most_within(Cash::from_units(-1 - amount)), Cash::ZERO);
+        }
+
+        #[test]
+        fn amounts_that_are_too_large_to_multiply_at_once_are_converted_like_others(
+            above in 1u64..1_000_000_000_000_000_000,
+            below in 1u64..1_000_000_000_000,
+            whole in 1i128..1_000_000_000_000,
+            rest in 0i128..1_000_000_000_000,
+        ) {
+            let rate = Rate::try_from((above, below)).unwrap();
+            let large = Cash::from_units(whole * i128::from(rate.below) * 1_000_000);
+            let small = Cash::from_units(rest % i128::from(rate.below));
+            // Whole multiples of what stands below the line convert without a rest.
+            let exact = whole * 1_000_000 * i128::from(rate.above);
+            prop_assert_eq!(rate.of(large).units(), exact);
+            prop_assert_eq!(rate.of(large + small).units(), exact + rate.of(small).units());
+            prop_assert_eq!(rate.of(-(large + small)), -rate.of(large + small));
         }
 
         #[test]

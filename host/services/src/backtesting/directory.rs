@@ -88,7 +88,7 @@ pub fn trade_and_review(
     let Reviewed { trading, .. } = review(&review_spec, counted, &signals, progress)?;
     let report = BacktestReport {
         title: spec.name.clone(),
-        market: market_summary(&spec.data, loaded),
+        market: market_summary(&spec.data, loaded, &traded.result),
         trading,
         reproducibility: record(spec, loaded, (predictions, &signals), &traded),
     };

@@ -1,5 +1,6 @@
 //! Fills the report's data from the pieces of a run.
 
+use fusebox_engine::backtest::BacktestResult;
 use fusebox_engine::dataset::{Fold, Period as EnginePeriod};
 
 use super::folds::FoldModel;
@@ -9,25 +10,21 @@ use super::spec::PipelineSpec;
 use crate::backtesting::market_summary as summary_of;
 use crate::report::{FeatureImportance, FoldRow, MarketSummary, Period};
 
-/// What the run saw.
-pub(super) fn market_summary(spec: &PipelineSpec, prepared: &Prepared) -> MarketSummary {
-    MarketSummary {
-        warnings: warnings(spec, prepared),
-        ..summary_of(&spec.data, &prepared.loaded)
-    }
-}
-
-/// What the data's validation found, and what the plan of folds means for the results.
-fn warnings(spec: &PipelineSpec, prepared: &Prepared) -> Vec<String> {
-    let mut warnings = prepared.loaded.warnings.clone();
+/// What the run saw, and what the plan of folds means for the results of `traded`.
+pub(super) fn market_summary(
+    spec: &PipelineSpec,
+    prepared: &Prepared,
+    traded: &BacktestResult,
+) -> MarketSummary {
+    let mut summary = summary_of(&spec.data, &prepared.loaded, traded);
     if spec.split.trains_on_the_future() {
-        warnings.push(
+        summary.warnings.push(
             "the split trains on bars after those that it predicts: the results estimate skill, \
              nobody could have traded them"
                 .to_owned(),
         );
     }
-    warnings
+    summary
 }
 
 /// One row of the table of folds.

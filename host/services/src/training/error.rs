@@ -128,6 +128,8 @@ impl TrainingError {
                 | Self::Params { .. }
                 | Self::Features(_)
                 | Self::Split(_)
+                | Self::Baseline(_)
+                | Self::Backtest(BacktestError::Setup(_) | BacktestError::NeverValued { .. })
                 | Self::Data(DataError::RecordsFile { .. } | DataError::Records(_))
         )
     }

@@ -228,7 +228,7 @@ pub(super) fn finish(
 
     let report = ReportData {
         title: spec.name.clone(),
-        market: describe::market_summary(spec, prepared),
+        market: describe::market_summary(spec, prepared, &traded),
         classification,
         folds,
         features: describe::importance(&columns(&prepared.samples), models),

@@ -140,6 +140,8 @@ fn everything_that_is_wrong_is_told_at_once() {
         "`portfolio.rates.USDT` is the rate of the reporting currency",
         "`portfolio.rates.BTC` is to come from ETHUSDT, which does not trade BTC",
         "`portfolio.rates.GBP` is missing: no symbol of the run links GBP with USDT",
+        "`execution.min_notional` is 10, more than the 5 USDT that the account begins with: \
+         BTCUSDT, ETHUSDT could never be bought",
         "`portfolio.initial_cash.BTC` is nothing, so this account can never buy ETHBTC",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -188,6 +190,58 @@ fn ways_that_are_not_one_are_refused() {
         found[0].contains("NOWHERE, which is no symbol of the run"),
         "{found:?}"
     );
+}
+
+#[test]
+fn what_lies_between_may_have_a_rate_though_nothing_is_quoted_in_it() {
+    let text =
+        |rates: &str| format!(r#"{{"initial_cash": 5, "currency": "USDT", "rates": {{{rates}}}}}"#);
+    let names = ["BTCEUR", "BTCUSDT", "BTC-USDT"];
+    let found = problems(&text(""), true, &names);
+    assert_eq!(found.len(), 1);
+    for part in [
+        "`portfolio.rates.EUR` could be taken by BTCEUR and BTC",
+        "(BTCUSDT, BTC-USDT)",
+    ] {
+        assert!(found[0].contains(part), "{part}: {found:?}");
+    }
+    let symbols = names.map(str::to_owned);
+    let chosen = resolved(&text(r#""BTC": "BTC-USDT""#), true, &names);
+    assert_eq!(
+        chosen.sources_in_words(&symbols),
+        ["1", "1/BTCEUR x BTC-USDT"]
+    );
+    let fixed = resolved(&text(r#""BTC": 60000"#), true, &names[..1]);
+    assert_eq!(rate(&fixed, "EUR", &["50000"]), Some(1.2));
+    // Where EUR has a rate of its own, nobody asks for one of BTC.
+    let found = problems(&text(r#""BTC": 60000, "EUR": 1.1"#), true, &names[..1]);
+    assert!(
+        found[0].contains("`portfolio.rates.BTC` is the rate of no currency"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn least_sizes_beyond_the_balance_of_their_currency_are_refused() {
+    let text = r#"{"initial_cash": {"USDT": 100, "BTC": 0.5}, "currency": "USDT"}"#;
+    let names = ["BTCUSDT", "ETHBTC"];
+    let mut execution = execution(&[]);
+    execution.min_notional = 200.0;
+    let own = SymbolConfig {
+        min_notional: Some(0.6),
+        ..SymbolConfig::default()
+    };
+    execution.symbols.insert("ETHBTC".to_owned(), own);
+    let told = |borrows: bool| {
+        let found = Currencies::resolve(&account(text, borrows), &execution, &names);
+        let found = found.err().unwrap_or_default();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let found = told(false);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("`execution.min_notional` is 200, more than the 100 USDT"));
+    assert!(found[1].starts_with("`execution.symbols.ETHBTC.min_notional` is 0.6, more than"));
+    assert_eq!(told(true), Vec::<String>::new(), "it may borrow");
 }
 
 #[test]

@@ -1,302 +1,65 @@
 //! Accounts of several currencies: a second ledger in plain whole numbers, worked examples, and
 //! everything that reads a session's results or its journal.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::backtest::{
-    Flows, Rule, RuleSignals, StreamSpec, SweepTable, attribute, buy_and_hold, flat, reexecute,
-    run_stream, total_flows,
+    BacktestError, Rule, RuleSignals, StreamSpec, SweepTable, attribute, buy_and_hold, flat,
+    rate_notes, reexecute, run_stream, total_flows,
 };
-use crate::execution::{FundingConfig, SymbolConfig};
-use crate::portfolio::{InitialCash, MarginConfig, MarginMode, RateConfig};
+use crate::portfolio::RateConfig;
+use ledger::{
+    Layout, account, check_books, check_flows, check_journal, check_result, first_valued, layout,
+};
 
-const ONE: i128 = 100_000_000;
-
-/// Above and below the line.
-type Fraction = (i128, i128);
-
-/// The ways in which the rate of Y, and of Z where there is one, is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Layout {
-    /// S0 is Y in X.
-    Direct,
-    /// S0 is X in Y.
-    Inverted,
-    /// S1 is Y in X, S0 is Z in Y.
-    Hop,
-    /// Y has a fixed rate.
-    Fixed,
-}
-
-impl Layout {
-    fn pairs(self) -> [(&'static str, &'static str); 3] {
-        match self {
-            Self::Direct => [("Y", "X"), ("Q", "Y"), ("R", "X")],
-            Self::Inverted => [("X", "Y"), ("Q", "Y"), ("R", "X")],
-            Self::Hop => [("Z", "Y"), ("Y", "X"), ("R", "Z")],
-            Self::Fixed => [("P", "X"), ("Q", "Y"), ("R", "Y")],
-        }
-    }
-
-    fn currencies(self) -> &'static [&'static str] {
-        match self {
-            Self::Hop => &["X", "Y", "Z"],
-            _ => &["X", "Y"],
-        }
-    }
-
-    /// The rate as a fraction by the last closes, in units.
-    fn rate(self, currency: &str, closes: [Option<i128>; 3]) -> Option<Fraction> {
-        match (self, currency) {
-            (_, "X") => Some((1, 1)),
-            (Self::Direct, _) => Some((closes[0]?, ONE)),
-            (Self::Inverted, _) => Some((ONE, closes[0]?)),
-            (Self::Hop, "Y") => Some((closes[1]?, ONE)),
-            (Self::Hop, _) => Some((closes[0]? * closes[1]?, ONE * ONE)),
-            (Self::Fixed, _) => Some((5, 4)),
-        }
-    }
-}
-
-fn layout() -> impl Generator<Value = Layout> {
-    use Layout::{Direct, Fixed, Hop, Inverted};
-    prop::sample::select(vec![Direct, Inverted, Hop, Fixed])
-}
-
-/// Spot, unlimited, cross or isolated.
-fn account(layout: Layout, kind: u8) -> SessionConfig {
-    let mut config = config(kind > 0);
-    for (name, (base, quote)) in ["S0", "S1", "S2"].iter().zip(layout.pairs()) {
-        let own = SymbolConfig {
-            base: Some(base.to_owned()),
-            quote: Some(quote.to_owned()),
-            min_notional: Some(0.5),
-            ..SymbolConfig::default()
-        };
-        config.execution.symbols.insert((*name).to_owned(), own);
-    }
-    config.execution.borrow_annual_bps = 800.0;
-    config.execution.spread_bps = 4.0;
-    config.execution.funding = (kind > 0).then_some(FundingConfig {
-        interval_hours: 1,
-        rate_bps: 3.0,
-    });
-    let amounts = [("X", 10_000.0), ("Y", 150.0), ("Z", 3.0)];
-    let own = layout.currencies();
-    let amounts = amounts.iter().filter(|(name, _)| own.contains(name));
-    config.portfolio.initial_cash = InitialCash::Each(
-        amounts
-            .map(|(name, one)| ((*name).to_owned(), *one))
-            .collect(),
-    );
-    config.portfolio.currency = Some("X".to_owned());
-    config.portfolio.max_rate_age_bars = Some(0);
-    if layout == Layout::Fixed {
-        let fixed = ("Y".to_owned(), RateConfig::Fixed(1.25));
-        config.portfolio.rates.extend([fixed]);
-    }
-    let mode = match kind {
-        2 => Some(MarginMode::Cross),
-        3 => Some(MarginMode::Isolated),
-        _ => None,
-    };
-    config.portfolio.margin = mode.map(|mode| MarginConfig {
-        mode,
-        leverage: 4.0,
-        maintenance: 0.05,
-        liquidation_fee_bps: 30.0,
-    });
-    config
-}
-
-fn nearest(value: i128, by: i128) -> i128 {
-    let (size, sign) = (value.abs(), value.signum());
-    sign * ((size + by / 2) / by)
-}
-
-fn worth(amount: i128, (above, below): Fraction) -> i128 {
-    nearest(amount * above, below)
-}
-
-/// Cash and quantities in plain whole numbers, by the journal alone.
-struct Ledger {
-    layout: Layout,
-    cash: Vec<i128>,
-    held: [i128; 3],
-    closes: [Option<i128>; 3],
-}
-
-impl Ledger {
-    fn new(layout: Layout, config: &SessionConfig) -> Self {
-        let InitialCash::Each(amounts) = &config.portfolio.initial_cash else {
-            panic!("the accounts here have tables");
-        };
-        let cash = layout.currencies().iter().map(|name| {
-            let amount = amounts.get(*name).copied().unwrap_or(0.0);
-            (amount * 1e8).round() as i128
-        });
-        Self {
-            layout,
-            cash: cash.collect(),
-            held: [0; 3],
-            closes: [None; 3],
-        }
-    }
-
-    fn quote(&self, symbol: usize) -> usize {
-        let quote = self.layout.pairs()[symbol].1;
-        let own = self.layout.currencies().iter();
-        own.into_iter().position(|name| *name == quote).unwrap()
-    }
-
-    fn take(&mut self, event: &Event) {
-        match event {
-            Event::OrderFilled(fill) => {
-                let at = fill.symbol.index();
-                let quote = self.quote(at);
-                assert_eq!(fill.currency.index(), quote);
-                let value = nearest(fill.price.units() * fill.quantity.units(), ONE);
-                self.cash[quote] -= value + fill.fee.units();
-                self.held[at] += fill.quantity.units();
-            }
-            Event::Paid(payment) => {
-                self.cash[payment.currency.index()] += payment.amount.units();
-            }
-            _ => {}
-        }
-    }
-
-    /// Cash and positions in a currency.
-    fn pool(&self, currency: usize) -> i128 {
-        let values = (0..3).filter(|symbol| self.quote(*symbol) == currency);
-        let values =
-            values.map(|symbol| nearest(self.closes[symbol].unwrap_or(0) * self.held[symbol], ONE));
-        self.cash[currency] + values.sum::<i128>()
-    }
-
-    fn rates(&self) -> Vec<Option<Fraction>> {
-        let names = self.layout.currencies().iter();
-        names
-            .map(|name| self.layout.rate(name, self.closes))
-            .collect()
-    }
-
-    fn equity(&self) -> i128 {
-        let rates = self.rates().into_iter().enumerate();
-        rates
-            .map(|(currency, rate)| worth(self.pool(currency), rate.unwrap_or((0, 1))))
-            .sum()
-    }
-}
-
-/// Plays the journal against the second ledger, with the market's closes; what revaluation made of
-/// what there was before each step, by step.
-fn check_journal(
+/// A backtest of an account that has a value by the table at some step; `None` where it never has,
+/// which is told instead of a result.
+fn valued(
     (layout, config): (Layout, &SessionConfig),
-    market: &Market,
-    journal: &[u8],
-) -> Vec<i128> {
-    let mut ledger = Ledger::new(layout, config);
-    let mut revalued = Vec::new();
-    let mut before: Option<(Vec<i128>, Vec<Option<Fraction>>)> = None;
-    let entries: Vec<JournalEntry> = read_entries(journal).map(Result::unwrap).collect();
-    let mut steps = market.steps().peekable();
-    for entry in &entries {
-        if let Event::Marked {
-            equity,
-            cash,
-            balances,
-            ..
-        } = &entry.event
-        {
-            // Closes of the steps before the account had a value count, too.
-            while let Some((_, bars)) = steps.next_if(|(at, _)| *at <= entry.at) {
-                for (known, bar) in ledger.closes.iter_mut().zip(bars) {
-                    *known = bar.map(|bar| (bar.close * 1e8).round() as i128).or(*known);
-                }
-            }
-            let told: Vec<i128> = balances.iter().map(|one| one.units()).collect();
-            assert_eq!(told, ledger.cash, "cash of {entry:?}");
-            assert_eq!(equity.units(), ledger.equity(), "equity of {entry:?}");
-            let rates = ledger.rates();
-            let whole = ledger.cash.iter().zip(&rates);
-            let whole = whole.map(|(cash, rate)| worth(*cash, rate.unwrap_or((0, 1))));
-            assert_eq!(cash.units(), whole.sum::<i128>());
-            let pools: Vec<i128> = (0..ledger.cash.len()).map(|one| ledger.pool(one)).collect();
-            if let Some((pools, old)) = before.replace((pools, rates.clone())) {
-                let all = pools.iter().zip(old).zip(rates);
-                let of = |rate: Option<Fraction>| rate.unwrap_or((0, 1));
-                revalued.push(
-                    all.map(|((pool, old), new)| worth(*pool, of(new)) - worth(*pool, of(old)))
-                        .sum(),
-                );
-            } else {
-                revalued.push(0);
-            }
+    table: &[[Cell; 3]],
+) -> Option<(BacktestResult, Vec<u8>)> {
+    let begins = first_valued(layout, table);
+    match try_backtest(config, table) {
+        Ok((result, journal)) => {
+            let begun = result
+                .equity
+                .first()
+                .map(|point| point.at.as_nanos() / HOUR);
+            assert_eq!(begun, begins);
+            begins.map(|_| (result, journal))
         }
-        ledger.take(&entry.event);
+        Err(BacktestError::NeverValued {
+            steps, problems, ..
+        }) => {
+            assert_eq!(begins, None);
+            assert!(steps > 0 && !problems.is_empty());
+            None
+        }
+        Err(error) => panic!("{error}"),
     }
-    revalued
 }
 
-/// Every step's flows are its change of equity, and the currencies' part is what revaluation makes
-/// of what there was, but for the units that rounding leaves.
-fn check_flows(
-    market: &Market,
-    config: &SessionConfig,
-    (result, revalued): (&BacktestResult, &[i128]),
-) -> Flows {
-    let mut before = result.initial_cash;
-    attribute(market, config, result, &mut |step| {
-        let mut all = step.account;
-        step.symbols.iter().for_each(|one| all += one.flows);
-        let point = result.equity[step.step];
-        assert_eq!(all.net(), point.equity - before, "step {}", step.step);
-        before = point.equity;
-        if let Some(expected) = revalued.get(step.step) {
-            // Ten amounts of three symbols and the interest, each half a unit, and two totals.
-            let off = (step.account.currency.units() - expected).abs();
-            assert!(off <= 40, "step {}: off by {off} units", step.step);
+/// A table in which one symbol may never have a bar.
+fn table() -> impl Generator<Value = Vec<[Cell; 3]>> {
+    let silent = prop_oneof![7 => Just(3usize), 1 => 0usize..3];
+    (super::table(), silent).prop_map(|(mut table, silent)| {
+        for cell in table.iter_mut().filter_map(|cells| cells.get_mut(silent)) {
+            cell.open = None;
         }
+        table
     })
-    .unwrap();
-    let total = total_flows(market, config, result).unwrap();
-    assert_eq!(total.net(), result.final_equity() - result.initial_cash);
-    // Fills of a step are put into the reporting currency one by one there, and together here.
-    let off = (total.turnover - result.costs.turnover)
-        .units()
-        .unsigned_abs();
-    assert!(
-        off <= u128::from(total.fills),
-        "turnover is off by {off} units"
-    );
-    total
 }
 
-/// In each currency, the book's profits less its fees, with its payments, are the change.
-fn check_books(market: &Market, result: &BacktestResult) {
-    for (currency, book) in (0..).map(crate::types::CurrencyId).zip(&result.books) {
-        let open = result.open_positions.iter();
-        let own: Vec<_> = open
-            .filter(|one| result.currencies.quote(one.symbol) == currency)
-            .collect();
-        let unrealised: Cash = own.iter().map(|one| one.unrealised).sum();
-        let values: Cash = own
-            .iter()
-            .map(|one| {
-                let bars = &market.get(one.symbol).unwrap().bars;
-                let last = result.equity.last().unwrap().at;
-                let known = bars.partition_point(|bar| bar.closed_at <= last);
-                Price::from_f64(bars[known - 1].close)
-                    .unwrap()
-                    .times(one.quantity)
-            })
-            .sum();
-        let paid = book.funding + book.interest + book.insurance;
-        let explained = book.realised + unrealised - book.fees + paid;
-        assert_eq!(book.cash + values - book.initial, explained, "{currency:?}");
-    }
+/// Amounts as their texts.
+fn texts<T: ToString>(amounts: impl IntoIterator<Item = T>) -> Vec<String> {
+    amounts.into_iter().map(|one| one.to_string()).collect()
+}
+
+fn equities(result: &BacktestResult) -> Vec<String> {
+    texts(result.equity.iter().map(|point| point.equity))
 }
 
 proptest! {
@@ -306,11 +69,11 @@ proptest! {
     fn no_unit_of_any_currency_is_lost(table in table(), layout in layout(), kind in 0u8..4) {
         let config = account(layout, kind);
         let market = market(&table);
-        let (result, journal) = backtest(&config, &table);
-        if result.equity.is_empty() {
+        let Some((result, journal)) = valued((layout, &config), &table) else {
             return Ok(());
-        }
+        };
         let revalued = check_journal((layout, &config), &market, &journal);
+        prop_assert_eq!(&check_result((layout, kind > 0), &market, &result), &revalued);
         check_flows(&market, &config, (&result, &revalued));
         check_books(&market, &result);
         let replayed = replay(journal.as_slice(), result.journal_digest.as_deref()).unwrap();
@@ -325,7 +88,10 @@ proptest! {
         prop_assert_eq!(again.cash_differences, vec![Cash::ZERO; layout.currencies().len()]);
         for other in [buy_and_hold(&market, &config, None), flat(&market, &config, None)] {
             let other = other.unwrap();
-            check_flows(&market, &config, (&other, &[]));
+            prop_assert!(other.currencies.initial().iter().all(|one| *one >= Cash::ZERO));
+            // A holder pays funding as well, with what is left of its cash or without.
+            let revalued = check_result((layout, kind > 0), &market, &other);
+            check_flows(&market, &config, (&other, &revalued));
             check_books(&market, &other);
         }
     }
@@ -338,15 +104,21 @@ proptest! {
         part in 0.0..1.0f64,
     ) {
         let config = account(layout, kind);
-        let (_, whole) = backtest(&config, &table);
         let count = ((table.len() as f64 * part) as usize).max(1);
-        let (_, cut) = backtest(&config, &table[..count]);
-        let hour = count as i64;
-        let kept = |journal: &[u8]| -> Vec<JournalEntry> {
-            let lines = lines_until(journal, hour).into_iter();
+        let kept = |table: &[[Cell; 3]]| -> Vec<JournalEntry> {
+            let journal = valued((layout, &config), table).map(|(_, journal)| journal);
+            let lines = lines_until(&journal.unwrap_or_default(), count as i64).into_iter();
             lines.filter(|entry| !is_session_end(entry)).collect()
         };
-        prop_assert_eq!(kept(&whole), kept(&cut));
+        let (whole, cut) = (kept(&table), kept(&table[..count]));
+        // The walk ends with the last prediction, which is no part of the market's past.
+        let last = &table[count - 1];
+        let speaks = last.iter().any(|one| one.score.is_some());
+        if speaks && last.iter().any(|one| one.open.is_some()) {
+            prop_assert_eq!(&whole, &cut);
+        }
+        let shared = whole.len().min(cut.len());
+        prop_assert_eq!(&whole[..shared], &cut[..shared]);
     }
 
     #[test]
@@ -363,7 +135,7 @@ proptest! {
         };
         let spec = BacktestSpec { market: &market, config: &config, config_digest: "d" };
         let mut journal = JsonLines::new(Vec::new());
-        let expected = run_backtest(&spec, &mut rule(), &mut journal).unwrap();
+        let expected = run_backtest(&spec, &mut rule(), &mut journal);
         let symbols: Vec<String> = market.names().map(str::to_owned).collect();
         let spec = StreamSpec {
             symbols: &symbols,
@@ -385,7 +157,19 @@ proptest! {
             Market::new(series.collect()).unwrap()
         }));
         let mut journal = JsonLines::new(Vec::new());
-        let found = run_stream(&spec, next, &mut rule(), &mut journal, |_| ()).unwrap();
+        let found = run_stream(&spec, next, &mut rule(), &mut journal, |_| ());
+        let (expected, found) = match (expected, found) {
+            (Ok(expected), Ok(found)) => (expected, found),
+            (Err(expected), Err(found)) => {
+                let is_never = matches!(expected, BacktestError::NeverValued { .. });
+                prop_assert!(is_never, "{expected}");
+                prop_assert_eq!(expected.to_string(), found.to_string());
+                return Ok(());
+            }
+            others => panic!("{others:?}"),
+        };
+        prop_assert_eq!(found.waited_steps, expected.waited_steps);
+        prop_assert_eq!(found.unknown_rates(), expected.unknown_rates());
         prop_assert_eq!(&found.journal_digest, &expected.journal_digest);
         prop_assert_eq!(found.final_equity, expected.final_equity());
         prop_assert_eq!(found.costs, expected.costs);
@@ -405,14 +189,12 @@ fn the_random_accounts_reach_what_they_are_about() {
         let (table, layout, kind) = made.current();
         let config = account(layout, kind);
         let market = market(&table);
-        let (result, _) = backtest(&config, &table);
-        if result.equity.is_empty() {
+        let Some((result, _)) = valued((layout, &config), &table) else {
             *seen.entry("never valued").or_default() += 1;
             continue;
-        }
+        };
         let total = total_flows(&market, &config, &result).unwrap();
         let foreign = |fill: &&Fill| !fill.currency.is_reporting();
-        let waited = market.steps().next().unwrap().0 < result.equity[0].at;
         let facts = [
             (
                 "filled in another currency",
@@ -423,7 +205,7 @@ fn the_random_accounts_reach_what_they_are_about() {
             ("funding", !total.funding.is_zero()),
             ("liquidation", !total.liquidation.is_zero()),
             ("no rate", result.refusals.contains_key(&Refusal::NoRate)),
-            ("waited for rates", waited),
+            ("waited for rates", result.waited_steps > 0),
         ];
         for (name, _) in facts.iter().filter(|(_, is)| *is) {
             *seen.entry(name).or_default() += 1;
@@ -437,6 +219,7 @@ fn the_random_accounts_reach_what_they_are_about() {
         "liquidation",
         "no rate",
         "waited for rates",
+        "never valued",
     ] {
         assert!(seen.contains_key(name), "{name} is not in {seen:?}");
     }
@@ -481,17 +264,8 @@ fn equity_a_purchase_and_a_fall_of_the_currency_worked_by_hand() {
         ([Some(16.0), Some(11.0), Some(1.0)], Some(0.9)),
     ]);
     let (result, _) = backtest(&config, &table);
-    let equity: Vec<String> = result
-        .equity
-        .iter()
-        .map(|one| one.equity.to_string())
-        .collect();
-    assert_eq!(equity, ["13000", "13000", "12400", "12640"]);
-    let cash: Vec<String> = result
-        .equity
-        .iter()
-        .map(|one| one.cash.to_string())
-        .collect();
+    assert_eq!(equities(&result), ["13000", "13000", "12400", "12640"]);
+    let cash = texts(result.equity.iter().map(|point| point.cash));
     assert_eq!(cash, ["13000", "10000", "10000", "10000"]);
     assert_eq!(result.fills.len(), 1);
     assert_eq!(result.fills[0].quantity.to_string(), "15");
@@ -503,31 +277,17 @@ fn equity_a_purchase_and_a_fall_of_the_currency_worked_by_hand() {
         (total.gross.to_string(), total.currency.to_string()),
         ("240".into(), "-600".into())
     );
-    let exposure: Vec<String> = result
-        .equity
-        .iter()
-        .map(|one| one.gross_exposure.to_string())
-        .collect();
+    let exposure = texts(result.equity.iter().map(|point| point.gross_exposure));
     assert_eq!(exposure, ["0", "3000", "2400", "2640"]);
     // Doing nothing: 10,000 X and 150 Y. Holding: a third of 13,000 X in each symbol, 216.666.. Y
     // in S1, whose lots of 0.001 at 10 take 216.66; 4333.33333333 X in S0 at 20, in S2 at 1.
     let idle = flat(&market, &config, None).unwrap();
-    let equity: Vec<String> = idle
-        .equity
-        .iter()
-        .map(|one| one.equity.to_string())
-        .collect();
-    assert_eq!(equity, ["13000", "13000", "12400", "12400"]);
+    assert_eq!(equities(&idle), ["13000", "13000", "12400", "12400"]);
     let held = buy_and_hold(&market, &config, None).unwrap();
-    let equity: Vec<String> = held
-        .equity
-        .iter()
-        .map(|one| one.equity.to_string())
-        .collect();
     // 216.666 S0 lose 4 each; 216.66666666 Y lose 4 each: -866.664 - 866.66666664. Then 21.666 Y
     // of 16.
     assert_eq!(
-        equity,
+        equities(&held),
         ["13000", "13000", "11266.66933336", "11613.32533336"]
     );
 }
@@ -546,24 +306,11 @@ fn risk_counts_in_the_reporting_currency_and_so_do_its_breakers() {
         ([Some(2.0), Some(10.0), Some(1.0)], Some(0.9)),
     ]);
     let (result, _) = backtest(&config, &table);
-    let equity: Vec<String> = result
-        .equity
-        .iter()
-        .map(|one| one.equity.to_string())
-        .collect();
-    assert_eq!(equity, ["13000", "13000", "10300", "10300"]);
-    let fills: Vec<String> = result
-        .fills
-        .iter()
-        .map(|one| one.quantity.to_string())
-        .collect();
+    assert_eq!(equities(&result), ["13000", "13000", "10300", "10300"]);
+    let fills = texts(result.fills.iter().map(|fill| fill.quantity));
     assert_eq!(fills, ["32.5", "-32.5"]);
     assert!(result.breaker_tripped);
-    let cash: Vec<String> = result
-        .books
-        .iter()
-        .map(|one| one.cash.to_string())
-        .collect();
+    let cash = texts(result.books.iter().map(|book| book.cash));
     assert_eq!(cash, ["10000", "150"]);
     // An order may be worth 5,000 X at most, and 6,500 are wanted.
     config.risk.max_order_notional = Some(5_000.0);
@@ -603,17 +350,32 @@ fn a_rate_that_arrives_late_is_waited_for_and_one_that_is_too_old_opens_nothing(
     assert_eq!(result.refusals[&Refusal::NoRate], 2);
 }
 
-#[test]
-fn a_session_says_what_it_waits_for() {
-    let config = plain(0);
-    let mut session = Session::new(SessionSetup {
-        config: &config,
+/// A session of three symbols that has taken no step.
+fn session_of(config: &SessionConfig) -> Session {
+    Session::new(SessionSetup {
+        config,
         config_digest: String::new(),
         symbols: ["S0", "S1", "S2"].map(str::to_owned).to_vec(),
         time_frame: "1h".parse().unwrap(),
         models: vec![model()],
     })
-    .unwrap();
+    .unwrap()
+}
+
+/// The lines of a journal with something else in them, and without the links, which would tell of
+/// any change at once.
+fn unlinked(text: &str, from: &str, to: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let (body, _) = line.split_once(",\"chain\"").unwrap();
+        format!("{}}}\n", body.replace(from, to))
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_session_says_what_it_waits_for() {
+    let config = plain(0);
+    let mut session = session_of(&config);
     let other = bar(1, 10.0, 10.0);
     let input = StepInput {
         closed_at: Timestamp::from_nanos(HOUR),
@@ -642,6 +404,238 @@ fn a_session_says_what_it_waits_for() {
 }
 
 #[test]
+fn a_step_that_is_refused_for_want_of_a_rate_leaves_no_close_behind() {
+    // The rate of Z needs S0 and S1 in one step: what came in refused steps is forgotten, as the
+    // exchange has never seen it.
+    let config = account(Layout::Hop, 0);
+    let mut session = session_of(&config);
+    let mut step = |hour: i64, closes: [Option<f64>; 3]| {
+        let bars = closes.map(|close| close.map(|close| bar(hour, close, close)));
+        let input = StepInput {
+            closed_at: Timestamp::from_nanos(hour * HOUR),
+            bars: &bars.each_ref().map(Option::as_ref),
+            fine: &[],
+            predictions: &[],
+            failures: &[],
+        };
+        session
+            .step(&input, &mut NullJournal)
+            .map(|report| report.point.equity)
+    };
+    let words = step(1, [None, Some(20.0), Some(1.0)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        words.contains("begins with Z") && words.contains("S0 has no bar"),
+        "{words}"
+    );
+    let words = step(2, [Some(5.0), None, Some(1.0)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        words.contains("begins with Y") && words.contains("S1 has no bar"),
+        "{words}"
+    );
+    let equity = step(3, [Some(5.0), Some(20.0), None]).unwrap();
+    assert_eq!(
+        equity.to_string(),
+        "13300",
+        "10,000 X, 150 Y of 20, 3 Z of 100"
+    );
+}
+
+#[test]
+fn an_account_whose_rates_never_come_says_which_and_what_to_set() {
+    let silent = |hours: &[[Option<f64>; 3]]| {
+        let rows = hours.iter().map(|closes| (*closes, Some(0.9)));
+        quiet(&rows.collect::<Vec<_>>())
+    };
+    let told = |config: &SessionConfig, table: &[[Cell; 3]]| {
+        let error = try_backtest(config, table).unwrap_err();
+        assert!(
+            matches!(error, BacktestError::NeverValued { .. }),
+            "{error}"
+        );
+        error.to_string()
+    };
+    let words = told(&plain(0), &silent(&[[None, Some(10.0), Some(1.0)]; 3]));
+    for part in [
+        "none of the 3 steps from 1970-01-01T01:00:00Z to 1970-01-01T03:00:00Z",
+        "`portfolio.rates.Y` never had a value, and the account has some: S0 has no bar in any",
+        "set a number (X for one Y), take data that has bars of S0, or leave Y out of",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    // Both of S0 and S1 have bars, but never in one step.
+    let config = account(Layout::Hop, 0);
+    let table = silent(&[[Some(5.0), None, None], [None, Some(20.0), Some(1.0)]]);
+    let words = told(&config, &table);
+    for part in [
+        "`portfolio.rates.Y` never had a value, and the account has some: S1 does have bars, but",
+        "`portfolio.rates.Z` never had a value, and the account has some: S0 and S1 have bars, but \
+         never together",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+}
+
+#[test]
+fn a_currency_that_the_account_has_nothing_of_and_never_has_a_rate_is_told_at_the_end() {
+    let mut config = plain(1);
+    config.portfolio.initial_cash = 10_000.0.into();
+    let table = quiet(&[([None, Some(10.0), Some(1.0)], Some(0.9)); 3]);
+    let (result, journal) = backtest(&config, &table);
+    assert_eq!((result.equity.len(), result.waited_steps), (3, 0));
+    assert_eq!(result.refusals[&Refusal::NoRate], 3);
+    let symbols = ["S0", "S1", "S2"].map(str::to_owned);
+    let told = (result.waited_steps, &result.unknown_rates()[..]);
+    let told = rate_notes(&result.currencies, &symbols, told);
+    assert_eq!(
+        told,
+        [
+            "`portfolio.rates.Y` never had a value: S0 has no bar in the time that was traded, so \
+          nothing could be opened in S1; set a number (X for one Y), or take data that has such \
+          bars"
+        ]
+    );
+    let text = String::from_utf8(journal).unwrap();
+    assert!(text.contains(r#""fills":0,"without_rate":[1]"#), "{text}");
+    assert!(replay(text.as_bytes(), None).is_ok());
+    let unlinked = unlinked(&text, "[1]", "[0]");
+    let words = replay(unlinked.as_bytes(), None).unwrap_err().to_string();
+    assert!(
+        words.contains("says that currency 0 had no rate, which is not so"),
+        "{words}"
+    );
+}
+
+#[test]
+fn what_is_borrowed_and_what_it_bought_make_a_rate_count_though_they_cancel_out() {
+    // Without costs, S1 bought for borrowed Y leaves nothing of Y on balance. When its rate is too
+    // old, the weight of that position is not known, and S2 in X may not be opened either.
+    let mut config = plain(1);
+    config.portfolio.initial_cash = 10_000.0.into();
+    config.execution.borrow_annual_bps = 0.0;
+    config.execution.funding = None;
+    let silent = [None, Some(10.0), Some(1.0)];
+    let mut table = quiet(&[
+        ([Some(20.0), Some(10.0), Some(1.0)], Some(0.9)),
+        (silent, None),
+        (silent, None),
+        (silent, None),
+        (silent, None),
+        (silent, None),
+    ]);
+    for (hour, cells) in table.iter_mut().enumerate().skip(3) {
+        cells[2].score = (hour >= 4).then_some(0.9);
+    }
+    let (result, _) = backtest(&config, &table);
+    assert_eq!(
+        texts(result.books.iter().map(|book| book.cash)),
+        ["10000", "-250"]
+    );
+    assert_eq!(result.fills.len(), 1);
+    assert_eq!(
+        result.refusals[&Refusal::NoRate],
+        2,
+        "hours 5 and 6: more than 3 bars"
+    );
+}
+
+#[test]
+fn a_holder_of_other_currencies_never_begins_below_zero() {
+    // A third of the account is 1,000,000,000,005 units, which 1,428,571,428,578.57 of Y are worth
+    // at 0.7. Taken to the nearest, three times would be worth a unit more than there is.
+    let mut config = account(Layout::Fixed, 1);
+    for own in config.execution.symbols.values_mut() {
+        own.quote = Some("Y".to_owned());
+    }
+    config.portfolio.initial_cash = 30_000.000_000_15.into();
+    config
+        .portfolio
+        .rates
+        .insert("Y".to_owned(), RateConfig::Fixed(0.7));
+    config.execution.funding = None;
+    let table = quiet(&[([Some(20.0), Some(10.0), Some(1.0)], None); 3]);
+    let held = buy_and_hold(&market(&table), &config, None).unwrap();
+    assert_eq!(
+        texts(held.currencies.initial()),
+        ["0.00000001", "42857.14285734"]
+    );
+    assert_eq!(held.initial_cash.to_string(), "30000.00000015");
+    assert!(held.books.iter().all(|book| book.cash >= Cash::ZERO));
+    assert_eq!(held.fills.len(), 3);
+}
+
+#[test]
+fn flows_that_are_told_in_another_step_are_found_though_the_end_is_the_same() {
+    let config = plain(0);
+    let up = |score| ([Some(20.0), Some(10.0), Some(1.0)], score);
+    let table = quiet(&[up(Some(0.9)), up(None), up(None), up(Some(0.9))]);
+    let market = market(&table);
+    let (result, _) = backtest(&config, &table);
+    let costly = SessionConfig {
+        execution: ExecutionConfig {
+            symbols: config.execution.symbols.clone(),
+            ..ExecutionConfig::costing(10.0, 0.0)
+        },
+        ..config.clone()
+    };
+    assert!(total_flows(&market, &config, &result).is_ok());
+    let (mut late, _) = backtest(&costly, &table);
+    assert!(total_flows(&market, &costly, &late).is_ok());
+    late.fill_steps[0] += 1;
+    assert!(
+        attribute(&market, &costly, &late, &mut |_| ()).is_err(),
+        "the fee is a step late"
+    );
+    let mut other = result;
+    other.equity[1].equity += Cash::from_units(1);
+    assert!(total_flows(&market, &config, &other).is_err());
+}
+
+#[test]
+fn a_journal_of_other_currencies_than_its_first_line_can_have_is_refused() {
+    let table = quiet(&[([Some(20.0), Some(10.0), Some(1.0)], Some(0.9)); 2]);
+    let (_, journal) = backtest(&plain(0), &table);
+    let text = String::from_utf8(journal).unwrap();
+    for (from, to, words) in [
+        (
+            r#""format":2"#,
+            r#""format":1"#,
+            "journals without currencies",
+        ),
+        (
+            r#""balances":["10000","150"],"rates""#,
+            r#""balances":["10000"],"rates""#,
+            "of every",
+        ),
+        (
+            r#""quotes":[0,1,0]"#,
+            r#""quotes":[0,2,0]"#,
+            "what every symbol is quoted in",
+        ),
+        (
+            r#""quotes":[0,1,0]"#,
+            r#""quotes":[0,1]"#,
+            "what every symbol is quoted in",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}: {text}");
+        let changed = unlinked(&text, from, to);
+        let found = replay(changed.as_bytes(), None).unwrap_err().to_string();
+        assert!(found.contains(words), "{words}: {found}");
+    }
+    let changed = unlinked(&text, r#""quotes":[0,1,0]"#, r#""quotes":[1,1,0]"#);
+    let error = reexecute(&market(&table), &plain(0), changed.as_bytes()).unwrap_err();
+    let words = error.to_string();
+    assert!(
+        words.contains("they quote S0 in X, S1 in Y, S2 in X, those of the"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_journal_whose_balances_or_rates_were_changed_is_found() {
     let config = plain(0);
     let table = quiet(&[
@@ -654,17 +648,9 @@ fn a_journal_whose_balances_or_rates_were_changed_is_found() {
         text.contains(r#""format":2"#) && text.contains(r#""rates":["1","S0"]"#),
         "{text}"
     );
-    // Without the links, which would tell of any change at once.
-    let unlinked = |from: &str, to: &str| -> String {
-        let lines = text.lines().map(|line| {
-            let (body, _) = line.split_once(",\"chain\"").unwrap();
-            format!("{}}}\n", body.replace(from, to))
-        });
-        lines.collect()
-    };
-    assert!(replay(unlinked("-", "-").as_bytes(), None).is_ok());
+    assert!(replay(unlinked(&text, "-", "-").as_bytes(), None).is_ok());
     let broken = |from: &str, to: &str| {
-        let found = replay(unlinked(from, to).as_bytes(), None);
+        let found = replay(unlinked(&text, from, to).as_bytes(), None);
         found.unwrap_err().to_string()
     };
     let balance = r#""balances":["10000","0"]"#;

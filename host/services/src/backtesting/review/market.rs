@@ -1,12 +1,17 @@
 //! What a run saw of the market, for the head of its page.
 
+use fusebox_engine::backtest::{BacktestResult, rate_notes};
 use fusebox_engine::types::Timestamp;
 
 use crate::data::{DataRequest, LoadedMarket, Origin};
 use crate::report::{DataSource, MarketSummary};
 
-/// What the run saw.
-pub(crate) fn market_summary(request: &DataRequest, loaded: &LoadedMarket) -> MarketSummary {
+/// What the run saw, and what of it a reader of `result` should know.
+pub(crate) fn market_summary(
+    request: &DataRequest,
+    loaded: &LoadedMarket,
+    result: &BacktestResult,
+) -> MarketSummary {
     let market = &loaded.market;
     let all = || {
         market
@@ -41,10 +46,11 @@ pub(crate) fn market_summary(request: &DataRequest, loaded: &LoadedMarket) -> Ma
             None,
         ),
     };
+    let symbols: Vec<String> = market.names().map(str::to_owned).collect();
+    let rates = (result.waited_steps, &result.unknown_rates()[..]);
     MarketSummary {
         source,
         exchange,
-        symbols: market.names().map(str::to_owned).collect(),
         time_frame: market.time_frame(),
         first_opened_at: all().map(|s| s.bars[0].opened_at).min().unwrap_or(epoch),
         last_closed_at: all()
@@ -53,6 +59,12 @@ pub(crate) fn market_summary(request: &DataRequest, loaded: &LoadedMarket) -> Ma
             .unwrap_or(epoch),
         bars: all().map(|series| series.bars.len() as u64).sum(),
         missing_bars: missing.sum(),
-        warnings: loaded.warnings.clone(),
+        warnings: loaded
+            .warnings
+            .iter()
+            .cloned()
+            .chain(rate_notes(&result.currencies, &symbols, rates))
+            .collect(),
+        symbols,
     }
 }
