@@ -50,7 +50,7 @@ impl Layout {
             (Self::Direct, _) => Some((closes[0]?, ONE)),
             (Self::Inverted, _) => Some((ONE, closes[0]?)),
             (Self::Hop, "Y") => Some((closes[1]?, ONE)),
-            (Self::Hop, _) => Some((closes[0]? * closes[1]?, ONE * ONE)),
+            (Self::Hop, _) => Some(kept((closes[0]? * closes[1]?, ONE * ONE))),
             (Self::Fixed, _) => Some((5, 4)),
         }
     }
@@ -110,6 +110,20 @@ pub(super) fn account(layout: Layout, kind: u8) -> SessionConfig {
 fn nearest(value: i128, by: i128) -> i128 {
     let (size, sign) = (value.abs(), value.signum());
     sign * ((size + by / 2) / by)
+}
+
+/// What is kept of a fraction, as `docs/execution.md` says: in lowest terms, digits dropped until
+/// neither number is above 1e18.
+fn kept((above, below): Fraction) -> Fraction {
+    let (mut divisor, mut rest) = (above, below);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let (mut above, mut below) = (above / divisor, below / divisor);
+    while above.max(below) > 10_i128.pow(18) {
+        (above, below) = (above / 10, below / 10);
+    }
+    (above, below)
 }
 
 fn worth(amount: i128, (above, below): Fraction) -> i128 {
