@@ -149,3 +149,27 @@ fn lines(problems: &[String]) -> String {
         .map(|problem| format!("\n  - {problem}"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusebox_engine::types::Timestamp;
+
+    #[test]
+    fn an_account_without_a_value_needs_other_settings_and_a_full_disk_does_not() {
+        let never = BacktestError::NeverValued {
+            steps: 2,
+            from: Timestamp::from_nanos(0),
+            to: Timestamp::from_nanos(1),
+            problems: Vec::new(),
+        };
+        assert!(TrainingError::from(never).is_configuration());
+        let settings = SetupError::Config(Vec::new());
+        assert!(TrainingError::from(BacktestError::Setup(settings)).is_configuration());
+        let full = JournalError::Write {
+            seq: 0,
+            source: std::io::Error::other("full"),
+        };
+        assert!(!TrainingError::from(BacktestError::Journal(full)).is_configuration());
+    }
+}

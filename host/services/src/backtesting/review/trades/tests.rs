@@ -109,6 +109,7 @@ fn turned() -> BacktestResult {
         costs,
         costs_by_symbol: vec![costs],
         refusals: BTreeMap::new(),
+        waited_steps: 0,
         breaker_tripped: false,
         ruined: false,
         journal_digest: None,
