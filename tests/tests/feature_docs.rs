@@ -36,6 +36,18 @@ restart without replaying (`fusebox plugin serve --resume`): the bytes say which
 version, options, time frame and symbols they belong to, end with a checksum, and are refused
 where anything differs.
 
+## The numbers
+
+Indicators follow TA-Lib's definitions and seeding. Committed numbers of TA-Lib, pandas, SciPy and
+others hold every kind to 1e-9 (`tests/reference`), and where recorded candles and TA-Lib are at
+hand a test holds the kinds that are made of its indicators to it bar by bar.
+
+No error lasts: windows of up to 64 bars are joined anew from runs of four and eight values, which
+begin at every bar and are found for many bars side by side; longer ones are joined from blocks, or
+carried and renewed once per window. A value that was far larger than the others leaves nothing
+behind when it goes. Recursive averages take four steps in one, so that a column of them does not
+wait for itself. One bar and many go through the same operations in the same order.
+
 ## Cutting the work
 
 Symbols share nothing and are independent pieces of work. Within a symbol, a piece of rows goes

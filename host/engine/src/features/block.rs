@@ -83,6 +83,10 @@ impl Block {
     pub(super) fn write(&self, out: &mut [f32], is_valid: &mut [bool]) {
         let width = self.values.len() / self.capacity.max(1);
         let rows = self.rows.len();
+        if let (1, [is_valid]) = (rows, &mut *is_valid) {
+            *is_valid = self.write_first(&mut out[..width]);
+            return;
+        }
         // A few rows are turned at once: their lines and those of the column lie within the nearest
         // cache, and every line of the column is read once.
         let mut tile = vec![0.0; TILE_ROWS.min(rows) * width];
@@ -102,6 +106,21 @@ impl Block {
             }
             out.copy_from_slice(lines);
         }
+    }
+
+    /// Writes the first row in `f32`, and whether all its values are finite.
+    fn write_first(&self, out: &mut [f32]) -> bool {
+        if self.capacity == 1 {
+            for (out, value) in out.iter_mut().zip(&self.values) {
+                *out = *value as f32;
+            }
+        } else {
+            for (out, column) in out.iter_mut().zip(self.values.chunks_exact(self.capacity)) {
+                *out = column[0] as f32;
+            }
+        }
+        let missing = out.iter().map(|value| u32::from(!value.is_finite()));
+        missing.sum::<u32>() == 0
     }
 }
 

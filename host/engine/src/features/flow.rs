@@ -7,9 +7,10 @@ use super::momentum::typical_price;
 use super::movement::differences;
 use super::parts::{
     BARS_OF_A_DAY, Prices, Terms, day_of, in_warm_parts, log_ratio, log_return, pairs, rank, share,
-    sums, total_slope, window,
+    sums, window,
 };
 use super::returns::close_location;
+use super::totals::total_slope;
 use super::window::{Ema, PairMoments, ROWS, RollingLine, RollingMean, WilderMean};
 use super::{Bars, Operator};
 use crate::types::Bar;
@@ -563,9 +564,8 @@ impl Operator for VolumeSlope {
                 let means = &mut means[..bars.len()];
 
                 all.mean.push_all(bars.volume(), means);
-                all.line.push_slopes(bars.volume(), values, |place, slope| {
-                    share(slope, means[place], 0.0)
-                });
+                let show = |slope: f64, mean: f64| share(slope, mean, 0.0);
+                all.line.push_slopes([bars.volume(), means], values, show);
             },
         );
     }

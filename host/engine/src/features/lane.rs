@@ -144,10 +144,18 @@ impl Lane {
         let is_one_bar_a_row = pending.breaks.is_empty()
             && pending.bars.len() == rows.len()
             && (1..).zip(&pending.rows).all(|(bar, slot)| bar == *slot);
-        for (position, &column) in self.columns.iter().enumerate() {
-            let operator = &mut self.operators[position];
-            let held = &mut self.held[position];
+        let one_bar = match pending.bars.bars().rows() {
+            [bar] if is_one_bar_a_row => Some(*bar),
+            _ => None,
+        };
+        let operators = self.operators.iter_mut().zip(&mut self.held);
+        for (&column, (operator, held)) in self.columns.iter().zip(operators) {
             let target = &mut block.column_mut(column)[rows.clone()];
+            if let (Some(bar), [value]) = (&one_bar, &mut *target) {
+                *value = operator.update(bar).unwrap_or(f64::NAN);
+                *held = *value;
+                continue;
+            }
             if is_one_bar_a_row {
                 operator.update_all(pending.bars.bars(), target);
                 *held = target.last().copied().unwrap_or(*held);

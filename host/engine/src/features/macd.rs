@@ -1,7 +1,8 @@
 //! The distance of two averages; its kinds are in [`trend`](super::trend).
 
 use super::kind::Arguments;
-use super::parts::{in_parts, one_by_one};
+use super::parts::{one_by_one, until_warm};
+use super::wide::wide;
 use super::window::Ema;
 use super::{Bars, Operator};
 use crate::types::Bar;
@@ -55,37 +56,42 @@ impl Operator for Macd {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(
-            self,
-            bars,
-            values,
+        let is_warm = |all: &Self| {
+            let averages = [&all.fast, &all.slow, &all.signal];
+            averages.iter().all(|average| average.is_fast())
+        };
+        let shown = until_warm(self, bars, values, is_warm);
+        let (bars, values) = (bars.slice(shown..bars.len()), &mut values[shown..]);
+        let done = wide(
             #[inline(always)]
-            |all, bars, values| {
-                let averages = (all.fast.fours(), all.slow.fours(), all.signal.fours());
-                let (Some(mut fast), Some(mut slow), Some(mut signal)) = averages else {
-                    one_by_one(all, bars, values);
-                    return;
-                };
-                let (closes, shown) = (bars.close(), all.shown);
-                let (fours, rest) = closes.as_chunks::<4>();
-                let (of_fours, of_rest) = values.as_chunks_mut::<4>();
-                for (values, closes) in of_fours.iter_mut().zip(fours) {
-                    let (fast, slow) = (fast.step(*closes), slow.step(*closes));
-                    let line = std::array::from_fn(|lane| fast[lane] - slow[lane]);
-                    let signal = signal.step(line);
-                    for lane in 0..4 {
-                        values[lane] = shown.of(line[lane], signal[lane]) / closes[lane];
-                    }
-                }
-                all.fast.go_on(&fast);
-                all.slow.go_on(&slow);
-                all.signal.go_on(&signal);
-                for (value, close) in of_rest.iter_mut().zip(rest) {
-                    let found = all.push(*close);
-                    *value = found.map_or(f64::NAN, |found| found / close);
-                }
-            },
+            || self.push_fours(bars.close(), values),
         );
+        one_by_one(self, bars.slice(done..bars.len()), &mut values[done..]);
+    }
+}
+
+impl Macd {
+    /// As many closes as come in fours; how many they are.
+    #[inline(always)]
+    fn push_fours(&mut self, closes: &[f64], values: &mut [f64]) -> usize {
+        let averages = (self.fast.fours(), self.slow.fours(), self.signal.fours());
+        let (Some(mut fast), Some(mut slow), Some(mut signal)) = averages else {
+            return 0;
+        };
+        let shown = self.shown;
+        let (closes, values) = (closes.as_chunks::<4>().0, values.as_chunks_mut::<4>().0);
+        for (values, closes) in values.iter_mut().zip(closes) {
+            let (fast, slow) = (fast.step(*closes), slow.step(*closes));
+            let line = std::array::from_fn(|lane| fast[lane] - slow[lane]);
+            let signal = signal.step(line);
+            for lane in 0..4 {
+                values[lane] = shown.of(line[lane], signal[lane]) / closes[lane];
+            }
+        }
+        self.fast.go_on(&fast);
+        self.slow.go_on(&slow);
+        self.signal.go_on(&signal);
+        4 * values.len()
     }
 }
 

@@ -5,9 +5,8 @@ use statrs::function::erf::erf;
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input};
-use super::parts::{
-    Prices, Terms, log_ratio, log_return, moments, pairs, share, sums, total_slope, window,
-};
+use super::parts::{Prices, Terms, log_ratio, log_return, moments, pairs, share, sums, window};
+use super::totals::total_slope;
 use super::volatility::Returns;
 use super::window::{PairMoments, RollingMoments, RollingPair, RollingSum};
 use crate::types::Bar;

@@ -1,9 +1,10 @@
 //! Oscillators, with the definitions and the seeding of TA-Lib.
 
+use super::commodity::Cci;
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
 use super::movement::{differences, larger};
-use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios};
-use super::window::{ROWS, Recent, Ring, RollingExtreme, RollingMean, WilderMean};
+use super::parts::{FEW, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
+use super::window::{ROWS, Ring, RollingExtreme, RollingMean, WilderMean, push_ranges};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -83,12 +84,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         }],
         inputs: RANGES,
         warmup_bars: |a| a.bars_u32(0),
-        operator: |a| {
-            Box::new(Cci {
-                typical: Recent::new(a.bars(0)),
-                mean: RollingMean::new(a.bars(0)),
-            })
-        },
+        operator: |a| Box::new(Cci::new(a.bars(0))),
         ..BASE
     },
     FeatureKind {
@@ -262,7 +258,7 @@ impl Range {
         Some((highest?, lowest?))
     }
 
-    /// What `show` makes of highest, lowest and close of at most [`ROWS`] bars; how many bars at
+    /// What `show` makes of highest, lowest and close after each bar; how many bars at
     /// the start have neither, which is NaN.
     #[inline(always)]
     fn push_all(
@@ -271,17 +267,14 @@ impl Range {
         shown: &mut [f64],
         show: impl Fn(f64, f64, f64) -> f64,
     ) -> usize {
-        let missing = self.lowest.missing().min(bars.len());
-        let mut lowest = [0.0; ROWS];
-        let lowest = &mut lowest[..bars.len()];
-        self.highest.push_all(bars.high(), shown);
-        self.lowest.push_all(bars.low(), lowest);
-        let prices = bars.close().iter().zip(lowest);
-        for (shown, (close, lowest)) in shown.iter_mut().zip(prices) {
-            *shown = show(*shown, *lowest, *close);
-        }
-        shown[..missing].fill(f64::NAN);
-        missing
+        let extremes = [&mut self.highest, &mut self.lowest];
+        let show = |[highest, lowest]: [f64; 2], close| show(highest, lowest, close);
+        push_ranges(
+            extremes,
+            [bars.high(), bars.low(), bars.close()],
+            shown,
+            show,
+        )
     }
 }
 
@@ -374,109 +367,6 @@ impl Operator for StochasticD {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Cci {
-    typical: Recent,
-    mean: RollingMean,
-}
-
-impl Operator for Cci {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let typical = typical_price(bar);
-        let mean = self.mean.push(typical);
-        let window = self.typical.push(typical)?;
-        Some(Self::show(typical, mean?, distance(window, mean?)))
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(
-            self,
-            bars,
-            values,
-            #[inline(always)]
-            |all, bars, values| {
-                let (mut typical, mut means) = ([0.0; ROWS], [0.0; ROWS]);
-                let typical = &mut typical[..bars.len()];
-                let prices = bars.high().iter().zip(bars.low()).zip(bars.close());
-                for (typical, ((high, low), close)) in typical.iter_mut().zip(prices) {
-                    *typical = typical_of(*high, *low, *close);
-                }
-                all.mean.push_all(typical, &mut means[..typical.len()]);
-                let missing = all.typical.missing().min(bars.len());
-                let period = all.typical.period();
-                let held = all.typical.push_all(typical);
-                let (blank, values) = values.split_at_mut(missing);
-                blank.fill(f64::NAN);
-                let newest = typical[missing..].iter().zip(&means[missing..]);
-                distances(held, period, &means[missing..], values);
-                for (value, (typical, mean)) in values.iter_mut().zip(newest) {
-                    *value = Self::show(*typical, *mean, *value);
-                }
-            },
-        );
-    }
-}
-
-impl Cci {
-    #[inline(always)]
-    fn show(typical: f64, mean: f64, deviation: f64) -> f64 {
-        let shown = (typical - mean) / (0.015 * deviation);
-        // Below this share of the price, mean and deviation are rounding errors of a flat window.
-        if deviation <= mean * 1e-14 {
-            0.0
-        } else {
-            shown
-        }
-    }
-}
-
-/// Parts of a sum that wait for one another.
-const PARTS: usize = 4;
-
-/// Mean distance of the values of a window from its mean, in interleaved parts that a processor
-/// adds side by side.
-fn distance(window: &[f64], mean: f64) -> f64 {
-    let mut parts = [0.0; PARTS];
-    for (place, one) in window.iter().enumerate() {
-        parts[place % PARTS] += (one - mean).abs();
-    }
-    let [a, b, c, d] = parts;
-    ((a + b) + (c + d)) / window.len() as f64
-}
-
-/// [`distance`] of the windows of `period` values from each place of `held` on, several side by
-/// side.
-#[inline(always)]
-fn distances(held: &[f64], period: usize, means: &[f64], shown: &mut [f64]) {
-    const SIDE: usize = 8;
-    let (eights, rest) = shown.as_chunks_mut::<SIDE>();
-    let done = eights.len() * SIDE;
-    for (eight, (begin, means)) in eights
-        .iter_mut()
-        .zip((0..).step_by(SIDE).zip(means.as_chunks::<SIDE>().0))
-    {
-        let windows = &held[begin..begin + period - 1 + SIDE];
-        let mut parts = [[0.0; SIDE]; PARTS];
-        let sides = windows
-            .windows(SIDE)
-            .filter_map(<[f64]>::first_chunk::<SIDE>);
-        for (place, ones) in sides.enumerate() {
-            let part = &mut parts[place % PARTS];
-            for (sum, (one, mean)) in part.iter_mut().zip(ones.iter().zip(means)) {
-                *sum += (one - mean).abs();
-            }
-        }
-        let [a, b, c, d] = parts;
-        for (lane, shown) in eight.iter_mut().enumerate() {
-            *shown = ((a[lane] + b[lane]) + (c[lane] + d[lane])) / period as f64;
-        }
-    }
-    let windows = held[done..].windows(period).zip(&means[done..]);
-    for (shown, (window, mean)) in rest.iter_mut().zip(windows) {
-        *shown = distance(window, *mean);
-    }
-}
-
 /// Mean of high, low and close.
 pub(super) fn typical_price(bar: &Bar) -> f64 {
     typical_of(bar.high, bar.low, bar.close)
@@ -526,15 +416,11 @@ impl Operator for WilliamsR {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(
-            self,
-            bars,
-            values,
-            #[inline(always)]
-            |all, bars, values| {
-                all.range.push_all(bars, values, williams);
-            },
-        );
+        if bars.len() < FEW {
+            one_by_one(self, bars, values);
+        } else {
+            self.range.push_all(bars, values, williams);
+        }
     }
 }
 
@@ -583,7 +469,6 @@ crate::state! {
     Range { highest, lowest }
     StochasticK { range, mean }
     StochasticD { line, mean }
-    Cci { typical, mean }
     Roc { closes }
     WilliamsR { range }
     MomentumDifference { fast, slow }

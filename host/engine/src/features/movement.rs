@@ -1,9 +1,9 @@
-//! True ranges and Wilder's directional movement, which several families read.
+//! True ranges, their average, and Wilder's directional movement, which several families read.
 
-use super::Bars;
-use super::parts::FEW;
+use super::parts::{FEW, one_by_one, until_warm};
 use super::wide::wide;
-use super::window::{ROWS, WilderSum};
+use super::window::{Fours, ROWS, WilderMean, WilderSum};
+use super::{Bars, Operator};
 use crate::types::Bar;
 
 /// Range of a bar, extended to the previous close.
@@ -47,6 +47,95 @@ pub(super) fn true_ranges(
     }
     *previous_close = closes.last().copied().or(*previous_close);
     closes.len() - first
+}
+
+/// Wilder's average of true ranges.
+#[derive(Debug, Clone)]
+pub(super) struct AverageTrueRange {
+    previous_close: Option<f64>,
+    mean: WilderMean,
+    /// Whether the average is shown in percent of the close.
+    is_percent: bool,
+}
+
+impl AverageTrueRange {
+    pub(super) fn new(period: usize, is_percent: bool) -> Self {
+        Self {
+            previous_close: None,
+            mean: WilderMean::new(period),
+            is_percent,
+        }
+    }
+}
+
+impl Operator for AverageTrueRange {
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        let previous = self.previous_close.replace(bar.close)?;
+        let mean = self.mean.push(true_range(bar, previous))?;
+        Some(if self.is_percent {
+            100.0 * mean / bar.close
+        } else {
+            mean
+        })
+    }
+
+    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
+        let is_warm = |all: &Self| all.mean.is_fast() && all.previous_close.is_some();
+        let shown = until_warm(self, bars, values, is_warm);
+        let (bars, values) = (bars.slice(shown..bars.len()), &mut values[shown..]);
+        let done = wide(
+            #[inline(always)]
+            || match self.is_percent {
+                true => self.push_fours::<true>(bars, values),
+                false => self.push_fours::<false>(bars, values),
+            },
+        );
+        one_by_one(self, bars.slice(done..bars.len()), &mut values[done..]);
+    }
+}
+
+impl AverageTrueRange {
+    /// As many bars as come in fours, in one loop: while an average waits for itself, the ranges
+    /// and the divisions go on. How many they are.
+    #[inline(always)]
+    fn push_fours<const PERCENT: bool>(&mut self, bars: Bars<'_>, values: &mut [f64]) -> usize {
+        let (Some(mut mean), Some(before)) = (self.mean.fours(), self.previous_close) else {
+            return 0;
+        };
+        let (highs, lows) = (bars.high().as_chunks().0, bars.low().as_chunks().0);
+        let (closes, values) = (bars.close().as_chunks().0, values.as_chunks_mut().0);
+        let first = closes.first().zip(highs.first().zip(lows.first()));
+        let (Some((close, (high, low))), [value, later @ ..]) = (first, &mut *values) else {
+            return 0;
+        };
+        let [a, b, c, _] = *close;
+        *value = average_ranges::<PERCENT>(&mut mean, [high, low, close, &[before, a, b, c]]);
+        let befores = bars.close()[3..].as_chunks().0;
+        let prices = highs.iter().zip(lows).zip(closes).skip(1).zip(befores);
+        for (value, (((high, low), close), before)) in later.iter_mut().zip(prices) {
+            *value = average_ranges::<PERCENT>(&mut mean, [high, low, close, before]);
+        }
+        self.mean.go_on(&mean);
+        let count = 4 * values.len();
+        self.previous_close = bars.close()[..count].last().copied();
+        count
+    }
+}
+
+/// The average true ranges, `PERCENT` of the close, after four bars: their highs, lows and closes,
+/// and the closes before each.
+#[inline(always)]
+fn average_ranges<const PERCENT: bool>(
+    mean: &mut Fours,
+    [highs, lows, closes, befores]: [&[f64; 4]; 4],
+) -> [f64; 4] {
+    let range = |lane: usize| range_of(highs[lane], lows[lane], befores[lane]);
+    let means = mean.step(std::array::from_fn(range));
+    if PERCENT {
+        std::array::from_fn(|lane| 100.0 * means[lane] / closes[lane])
+    } else {
+        means
+    }
 }
 
 /// Wilder's smoothed directional movements and true range.
@@ -196,5 +285,6 @@ fn shares(plus: f64, minus: f64, range: f64) -> (f64, f64) {
 }
 
 crate::state! {
+    AverageTrueRange { previous_close, mean }
     DirectionalMovement { previous, plus, minus, range }
 }

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use super::kind::Parameter;
 use super::wide::wide;
 use super::window::{
-    Moments, PairMoments, ROWS, RollingLine, RollingMean, RollingMoments, RollingPair,
-    RollingQuantiles, RollingRank, RollingSum,
+    Moments, PairMoments, ROWS, RollingMoments, RollingPair, RollingQuantiles, RollingRank,
+    RollingSum,
 };
 use super::{Bars, Operator, State, StateError, StateReader, StateWriter};
 use crate::types::Bar;
@@ -158,6 +158,26 @@ pub(super) fn in_warm_parts<O: Operator>(
     );
 }
 
+/// Shows bars to an operator one after the other until it `is_warm` or there are no more; how many
+/// it has seen then. Where there are few of them it sees them all.
+pub(super) fn until_warm<O: Operator>(
+    operator: &mut O,
+    bars: Bars<'_>,
+    values: &mut [f64],
+    is_warm: impl Fn(&O) -> bool,
+) -> usize {
+    let are_few = bars.len() < FEW;
+    let mut shown = 0;
+    for (bar, value) in bars.rows().iter().zip(values) {
+        if !are_few && is_warm(operator) {
+            break;
+        }
+        *value = operator.update(bar).unwrap_or(f64::NAN);
+        shown += 1;
+    }
+    shown
+}
+
 /// Shows bars to an operator one after the other.
 pub(super) fn one_by_one<O: Operator>(operator: &mut O, bars: Bars<'_>, values: &mut [f64]) {
     for (bar, value) in bars.rows().iter().zip(values) {
@@ -288,9 +308,9 @@ impl<F> State for StepTerms<F> {
 /// Numbers that go through a window `W`, of which `show` makes the value.
 #[derive(Clone)]
 pub(super) struct Through<T, W, S> {
-    terms: T,
-    window: W,
-    show: S,
+    pub(super) terms: T,
+    pub(super) window: W,
+    pub(super) show: S,
 }
 
 impl<T: State, W: State, S> State for Through<T, W, S> {
@@ -506,73 +526,6 @@ impl<T: Term<1>> Operator for Through<T, RollingRank, ()> {
     }
 }
 
-/// A running total and the mean amount that its slope is measured in.
-#[derive(Debug, Clone)]
-pub(super) struct Total {
-    total: f64,
-    line: RollingLine,
-    amount: RollingMean,
-}
-
-/// Slope of the line through a running total, in mean amounts per bar: where a total such as
-/// on-balance volume began says nothing, its slope does. 0 where nothing was traded. The terms are
-/// what a bar adds to the total, and the amount.
-pub(super) fn total_slope<T: Term<2>>(period: usize, terms: T) -> Through<T, Total, ()> {
-    Through {
-        terms,
-        window: Total {
-            total: 0.0,
-            line: RollingLine::new(period),
-            amount: RollingMean::new(period),
-        },
-        show: (),
-    }
-}
-
-impl<T: Term<2>> Through<T, Total, ()> {
-    fn is_warm(&self) -> bool {
-        self.window.line.missing() + self.window.amount.missing() == 0
-    }
-}
-
-impl<T: Term<2>> Operator for Through<T, Total, ()> {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let [flow, amount] = self.terms.push(bar)?;
-        let window = &mut self.window;
-        window.total += flow;
-        let line = window.line.push(window.total);
-        let amount = window.amount.push(amount)?;
-        Some(share(line?.slope, amount, 0.0))
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_warm_parts(
-            self,
-            bars,
-            values,
-            |all| all.is_warm(),
-            #[inline(always)]
-            |all, bars, values| {
-                let mut terms = [[0.0; ROWS]; 2];
-                let count = all.terms.push_all(bars, &mut terms);
-                let window = &mut all.window;
-                let [totals, amounts] = &mut terms;
-                let (totals, amounts) = (&mut totals[..count], &amounts[..count]);
-                for flow in &mut *totals {
-                    window.total += *flow;
-                    *flow = window.total;
-                }
-                let mut means = [0.0; ROWS];
-                let means = &mut means[..count];
-                window.amount.push_all(amounts, means);
-                window.line.push_slopes(totals, values, |place, slope| {
-                    share(slope, means[place], 0.0)
-                });
-            },
-        );
-    }
-}
-
 /// The UTC day in which a bar opened, counted from the epoch.
 pub(super) fn day_of(bar: &Bar) -> i64 {
     bar.opened_at.as_millis().div_euclid(86_400_000)
@@ -584,7 +537,6 @@ pub(super) const BARS_OF_A_DAY: u32 = 1440;
 
 crate::state! {
     Prices { open, high, low, close, volume }
-    Total { total, line, amount }
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use super::kind::{
 };
 use super::macd::{Macd, MacdShown};
 use super::movement::DirectionalMovement;
-use super::parts::{FEW, deviation, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
+use super::parts::{
+    FEW, deviation, in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one, until_warm,
+};
 use super::wide::wide;
 use super::window::{
-    AgedExtreme, Ema, EmaChain, Line, ROWS, RollingLine, RollingMean, RollingMoments, WilderMean,
+    AgedExtreme, Ema, EmaChain, Line, ROWS, RollingLine, RollingMean, RollingMoments, TOGETHER,
+    WilderMean,
 };
 use super::{Bars, Operator};
 use crate::types::Bar;
@@ -452,28 +455,46 @@ impl Operator for Trix {
     }
 
     fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_warm_parts(
-            self,
-            bars,
-            values,
-            |all| all.previous.is_some() && all.stages.is_warm(),
+        let is_warm = |all: &Self| all.stages.is_fast() && all.previous.is_some();
+        let shown = until_warm(self, bars, values, is_warm);
+        let (bars, values) = (bars.slice(shown..bars.len()), &mut values[shown..]);
+        let done = wide(
             #[inline(always)]
-            |all, bars, values| {
-                // The value before the first one stands before it.
-                let mut third = [0.0; ROWS + 1];
-                let third = &mut third[..=bars.len()];
-                third[0] = all.previous.unwrap_or(f64::NAN);
-                let mut first = [0.0; ROWS];
-                let first = &mut first[..bars.len()];
-                all.stages
-                    .push_all(bars.close(), [first, &mut *values, &mut third[1..]]);
-                all.previous = third.last().copied();
-                let steps = third[1..].iter().zip(&*third);
-                for (value, (third, previous)) in values.iter_mut().zip(steps) {
-                    *value = Self::change(*third, *previous);
-                }
-            },
+            || self.push_fours(bars.close(), values),
         );
+        one_by_one(self, bars.slice(done..bars.len()), &mut values[done..]);
+    }
+}
+
+impl Trix {
+    /// As many closes as come in fours; how many they are.
+    #[inline(always)]
+    fn push_fours(&mut self, closes: &[f64], values: &mut [f64]) -> usize {
+        let (Some(stages), Some(previous)) = (self.stages.fours(), self.previous) else {
+            return 0;
+        };
+        let [mut first, mut second, mut third] = stages;
+        let (closes, values) = (closes.as_chunks::<4>().0, values.as_chunks_mut::<4>().0);
+        let mut last = [previous; 4];
+        let parts = closes.chunks(TOGETHER / 4);
+        for (closes, values) in parts.zip(values.chunks_mut(TOGETHER / 4)) {
+            for (value, closes) in values.iter_mut().zip(closes) {
+                *value = first.step(*closes);
+            }
+            for value in &mut *values {
+                *value = second.step(*value);
+            }
+            for value in values {
+                let now = third.step(*value);
+                let [a, b, c, _] = now;
+                let before = [last[3], a, b, c];
+                *value = std::array::from_fn(|lane| Self::change(now[lane], before[lane]));
+                last = now;
+            }
+        }
+        self.stages.go_on(&[first, second, third]);
+        self.previous = last.last().copied();
+        4 * values.len()
     }
 }
 
@@ -492,18 +513,9 @@ impl Operator for LinearSlope {
             one_by_one(self, bars, values);
             return;
         }
-        wide(
-            #[inline(always)]
-            || {
-                let parts = bars.close().chunks(8 * ROWS);
-                for (closes, values) in parts.zip(values.chunks_mut(8 * ROWS)) {
-                    self.line.push_slopes(closes, values, |_, slope| slope);
-                    for (value, close) in values.iter_mut().zip(closes) {
-                        *value /= close;
-                    }
-                }
-            },
-        );
+        let closes = bars.close();
+        self.line
+            .push_slopes([closes, closes], values, |slope, close| slope / close);
     }
 }
 

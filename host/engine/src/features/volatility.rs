@@ -1,9 +1,9 @@
 //! Size and shape of price changes. Per-bar values: nothing is annualised.
 
 use super::kind::{Constraint, Family, FeatureKind, Input, Memory, Parameter, settling_wilder};
-use super::movement::{true_range, true_ranges};
-use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios, one_by_one};
-use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum, WilderMean};
+use super::movement::AverageTrueRange;
+use super::parts::{in_parts, in_warm_parts, log_ratio, log_ratios};
+use super::window::{Moments, ROWS, RollingMean, RollingMoments, RollingSum};
 use super::{Bars, Operator};
 use crate::types::Bar;
 
@@ -103,14 +103,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "Wilder's average of max(high - low, |high - close[-1]|, |low - close[-1]|)",
         source: "J. W. Wilder 1978; TA-Lib ATR",
         units: "price",
-        operator: |a| {
-            let mean = WilderMean::new(a.bars(0));
-            Box::new(AverageTrueRange {
-                previous_close: None,
-                mean,
-                is_percent: false,
-            })
-        },
+        operator: |a| Box::new(AverageTrueRange::new(a.bars(0), false)),
         ..WILDER_RANGE
     },
     FeatureKind {
@@ -119,14 +112,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
         formula: "100 ATR / close",
         source: "J. Forman; TA-Lib NATR",
         units: "percent",
-        operator: |a| {
-            let mean = WilderMean::new(a.bars(0));
-            Box::new(AverageTrueRange {
-                previous_close: None,
-                mean,
-                is_percent: true,
-            })
-        },
+        operator: |a| Box::new(AverageTrueRange::new(a.bars(0), true)),
         ..WILDER_RANGE
     },
     FeatureKind {
@@ -326,62 +312,6 @@ pub(super) fn rogers_satchell_of(bar: &Bar, body: f64) -> f64 {
 }
 
 #[derive(Debug, Clone)]
-struct AverageTrueRange {
-    previous_close: Option<f64>,
-    mean: WilderMean,
-    /// Whether the average is shown in percent of the close.
-    is_percent: bool,
-}
-
-impl Operator for AverageTrueRange {
-    fn update(&mut self, bar: &Bar) -> Option<f64> {
-        let previous = self.previous_close.replace(bar.close)?;
-        let mean = self.mean.push(true_range(bar, previous))?;
-        Some(if self.is_percent {
-            100.0 * mean / bar.close
-        } else {
-            mean
-        })
-    }
-
-    fn update_all(&mut self, bars: Bars<'_>, values: &mut [f64]) {
-        in_parts(
-            self,
-            bars,
-            values,
-            #[inline(always)]
-            |all, bars, values| {
-                let (Some(mut mean), true) = (all.mean.fours(), all.previous_close.is_some())
-                else {
-                    one_by_one(all, bars, values);
-                    return;
-                };
-                let mut ranges = [0.0; ROWS];
-                let count = true_ranges(&mut all.previous_close, bars, &mut ranges);
-                if !all.is_percent {
-                    all.mean.push_all(&ranges[..count], values);
-                    return;
-                }
-                let (fours, rest) = ranges[..count].as_chunks::<4>();
-                let (closes, last_closes) = bars.close().as_chunks::<4>();
-                let (of_fours, of_rest) = values.as_chunks_mut::<4>();
-                for (values, (ranges, closes)) in of_fours.iter_mut().zip(fours.iter().zip(closes))
-                {
-                    let means = mean.step(*ranges);
-                    *values = std::array::from_fn(|lane| 100.0 * means[lane] / closes[lane]);
-                }
-                all.mean.go_on(&mean);
-                for (value, (range, close)) in of_rest.iter_mut().zip(rest.iter().zip(last_closes))
-                {
-                    let mean = all.mean.push(*range);
-                    *value = mean.map_or(f64::NAN, |mean| 100.0 * mean / close);
-                }
-            },
-        );
-    }
-}
-
-#[derive(Debug, Clone)]
 struct PercentB {
     closes: RollingMoments,
     deviations: f64,
@@ -571,7 +501,6 @@ crate::state! {
     Returns { previous_close }
     RealizedVolatility { returns, squares }
     RootMean { mean }
-    AverageTrueRange { previous_close, mean }
     PercentB { closes }
     BandWidth { closes }
     VolatilityRatio { returns, short, long }

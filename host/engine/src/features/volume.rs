@@ -288,10 +288,11 @@ impl Operator for ObvSlope {
                     *balance = all.balance_after(*close, *volume);
                 }
                 all.volume.push_all(bars.volume(), means);
-                all.line.push_slopes(balances, values, |place, slope| {
-                    let ratio = slope / means[place];
-                    if means[place] > 0.0 { ratio } else { 0.0 }
-                });
+                let show = |slope: f64, mean: f64| {
+                    let ratio = slope / mean;
+                    if mean > 0.0 { ratio } else { 0.0 }
+                };
+                all.line.push_slopes([balances, means], values, show);
             },
         );
     }

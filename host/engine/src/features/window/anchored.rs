@@ -4,12 +4,14 @@
 //! that those of the values would lose. The anchor is renewed every [`ROWS`] values, counted from
 //! the first one, so that it does not depend on how a history is cut.
 
+use std::ops::Range;
+
 use super::ROWS;
 use super::recent::Recent;
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
 #[derive(Debug, Clone)]
-pub(super) struct Anchored {
+pub(in crate::features) struct Anchored {
     recent: Recent,
     anchor: f64,
     /// Values since the anchor was taken, which is one of them.
@@ -17,7 +19,7 @@ pub(super) struct Anchored {
 }
 
 impl Anchored {
-    pub(super) fn new(period: usize) -> Self {
+    pub(in crate::features) fn new(period: usize) -> Self {
         Self {
             recent: Recent::new(period),
             anchor: 0.0,
@@ -27,23 +29,33 @@ impl Anchored {
 
     /// How many of `wanted` values are measured from one anchor, at least 1.
     #[inline(always)]
-    pub(super) fn run_length(&self, wanted: usize) -> usize {
+    pub(in crate::features) fn run_length(&self, wanted: usize) -> usize {
         (ROWS - self.age % ROWS).min(wanted)
     }
 
-    /// Adds as many values as [`Anchored::run_length`] allows; the anchor, and what
-    /// [`Recent::push_all`] gives.
+    /// Adds a part of `values` as long as [`Anchored::run_length`] allows; the anchor, and what
+    /// [`Recent::push_part`] gives. After the last part, [`Anchored::settle`] has to follow.
     #[inline(always)]
-    pub(super) fn push_all(&mut self, values: &[f64]) -> (f64, &[f64]) {
-        if let Some(first) = values.first() {
-            self.grow(*first, values.len());
+    pub(in crate::features) fn push_part<'a>(
+        &'a mut self,
+        values: &'a [f64],
+        part: Range<usize>,
+    ) -> (f64, &'a [f64]) {
+        if let Some(first) = values.get(part.start) {
+            self.grow(*first, part.len());
         }
-        (self.anchor, self.recent.push_all(values))
+        (self.anchor, self.recent.push_part(values, part))
+    }
+
+    /// [`Recent::settle`].
+    #[inline(always)]
+    pub(in crate::features) fn settle(&mut self, values: &[f64]) {
+        self.recent.settle(values);
     }
 
     /// Adds a value; the anchor and the window, once `period` values have been seen.
     #[inline]
-    pub(super) fn push(&mut self, value: f64) -> Option<(f64, &[f64])> {
+    pub(in crate::features) fn push(&mut self, value: f64) -> Option<(f64, &[f64])> {
         self.grow(value, 1);
         let window = self.recent.push(value)?;
         Some((self.anchor, window))
@@ -60,13 +72,13 @@ impl Anchored {
     }
 
     #[inline(always)]
-    pub(super) fn period(&self) -> usize {
+    pub(in crate::features) fn period(&self) -> usize {
         self.recent.period()
     }
 
     /// How many values are missing until a window is full.
     #[inline(always)]
-    pub(super) fn missing(&self) -> usize {
+    pub(in crate::features) fn missing(&self) -> usize {
         self.recent.missing()
     }
 }

@@ -1,9 +1,10 @@
 //! Recursive averages, with the seeding of TA-Lib.
 //!
 //! Their step `e[t] = keep e[t - 1] + weight x[t]` waits for the one before it. Once there are
-//! values enough, four steps are taken in one: `e[t] = keep^4 e[t - 4] + weight (x[t] +
-//! keep x[t - 1] + keep^2 x[t - 2] + keep^3 x[t - 3])`, which is the same number and does not wait
-//! for the three before it. Four values are then found side by side.
+//! values enough, four steps are taken in one: `e[t] = keep^4 e[t - 4] + weight f[t]`, which is the
+//! same number and does not wait for the three before it. `f` is found in pairs:
+//! `p[t] = x[t] + keep x[t - 1]` and `f[t] = p[t] + keep^2 p[t - 2]`. Four values are then found
+//! side by side.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -12,66 +13,78 @@ use crate::features::state::{State, StateError, StateReader, StateWriter};
 use crate::features::wide::wide;
 
 /// Steps that are taken in one.
-const STEPS: usize = 4;
+pub(in crate::features) const STEPS: usize = 4;
 
-/// The recursion, after its seed.
-#[derive(Debug, Clone)]
-struct Recursion {
+/// Values of a chain that go through one stage before the next stage has its turn: while a stage
+/// waits for itself, the processor has the next ones at work.
+pub(in crate::features) const TOGETHER: usize = 8 * STEPS;
+
+/// What a step weighs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weights {
     keep: f64,
-    weight: f64,
+    /// `keep^2`.
+    keep_two: f64,
     /// `keep^4`.
     keep_all: f64,
-    /// Of the newest value and those before it.
-    weights: [f64; STEPS],
-    /// Steps since the seed, at most three.
-    steps: usize,
-    /// The place of the next one below.
-    next: usize,
-    /// The last averages, the oldest at `next`.
-    averages: [f64; STEPS],
-    /// The last values, likewise.
-    values: [f64; STEPS],
+    weight: f64,
 }
 
-impl Recursion {
-    /// With weights that sum to what is not kept.
+impl Weights {
+    /// That sum to what is not kept.
     fn mean(weight: f64) -> Self {
         let mut new = Self::new(1.0 - weight, weight);
+        let pair = 1.0 + new.keep;
         // An average of equal values is that value, however slow it is.
-        new.keep_all = 1.0 - new.weights.iter().sum::<f64>();
+        new.keep_all = 1.0 - weight * (pair + new.keep_two * pair);
         new
     }
 
     fn new(keep: f64, weight: f64) -> Self {
-        let square = keep * keep;
+        let keep_two = keep * keep;
         Self {
             keep,
+            keep_two,
+            keep_all: keep_two * keep_two,
             weight,
-            keep_all: square * square,
-            weights: [1.0, keep, square, square * keep].map(|kept| weight * kept),
-            steps: 0,
-            next: 0,
-            averages: [0.0; STEPS],
-            values: [0.0; STEPS],
         }
     }
+}
 
-    /// The place `later` places after `next`.
-    #[inline(always)]
-    fn place(&self, later: usize) -> usize {
-        (self.next + later) % STEPS
+/// The recursion, after its seed.
+#[derive(Debug, Clone)]
+struct Recursion {
+    weights: Weights,
+    /// Steps since the seed, at most three.
+    steps: usize,
+    /// The last averages, oldest first.
+    averages: [f64; STEPS],
+    /// The last two pairs, oldest first, and the last value.
+    pairs: [f64; 2],
+    value: f64,
+}
+
+impl Recursion {
+    fn new(weights: Weights) -> Self {
+        Self {
+            weights,
+            steps: 0,
+            averages: [0.0; STEPS],
+            pairs: [0.0; 2],
+            value: 0.0,
+        }
     }
 
     /// The newest average.
     #[inline(always)]
     fn newest(&self) -> f64 {
-        self.averages[self.place(STEPS - 1)]
+        self.averages[STEPS - 1]
     }
 
     /// Begins with an average.
     #[inline(always)]
     fn begin(&mut self, average: f64) {
-        self.averages[self.place(STEPS - 1)] = average;
+        self.averages[STEPS - 1] = average;
     }
 
     /// Whether four steps are taken in one.
@@ -82,50 +95,39 @@ impl Recursion {
 
     #[inline(always)]
     fn push(&mut self, value: f64) -> f64 {
-        let place = self.place(0);
+        let Weights {
+            keep,
+            keep_two,
+            keep_all,
+            weight,
+        } = self.weights;
+        let [oldest, second, first, newest] = self.averages;
+        let [before, last] = self.pairs;
+        let pair = value + keep * self.value;
         let average = if self.is_fast() {
-            let before = [1, 2, 3].map(|later| self.values[self.place(later)]);
-            let [third, second, first] = before;
-            self.combine([third, second, first, value], self.averages[place])
+            weight * (pair + keep_two * before) + keep_all * oldest
         } else {
             self.steps += 1;
-            self.keep * self.newest() + self.weight * value
+            keep * newest + weight * value
         };
-        self.averages[place] = average;
-        self.values[place] = value;
-        self.next = self.place(1);
+        self.averages = [second, first, newest, average];
+        self.pairs = [last, pair];
+        self.value = value;
         average
-    }
-
-    /// Four steps from an average on, over the four values after it.
-    #[inline(always)]
-    fn combine(&self, [third, second, first, value]: [f64; STEPS], from: f64) -> f64 {
-        let [newest, before, second_before, third_before] = self.weights;
-        let newer = newest * value + before * first;
-        let older = second_before * second + third_before * third;
-        (newer + older) + self.keep_all * from
     }
 
     /// [`Recursion::push`] of each value.
     #[inline(always)]
     fn push_all(&mut self, values: &[f64], averages: &mut [f64]) {
-        let slow = if self.is_fast() {
-            0
-        } else {
-            STEPS - 1 - self.steps
-        };
-        let slow = slow.min(values.len());
+        let slow = (STEPS - 1 - self.steps).min(values.len());
         for (value, average) in values[..slow].iter().zip(&mut *averages) {
             *average = self.push(*value);
         }
-        let (values, averages) = (&values[slow..], &mut averages[slow..]);
-        let (fours, rest) = values.as_chunks();
-        let (of_fours, of_rest) = averages.as_chunks_mut();
+        let (fours, rest) = values[slow..].as_chunks();
+        let (of_fours, of_rest) = averages[slow..].as_chunks_mut();
         if self.is_fast() {
             let mut held = self.fours();
-            for (found, four) in of_fours.iter_mut().zip(fours) {
-                *found = held.step(*four);
-            }
+            held.step_fours(fours, of_fours);
             self.go_on(&held);
         }
         for (value, average) in rest.iter().zip(of_rest) {
@@ -135,70 +137,80 @@ impl Recursion {
 
     #[inline(always)]
     fn fours(&self) -> Fours {
-        let places = [0, 1, 2, 3].map(|later| self.place(later));
+        let [before, last] = self.pairs;
         Fours {
             weights: self.weights,
-            keep_all: self.keep_all,
-            values: places.map(|place| self.values[place]),
-            averages: places.map(|place| self.averages[place]),
+            averages: self.averages,
+            pairs: [0.0, 0.0, before, last],
+            values: [0.0, 0.0, 0.0, self.value],
         }
     }
 
     /// Goes on after a multiple of four values.
     #[inline(always)]
     fn go_on(&mut self, after: &Fours) {
-        for later in 0..STEPS {
-            let place = self.place(later);
-            self.values[place] = after.values[later];
-            self.averages[place] = after.averages[later];
-        }
+        self.averages = after.averages;
+        [_, _, self.pairs[0], self.pairs[1]] = after.pairs;
+        self.value = after.values[STEPS - 1];
     }
 }
 
 /// An average on its way through a column, four values at a time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::features) struct Fours {
-    weights: [f64; STEPS],
-    keep_all: f64,
-    /// The last values and averages, oldest first.
-    values: [f64; STEPS],
+    weights: Weights,
+    /// Of the last step, oldest first.
     averages: [f64; STEPS],
+    pairs: [f64; STEPS],
+    values: [f64; STEPS],
 }
 
 impl Fours {
     /// Adds four values; the averages after each.
     #[inline(always)]
     pub(in crate::features) fn step(&mut self, values: [f64; STEPS]) -> [f64; STEPS] {
-        let [_, third, second, first] = self.values;
+        let weights = self.weights;
         let [a, b, c, _] = values;
-        let one_back = [first, a, b, c];
-        let two_back = [second, first, a, b];
-        let three_back = [third, second, first, a];
-        let [newest, before, second_before, third_before] = self.weights;
+        let before = [self.values[3], a, b, c];
+        let pairs: [f64; STEPS] =
+            std::array::from_fn(|lane| values[lane] + weights.keep * before[lane]);
+        let before = [self.pairs[2], self.pairs[3], pairs[0], pairs[1]];
         for lane in 0..STEPS {
-            let newer = newest * values[lane] + before * one_back[lane];
-            let older = second_before * two_back[lane] + third_before * three_back[lane];
-            self.averages[lane] = (newer + older) + self.keep_all * self.averages[lane];
+            let four = pairs[lane] + weights.keep_two * before[lane];
+            let kept = weights.keep_all * self.averages[lane];
+            self.averages[lane] = weights.weight * four + kept;
         }
+        self.pairs = pairs;
         self.values = values;
         self.averages
+    }
+
+    /// [`Fours::step`] of each four values.
+    #[inline(always)]
+    fn step_fours(&mut self, values: &[[f64; STEPS]], averages: &mut [[f64; STEPS]]) {
+        // In the processor's registers.
+        let mut held = *self;
+        for (average, value) in averages.iter_mut().zip(values) {
+            *average = held.step(*value);
+        }
+        *self = held;
     }
 }
 
 impl State for Recursion {
     fn save(&self, to: &mut StateWriter) {
         self.steps.save(to);
-        self.next.save(to);
         self.averages.save(to);
-        self.values.save(to);
+        self.pairs.save(to);
+        self.value.save(to);
     }
 
     fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
         self.steps.load(from)?;
-        self.next.load(from)?;
         self.averages.load(from)?;
-        self.values.load(from)?;
-        (self.steps < STEPS && self.next < STEPS)
+        self.pairs.load(from)?;
+        self.value.load(from)?;
+        (self.steps < STEPS)
             .then_some(())
             .ok_or(StateError::Damaged("steps that no average takes"))
     }
@@ -251,7 +263,7 @@ impl Weighting for WilderTotal {
             seed_values: period - 1,
             divisor: 1.0,
             shows_seed: false,
-            recursion: Recursion::new(1.0 - 1.0 / period as f64, 1.0),
+            recursion: Recursion::new(Weights::new(1.0 - 1.0 / period as f64, 1.0)),
         }
     }
 }
@@ -262,7 +274,7 @@ impl Plan {
             seed_values: period,
             divisor: period as f64,
             shows_seed: true,
-            recursion: Recursion::mean(weight),
+            recursion: Recursion::new(Weights::mean(weight)),
         }
     }
 }
@@ -319,12 +331,17 @@ impl<W: Weighting> Average<W> {
         left.saturating_sub(usize::from(self.plan.shows_seed))
     }
 
+    /// Whether four values are taken at a time ([`Average::fours`]).
+    #[inline(always)]
+    pub(in crate::features) fn is_fast(&self) -> bool {
+        self.missing() == 0 && self.plan.recursion.is_fast()
+    }
+
     /// Itself for four values at a time, once it is far enough from its seed. It has to go on
     /// ([`Average::go_on`]) after them.
     #[inline(always)]
     pub(in crate::features) fn fours(&self) -> Option<Fours> {
-        let is_fast = self.missing() == 0 && self.plan.recursion.is_fast();
-        is_fast.then(|| self.plan.recursion.fours())
+        self.is_fast().then(|| self.plan.recursion.fours())
     }
 
     /// Goes on after what [`Average::fours`] gave has taken in values.
@@ -390,11 +407,54 @@ impl<const STAGES: usize> EmaChain<STAGES> {
         self.0.iter().all(|stage| stage.missing() == 0)
     }
 
+    /// Whether four values are taken at a time ([`EmaChain::fours`]).
+    #[inline(always)]
+    pub(in crate::features) fn is_fast(&self) -> bool {
+        self.0.iter().all(Average::is_fast)
+    }
+
+    /// Its stages for four values at a time, once all are far enough from their seeds. The chain
+    /// has to go on ([`EmaChain::go_on`]) after them.
+    #[inline(always)]
+    pub(in crate::features) fn fours(&self) -> Option<[Fours; STAGES]> {
+        let stages = self.0.each_ref();
+        self.is_fast()
+            .then(|| stages.map(|stage| stage.plan.recursion.fours()))
+    }
+
+    /// Goes on after what [`EmaChain::fours`] gave has taken in values.
+    #[inline(always)]
+    pub(in crate::features) fn go_on(&mut self, after: &[Fours; STAGES]) {
+        for (stage, after) in self.0.iter_mut().zip(after) {
+            stage.go_on(after);
+        }
+    }
+
     /// The values of each stage after each of `values`, where nothing is missing.
     #[inline(always)]
-    pub(in crate::features) fn push_all(&mut self, values: &[f64], stages: [&mut [f64]; STAGES]) {
-        let mut input = values;
-        for (stage, output) in self.0.iter_mut().zip(stages) {
+    pub(in crate::features) fn push_all(
+        &mut self,
+        values: &[f64],
+        mut stages: [&mut [f64]; STAGES],
+    ) {
+        let mut begin = 0;
+        if let Some(mut held) = self.fours() {
+            let fast = values.len() - values.len() % STEPS;
+            while begin < fast {
+                let end = (begin + TOGETHER).min(fast);
+                let mut input = &values[begin..end];
+                for (stage, column) in held.iter_mut().zip(&mut stages) {
+                    let output = &mut column[begin..end];
+                    stage.step_fours(input.as_chunks().0, output.as_chunks_mut().0);
+                    input = output;
+                }
+                begin = end;
+            }
+            self.go_on(&held);
+        }
+        let mut input = &values[begin..];
+        for (stage, column) in self.0.iter_mut().zip(stages) {
+            let output = &mut column[begin..];
             stage.push_all(input, output);
             input = output;
         }

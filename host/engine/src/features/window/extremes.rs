@@ -1,8 +1,10 @@
 //! Highest and lowest values of a window, and the deepest fall inside it.
 
+use std::ops::Range;
+
 use super::blocks::{Blocks, Join};
 use super::fours::{self, Extremes};
-use super::recent::{LONGEST, Recent, SPAN};
+use super::recent::{LONGEST, Recent, SPAN, Span};
 use super::{ROWS, Ring};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 use crate::features::wide::wide;
@@ -77,21 +79,36 @@ impl<const HIGHEST: bool> Short<HIGHEST> {
         }
     }
 
-    /// Extremes after each of at most [`ROWS`] values.
+    /// The extremes after each of `values`.
     #[inline(always)]
     fn push_all(&mut self, values: &[f64], extremes: &mut [f64]) {
         let period = self.recent.period();
         let missing = self.recent.missing().min(values.len());
-        self.are_blocks_behind = true;
-        let (blank, extremes) = extremes.split_at_mut(missing);
-        blank.fill(f64::NAN);
-        let held = self.recent.push_all(values);
-        if extremes.is_empty() {
-            return;
-        }
+        extremes[..missing].fill(f64::NAN);
         let mut span = [0.0; SPAN];
-        let runs = fours::runs(held, &mut span, fours::extreme_of_run::<HIGHEST>);
-        fours::join_all(Extremes::<HIGHEST>, period, [held, runs], extremes);
+        for part in parts(values.len()) {
+            let shown = &mut extremes[part.start.max(missing)..part.end.max(missing)];
+            let held = self.push_part(values, part, &mut span);
+            if !shown.is_empty() {
+                fours::join_all(Extremes::<HIGHEST>, period, held, shown);
+            }
+        }
+        self.recent.settle(values);
+    }
+
+    /// Adds a part of `values`; what [`Recent::push_part`] gives, and the runs of it. After the
+    /// last part, [`Recent::settle`] has to follow.
+    #[inline(always)]
+    fn push_part<'a>(
+        &'a mut self,
+        values: &'a [f64],
+        part: Range<usize>,
+        span: &'a mut Span,
+    ) -> [&'a [f64]; 2] {
+        self.are_blocks_behind = true;
+        let held = self.recent.push_part(values, part);
+        let runs = fours::runs(held, span, fours::extreme_of_run::<HIGHEST>);
+        [held, runs]
     }
 
     fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
@@ -149,17 +166,92 @@ impl RollingExtreme {
     pub(in crate::features) fn push_all(&mut self, values: &[f64], extremes: &mut [f64]) {
         wide(
             #[inline(always)]
-            || {
-                for (values, extremes) in values.chunks(ROWS).zip(extremes.chunks_mut(ROWS)) {
-                    match &mut self.window {
-                        Window::Highest(short) => short.push_all(values, extremes),
-                        Window::Lowest(short) => short.push_all(values, extremes),
-                        Window::LongHighest(blocks) => blocks.push_all(values, extremes),
-                        Window::LongLowest(blocks) => push_turned(blocks, values, extremes),
+            || match &mut self.window {
+                Window::Highest(short) => short.push_all(values, extremes),
+                Window::Lowest(short) => short.push_all(values, extremes),
+                Window::LongHighest(blocks) => blocks.push_all(values, extremes),
+                Window::LongLowest(blocks) => {
+                    let parts = values.chunks(ROWS).zip(extremes.chunks_mut(ROWS));
+                    for (values, extremes) in parts {
+                        push_turned(blocks, values, extremes);
                     }
                 }
             },
         );
+    }
+}
+
+/// The places of `count` values in parts of at most [`ROWS`].
+#[inline(always)]
+fn parts(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let begins = (0..count).step_by(ROWS);
+    begins.map(move |begin| begin..(begin + ROWS).min(count))
+}
+
+/// What `show` makes of the highest of some numbers, of the lowest of others, and of what is beside
+/// them, after each of `values`; how many at the start have neither, which is NaN.
+pub(in crate::features) fn push_ranges(
+    [highest, lowest]: [&mut RollingExtreme; 2],
+    [highs, lows, beside]: [&[f64]; 3],
+    shown: &mut [f64],
+    show: impl Fn([f64; 2], f64) -> f64,
+) -> usize {
+    let missing = highest.missing().max(lowest.missing()).min(shown.len());
+    wide(
+        #[inline(always)]
+        || match (&mut highest.window, &mut lowest.window) {
+            (Window::Highest(up), Window::Lowest(down)) if up.goes_with(down) => {
+                let columns = [highs, lows, beside];
+                push_both((up, down), columns, (shown, missing), show);
+            }
+            _ => {
+                let mut bottom = [0.0; ROWS];
+                for part in parts(shown.len()) {
+                    let bottom = &mut bottom[..part.len()];
+                    let (shown, beside) = (&mut shown[part.clone()], &beside[part.clone()]);
+                    highest.push_all(&highs[part.clone()], shown);
+                    lowest.push_all(&lows[part], bottom);
+                    for ((shown, low), beside) in shown.iter_mut().zip(bottom).zip(beside) {
+                        *shown = show([*shown, *low], *beside);
+                    }
+                }
+            }
+        },
+    );
+    shown[..missing].fill(f64::NAN);
+    missing
+}
+
+/// [`push_ranges`] of short windows, the runs of which are joined and shown in one pass.
+#[inline(always)]
+fn push_both(
+    (up, down): (&mut Short<true>, &mut Short<false>),
+    [highs, lows, beside]: [&[f64]; 3],
+    (shown, missing): (&mut [f64], usize),
+    show: impl Fn([f64; 2], f64) -> f64,
+) {
+    let period = up.recent.period();
+    let (mut of_highs, mut of_lows) = ([0.0; SPAN], [0.0; SPAN]);
+    for part in parts(shown.len()) {
+        let full = part.start.max(missing)..part.end.max(missing);
+        let [_, of_highs] = up.push_part(highs, part.clone(), &mut of_highs);
+        let [_, of_lows] = down.push_part(lows, part, &mut of_lows);
+        let (shown, beside) = (&mut shown[full.clone()], &beside[full]);
+        if !shown.is_empty() {
+            fours::ranges(period, [of_highs, of_lows], beside, shown, &show);
+        }
+    }
+    up.recent.settle(highs);
+    down.recent.settle(lows);
+}
+
+impl Short<true> {
+    /// Whether one pass over the runs of both windows shows them.
+    fn goes_with(&self, lowest: &Short<false>) -> bool {
+        let (up, down) = (&self.recent, &lowest.recent);
+        (fours::RUN..=fours::AT_ONCE_LONGEST).contains(&up.period())
+            && up.period() == down.period()
+            && up.missing() == down.missing()
     }
 }
 

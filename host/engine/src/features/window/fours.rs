@@ -5,7 +5,7 @@
 //! the oldest first. Nothing is carried along: rounding errors are those of a few
 //! additions, and equal windows give equal bits wherever they stand.
 //!
-//! One window alone ([`sums`], [`tilt`]) does the same operations in the same order.
+//! One window alone ([`sums`]) does the same operations in the same order.
 
 use super::recent::Span;
 
@@ -13,7 +13,7 @@ use super::recent::Span;
 pub(super) const RUN: usize = 4;
 
 /// Runs that a pass over a column takes in at once.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// What `of` makes of the runs that begin at each place of `values`.
 #[inline(always)]
@@ -36,12 +36,6 @@ pub(super) fn runs<'a>(
 #[inline(always)]
 pub(super) fn sum_of_run([a, b, c, d]: [f64; RUN]) -> f64 {
     (a + b) + (c + d)
-}
-
-/// The sum of the products of the values of a run with their distances from its middle.
-#[inline(always)]
-pub(super) fn tilt_of_run([a, b, c, d]: [f64; RUN]) -> f64 {
-    1.5 * (d - a) + 0.5 * (c - b)
 }
 
 /// The extreme of a run.
@@ -179,9 +173,59 @@ pub(super) fn join_all<J: Join>(
     }
 }
 
+/// Longest windows whose runs one pass joins.
+pub(super) const AT_ONCE_LONGEST: usize = AT_ONCE * RUN;
+
+/// What `show` makes of the highest and lowest numbers of windows and of what is beside them, in
+/// one pass over the runs of both. Windows are not shorter than a run and not longer than
+/// [`AT_ONCE_LONGEST`].
+#[inline(always)]
+pub(super) fn ranges(
+    period: usize,
+    runs: [&[f64]; 2],
+    beside: &[f64],
+    shown: &mut [f64],
+    show: impl Fn([f64; 2], f64) -> f64,
+) {
+    match period.div_ceil(RUN) {
+        0 | 1 => ranges_of::<1>(period, runs, beside, shown, show),
+        2 => ranges_of::<2>(period, runs, beside, shown, show),
+        3 => ranges_of::<3>(period, runs, beside, shown, show),
+        _ => ranges_of::<AT_ONCE>(period, runs, beside, shown, show),
+    }
+}
+
+#[inline(always)]
+fn ranges_of<const N: usize>(
+    period: usize,
+    [highest, lowest]: [&[f64]; 2],
+    beside: &[f64],
+    shown: &mut [f64],
+    show: impl Fn([f64; 2], f64) -> f64,
+) {
+    let (up, down) = (Extremes::<true>, Extremes::<false>);
+    // The first run reaches over the second one.
+    let place = |run: usize| (period + run * RUN).saturating_sub(N * RUN);
+    let places: [usize; N] = std::array::from_fn(|run| if run == 0 { 0 } else { place(run) });
+    let highest = spread(highest, places, shown.len());
+    let lowest = spread(lowest, places, shown.len());
+    for (place, (shown, beside)) in shown.iter_mut().zip(beside).enumerate() {
+        let [mut high, mut low] = [highest[0][place], lowest[0][place]];
+        for run in 1..N {
+            high = up.join(high, highest[run][place]);
+            low = down.join(low, lowest[run][place]);
+        }
+        *shown = show([up.finish(high), down.finish(low)], *beside);
+    }
+}
+
 /// The parts of `count` windows that begin at `places` of the first one.
 #[inline(always)]
-fn spread<const N: usize>(column: &[f64], places: [usize; N], count: usize) -> [&[f64]; N] {
+pub(super) fn spread<const N: usize>(
+    column: &[f64],
+    places: [usize; N],
+    count: usize,
+) -> [&[f64]; N] {
     places.map(|place| &column[place..][..count])
 }
 
@@ -198,114 +242,5 @@ fn take<J: Join, const N: usize, const FIRST: bool>(
         let first = first.unwrap_or(f64::NAN);
         let joined = parts.fold(first, |window, part| with.join(window, part));
         *window = with.finish(joined);
-    }
-}
-
-/// The sum of a window, and the sum of the products of its values with their distances from the
-/// middle, the newest value's being positive; from both of the runs.
-#[inline(always)]
-pub(super) fn tilt(
-    period: usize,
-    value: impl Fn(usize) -> f64,
-    run: impl Fn(usize) -> [f64; 2],
-) -> [f64; 2] {
-    let alone = period % RUN;
-    let mut window = [0.0; 2];
-    for place in 0..alone {
-        window = tilted(window, [value(place), 0.0], from_middle(period, place, 1));
-    }
-    for place in (alone..period).step_by(RUN) {
-        window = tilted(window, run(place), from_middle(period, place, RUN));
-    }
-    window
-}
-
-#[inline(always)]
-fn tilted([sum, tilt]: [f64; 2], part: [f64; 2], from_middle: f64) -> [f64; 2] {
-    [sum + part[0], tilt + (from_middle * part[0] + part[1])]
-}
-
-/// Distance of the middle of a part of `length` values at `place` from the window's middle.
-#[inline(always)]
-fn from_middle(period: usize, place: usize, length: usize) -> f64 {
-    place as f64 + 0.5 * (length as f64 - period as f64)
-}
-
-/// [`tilt`] of the windows from each place of `values` on: as many as `sums` and
-/// `tilts` have room for, from both columns of the runs.
-#[inline(always)]
-pub(super) fn tilt_all<const SUMS: bool>(
-    period: usize,
-    values: &[f64],
-    runs: [&[f64]; 2],
-    sums: &mut [f64],
-    tilts: &mut [f64],
-) {
-    let alone = period % RUN;
-    if SUMS {
-        sums.fill(0.0);
-    }
-    tilts.fill(0.0);
-    for place in 0..alone {
-        let middle = from_middle(period, place, 1);
-        tilt_values::<SUMS>(&values[place..], middle, sums, tilts);
-    }
-    let mut place = alone;
-    while place < period {
-        let middle = from_middle(period, place, RUN);
-        match (period - place) / RUN {
-            1 => tilt_runs::<1, SUMS>(runs, (place, middle), sums, tilts),
-            2 => tilt_runs::<2, SUMS>(runs, (place, middle), sums, tilts),
-            3 => tilt_runs::<3, SUMS>(runs, (place, middle), sums, tilts),
-            _ => tilt_runs::<AT_ONCE, SUMS>(runs, (place, middle), sums, tilts),
-        }
-        place += AT_ONCE * RUN;
-    }
-}
-
-/// Takes in one value that is left over.
-#[inline(always)]
-fn tilt_values<const SUMS: bool>(
-    values: &[f64],
-    from_middle: f64,
-    sums: &mut [f64],
-    tilts: &mut [f64],
-) {
-    if SUMS {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += value;
-        }
-    }
-    for (tilt, value) in tilts.iter_mut().zip(values) {
-        *tilt += from_middle * value;
-    }
-}
-
-/// Takes in `N` runs from `place` on, the first one's middle being given.
-#[inline(always)]
-fn tilt_runs<const N: usize, const SUMS: bool>(
-    [of_sum, of_tilt]: [&[f64]; 2],
-    (place, from_middle): (usize, f64),
-    sums: &mut [f64],
-    tilts: &mut [f64],
-) {
-    let count = tilts.len();
-    let places: [usize; N] = std::array::from_fn(|run| place + run * RUN);
-    let (of_sum, of_tilt) = (
-        spread(of_sum, places, count),
-        spread(of_tilt, places, count),
-    );
-    let middles: [f64; N] = std::array::from_fn(|run| from_middle + (run * RUN) as f64);
-    for (place, tilt) in tilts.iter_mut().enumerate() {
-        let mut window = *tilt;
-        for run in 0..N {
-            window += middles[run] * of_sum[run][place] + of_tilt[run][place];
-        }
-        *tilt = window;
-    }
-    if SUMS {
-        for (place, sum) in sums[..count].iter_mut().enumerate() {
-            *sum = of_sum.iter().fold(*sum, |sum, column| sum + column[place]);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! Least-squares lines and linearly weighted means of a window.
 
 use super::anchored::Anchored;
-use super::fours;
-use super::recent::{LONGEST, SPAN, Span};
+use super::recent::{LONGEST, SPAN};
+use super::tilts::{Tilts, tilt};
 use super::{ROWS, Ring};
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 use crate::features::wide::wide;
@@ -144,51 +144,59 @@ impl RollingLine {
         shown: &mut [f64],
         show: impl Fn(usize, Line) -> f64,
     ) {
-        self.push_all_with::<true>(values, shown, show);
+        let show = |place, line, _| show(place, line);
+        self.push_all_with::<true>([values; 2], shown, show);
     }
 
-    /// [`RollingLine::push_all`] for those who want the slope alone, in which `show` gets nothing
-    /// else of the line.
+    /// [`RollingLine::push_all`] for those who want the slope alone: `show` gets it and the number
+    /// beside the value, from a second column.
     pub(in crate::features) fn push_slopes(
         &mut self,
-        values: &[f64],
+        columns: [&[f64]; 2],
         shown: &mut [f64],
-        show: impl Fn(usize, f64) -> f64,
+        show: impl Fn(f64, f64) -> f64,
     ) {
-        self.push_all_with::<false>(values, shown, |place, line| show(place, line.slope));
+        let show = |_, line: Line, beside| show(line.slope, beside);
+        self.push_all_with::<false>(columns, shown, show);
     }
 
     #[inline(always)]
     fn push_all_with<const SUMS: bool>(
         &mut self,
-        values: &[f64],
+        [values, beside]: [&[f64]; 2],
         shown: &mut [f64],
-        show: impl Fn(usize, Line) -> f64,
+        show: impl Fn(usize, Line, f64) -> f64,
     ) {
         let scales = &self.scales;
         wide(
             #[inline(always)]
             || match &mut self.window {
                 Window::Short(window) => {
-                    let mut scratch = Scratch::new();
+                    let (mut distances, mut tilts) = ([0.0; SPAN], Tilts::new());
                     let mut begin = 0;
                     while begin < values.len() {
                         let end = begin + window.run_length(values.len() - begin);
-                        let shown = &mut shown[begin..end];
-                        let show = |place, line| show(begin + place, line);
-                        let values = &values[begin..end];
-                        let found = scratch.tilts::<SUMS>(window, values);
-                        let (blank, shown) = shown.split_at_mut(found.missing);
-                        blank.fill(f64::NAN);
-                        let lines = found.sums.iter().zip(found.tilts).zip(shown);
-                        for (place, ((sum, tilt), shown)) in lines.enumerate() {
-                            let line = scales.tilted(found.anchor, *sum, *tilt);
-                            *shown = show(found.missing + place, line);
+                        let part = begin..end;
+                        let first = begin + window.missing().min(part.len());
+                        let period = window.period();
+                        let (anchor, held) = window.push_part(values, part);
+                        shown[begin..first].fill(f64::NAN);
+                        let (shown, beside) = (&mut shown[first..end], &beside[first..end]);
+                        let show = |place, [sum, tilt]: [f64; 2], beside| {
+                            show(first + place, scales.tilted(anchor, sum, tilt), beside)
+                        };
+                        let distances = distances_from(anchor, held, &mut distances);
+                        if !shown.is_empty() {
+                            tilts.windows::<SUMS>(period, [distances, beside], shown, show);
                         }
                         begin = end;
                     }
+                    window.settle(values);
                 }
-                Window::Long(carried) => carried.push_all(scales, values, shown, show),
+                Window::Long(carried) => {
+                    let show = |place: usize, line| show(place, line, beside[place]);
+                    carried.push_all(scales, values, shown, show);
+                }
             },
         );
     }
@@ -197,70 +205,19 @@ impl RollingLine {
 #[inline]
 fn push_short(values: &mut Anchored, value: f64, scales: &Scales) -> Option<Line> {
     let (anchor, window) = values.push(value)?;
-    let distance = |place: usize| window[place] - anchor;
-    let [sum, tilt] = fours::tilt(window.len(), distance, |place| {
-        let distances = std::array::from_fn(|later| distance(place + later));
-        [fours::sum_of_run(distances), fours::tilt_of_run(distances)]
-    });
+    let mut distances = [0.0; LONGEST];
+    let [sum, tilt] = tilt(distances_from(anchor, window, &mut distances));
     Some(scales.tilted(anchor, sum, tilt))
 }
 
-/// What is found on the way to the lines of short windows.
-struct Scratch {
-    distances: Span,
-    of_runs: [Span; 2],
-    sums: [f64; ROWS],
-    tilts: [f64; ROWS],
-}
-
-/// What makes the lines of the windows that are full.
-struct Tilts<'a> {
-    /// Values that have no line.
-    missing: usize,
-    anchor: f64,
-    /// Without meaning where they are not wanted.
-    sums: &'a [f64],
-    tilts: &'a [f64],
-}
-
-impl Scratch {
-    #[inline(always)]
-    fn new() -> Self {
-        Self {
-            distances: [0.0; SPAN],
-            of_runs: [[0.0; SPAN]; 2],
-            sums: [0.0; ROWS],
-            tilts: [0.0; ROWS],
-        }
+/// The distances of values from an anchor.
+#[inline(always)]
+fn distances_from<'a>(anchor: f64, values: &[f64], distances: &'a mut [f64]) -> &'a [f64] {
+    let distances = &mut distances[..values.len()];
+    for (distance, value) in distances.iter_mut().zip(values) {
+        *distance = value - anchor;
     }
-
-    /// Adds values that are measured from one anchor.
-    #[inline(always)]
-    fn tilts<const SUMS: bool>(&mut self, window: &mut Anchored, values: &[f64]) -> Tilts<'_> {
-        let period = window.period();
-        let missing = window.missing().min(values.len());
-        let count = values.len() - missing;
-        let (anchor, held) = window.push_all(values);
-        let (sums, tilts) = (&mut self.sums[..count], &mut self.tilts[..count]);
-        if count > 0 {
-            let distances = &mut self.distances[..held.len()];
-            for (distance, value) in distances.iter_mut().zip(held) {
-                *distance = value - anchor;
-            }
-            let [of_sums, of_tilts] = &mut self.of_runs;
-            let runs = [
-                fours::runs(distances, of_sums, fours::sum_of_run),
-                fours::runs(distances, of_tilts, fours::tilt_of_run),
-            ];
-            fours::tilt_all::<SUMS>(period, distances, runs, sums, tilts);
-        }
-        Tilts {
-            missing,
-            anchor,
-            sums,
-            tilts,
-        }
-    }
+    distances
 }
 
 impl Carried {

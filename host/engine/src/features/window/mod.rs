@@ -18,11 +18,13 @@ mod quantiles;
 mod recent;
 mod sorted;
 mod sums;
+mod tilts;
 
 use super::state::{State, StateError, StateReader, StateWriter};
 
-pub(super) use averages::{Ema, EmaChain, WilderMean, WilderSum};
-pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme};
+pub(super) use anchored::Anchored;
+pub(super) use averages::{Ema, EmaChain, Fours, TOGETHER, WilderMean, WilderSum};
+pub(super) use extremes::{AgedExtreme, MaxDrawdown, RollingExtreme, push_ranges};
 pub(super) use line::{Line, RollingLine};
 pub(super) use moments::{Moments, PairMoments, RollingMoments, RollingPair};
 pub(super) use quantiles::{LowerTail, RollingQuantiles};

@@ -1,5 +1,7 @@
 //! Means, variances and covariances of a window.
 
+use std::ops::Range;
+
 use super::anchored::Anchored;
 use super::fours::{self, Sums};
 use super::long_moments::{CANCELLATION, LongMoments};
@@ -132,28 +134,34 @@ impl ShortMoments {
 
     #[inline(always)]
     fn push_all(&mut self, values: &[f64], shown: &mut [f64], show: impl Fn(Moments, f64) -> f64) {
-        let (mut values, mut shown) = (values, shown);
-        while !values.is_empty() {
-            let run = self.values.run_length(values.len());
-            let (now, later) = values.split_at(run);
-            let (found, rest) = shown.split_at_mut(run);
-            (values, shown) = (later, rest);
-            self.push_run(now, found, &show);
+        let mut begin = 0;
+        while begin < values.len() {
+            let end = begin + self.values.run_length(values.len() - begin);
+            self.push_part(values, begin..end, &mut shown[begin..end], &show);
+            begin = end;
         }
+        self.values.settle(values);
     }
 
-    /// Values that are measured from one anchor.
+    /// A part of `values` that is measured from one anchor.
     #[inline(always)]
-    fn push_run(&mut self, values: &[f64], shown: &mut [f64], show: impl Fn(Moments, f64) -> f64) {
+    fn push_part(
+        &mut self,
+        values: &[f64],
+        part: Range<usize>,
+        shown: &mut [f64],
+        show: impl Fn(Moments, f64) -> f64,
+    ) {
         let (period, of_count) = (self.values.period(), self.of_count);
-        let missing = self.values.missing().min(values.len());
-        let (anchor, held) = self.values.push_all(values);
+        let missing = self.values.missing().min(part.len());
+        let first = part.start + missing..part.end;
+        let (anchor, held) = self.values.push_part(values, part);
         let (blank, shown) = shown.split_at_mut(missing);
         blank.fill(f64::NAN);
         if shown.is_empty() {
             return;
         }
-        let values = &values[missing..];
+        let values = &values[first];
         let (mut distances, mut runs) = ([0.0; SPAN], [0.0; SPAN]);
         let distances = &mut distances[..held.len()];
         for (distance, value) in distances.iter_mut().zip(held) {

@@ -1,6 +1,8 @@
 //! The values of a short window, side by side in memory, so that many windows are taken from them
 //! in one pass.
 
+use std::ops::Range;
+
 use super::ROWS;
 use crate::features::state::{State, StateError, StateReader, StateWriter};
 
@@ -60,6 +62,31 @@ impl Recent {
         self.slots[self.end..end].copy_from_slice(values);
         self.end = end;
         &self.slots[begin..end]
+    }
+
+    /// Adds a part of `values`, at most [`ROWS`], those before it having been added; gives what
+    /// [`Recent::push_all`] gives. Parts whose windows reach no other values are read where they
+    /// are: after the last part, [`Recent::settle`] has to follow.
+    #[inline(always)]
+    pub(in crate::features) fn push_part<'a>(
+        &'a mut self,
+        values: &'a [f64],
+        part: Range<usize>,
+    ) -> &'a [f64] {
+        match part.start.checked_sub(self.period - 1) {
+            Some(first) => &values[first..part.end],
+            None => self.push_all(&values[part]),
+        }
+    }
+
+    /// Ends with all of `values`, the parts of which have been added.
+    #[inline(always)]
+    pub(in crate::features) fn settle(&mut self, values: &[f64]) {
+        if values.len() >= self.period - 1 {
+            let kept = &values[values.len() - (self.period - 1)..];
+            self.slots[..kept.len()].copy_from_slice(kept);
+            self.end = kept.len();
+        }
     }
 
     pub(in crate::features) fn period(&self) -> usize {

@@ -305,6 +305,23 @@ fn windows_of_every_length_give_the_same_bits_one_by_one_and_together() {
             let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
             assert_same_bits(&name("extreme"), &values, |value| one.push(value), all);
         }
+        let new = || {
+            [
+                RollingExtreme::highest(period),
+                RollingExtreme::lowest(period),
+            ]
+        };
+        let ([mut highest, mut lowest], [mut up, mut down]) = (new(), new());
+        let show = |[highest, lowest]: [f64; 2], value: f64| 3.0 * highest - lowest + value / 7.0;
+        let each = |value: f64| {
+            let extremes = (highest.push(value), lowest.push(-value));
+            Some(show([extremes.0?, extremes.1?], value))
+        };
+        let all = |values: &[f64], shown: &mut [f64]| {
+            let lows: Vec<f64> = values.iter().map(|value| -value).collect();
+            push_ranges([&mut up, &mut down], [values, &lows, values], shown, show);
+        };
+        assert_same_bits(&name("range"), &values, each, all);
         let (mut one, mut many) = (RollingMoments::new(period), RollingMoments::new(period));
         let show = |moments: Moments, value: f64| moments.mean + moments.z_score(value);
         let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown, show);
@@ -323,9 +340,9 @@ fn windows_of_every_length_give_the_same_bits_one_by_one_and_together() {
         );
         let (mut one, mut many) = (RollingLine::new(period), RollingLine::new(period));
         let all = |values: &[f64], shown: &mut [f64]| {
-            many.push_slopes(values, shown, |_, slope| slope);
+            many.push_slopes([values, values], shown, |slope, value| slope / value);
         };
-        let each = |value| one.push(value).map(|line| line.slope);
+        let each = |value| one.push(value).map(|line| line.slope / value);
         assert_same_bits(&name("slope"), &values, each, all);
         let (mut one, mut many) = (Ema::new(period), Ema::new(period));
         let all = |values: &[f64], shown: &mut [f64]| many.push_all(values, shown);
