@@ -3,7 +3,6 @@
 //! from what lies on the disk. It leaves the journal of a backtest of the same bars, byte by byte.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of tests fail the test that calls them"
 )]
 
