@@ -216,11 +216,10 @@ impl Operator for RelativeVolume {
             #[inline(always)]
             |all, bars, values| {
                 let missing = all.mean.missing().min(values.len());
-                all.mean.push_all(bars.volume(), values);
-                for (volume, value) in bars.volume().iter().zip(&mut *values) {
-                    let ratio = volume / *value;
-                    *value = if *value > 0.0 { ratio } else { 1.0 };
-                }
+                all.mean.push_shown(bars.volume(), values, |mean, volume| {
+                    let ratio = volume / mean;
+                    if mean > 0.0 { ratio } else { 1.0 }
+                });
                 values[..missing].fill(f64::NAN);
             },
         );

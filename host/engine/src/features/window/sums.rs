@@ -75,12 +75,23 @@ impl RollingMean {
 
     /// The means after each of `values`, NaN where there is none yet.
     pub(in crate::features) fn push_all(&mut self, values: &[f64], means: &mut [f64]) {
+        self.push_shown(values, means, |mean, _| mean);
+    }
+
+    /// What `show` makes of the means after each of `values` and of the value itself; at the start
+    /// it gets NaN for the means.
+    pub(in crate::features) fn push_shown(
+        &mut self,
+        values: &[f64],
+        shown: &mut [f64],
+        show: impl Fn(f64, f64) -> f64,
+    ) {
         wide(
             #[inline(always)]
             || {
-                self.sum.values.push_all(values, means);
-                for mean in means {
-                    *mean *= self.of_period;
+                self.sum.values.push_all(values, shown);
+                for (shown, value) in shown.iter_mut().zip(values) {
+                    *shown = show(*shown * self.of_period, *value);
                 }
             },
         );
