@@ -463,6 +463,11 @@ mod tests {
             .unwrap();
         let text = std::str::from_utf8(bytes).unwrap();
         assert!(!text.contains("workspace"), "{text}");
+        let needed = toml::from_str::<toml::Table>(text).unwrap();
+        let needed = needed["package"]["rust-version"].as_str().unwrap();
+        let (mut files, mut values) = (Files::default(), BTreeMap::new());
+        add_rust(&mut files, &mut values);
+        assert_eq!(values["needs"], format!("Rust {needed} or newer (rustup)"));
         assert!(
             text.contains("[dependencies.serde]") || text.contains("serde ="),
             "{text}"
