@@ -251,6 +251,20 @@ fn doctor_says_where_models_run() {
             .unwrap()
     };
     assert_eq!(detail("ONNX Runtime"), "1.28.0, works with cpu");
-    assert!(detail("ONNX Runtime with cuda").starts_with("not here: "));
+    for provider in ["migraphx", "cuda", "tensorrt", "openvino"] {
+        let told = detail(&format!("ONNX Runtime with {provider}"));
+        let reason = told.strip_prefix("not here: ").unwrap();
+        assert!(reason.starts_with(char::is_alphabetic), "{reason}");
+        assert!(!reason.contains("FAIL :"), "{reason}");
+    }
     assert!(detail("onnxruntime").contains(Path::new("libonnxruntime.so").to_str().unwrap()));
+    let shown = command(dir.path())
+        .args(["doctor", "--plugin-dir"])
+        .arg(onnx_plugin_dir())
+        .env("FUSEBOX_ONNXRUNTIME_LIBRARY", onnx_runtime())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let widest = shown.lines().map(|line| line.chars().count()).max();
+    assert!((80..=100).contains(&widest.unwrap()), "{shown}");
 }

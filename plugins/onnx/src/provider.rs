@@ -165,14 +165,50 @@ fn reason(error: ort::Error) -> String {
     one_line(&error.to_string())
 }
 
-/// What the runtime says over several lines, without the places in its sources.
+/// What the runtime says over several lines, without the places in its sources and its codes.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = words.join(" ");
+    // `file:line function [ONNXRuntimeError] : 1 : FAIL : what` and the like.
     let text = match text.rsplit_once("] ") {
-        // `file:line function [ONNXRuntimeError] : 1 : FAIL : what` and the like.
         Some((_, rest)) if text.starts_with('/') => rest,
         _ => &text,
     };
-    text.chars().take(300).collect()
+    let text = text.strip_prefix("[ONNXRuntimeError] ").unwrap_or(text);
+    without_code(text).chars().take(300).collect()
+}
+
+/// `text` without `: 1 : FAIL : ` before it, a number and the name that the runtime has for it.
+fn without_code(text: &str) -> &str {
+    let inside = || {
+        let text = after_colon(text)?;
+        let text = after_colon(text.trim_start_matches(|one: char| one.is_ascii_digit()))?;
+        let is_name = |one: char| one.is_ascii_uppercase() || one == '_';
+        after_colon(text.trim_start_matches(is_name))
+    };
+    inside().filter(|rest| !rest.is_empty()).unwrap_or(text)
+}
+
+fn after_colon(text: &str) -> Option<&str> {
+    text.trim_start().strip_prefix(':').map(str::trim_start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_runtime_says_is_one_line_without_places_and_codes() {
+        let long = "/build/core/session/provider_bridge.cc:1 Provider& Get() [ONNXRuntimeError] \
+                    : 1 : FAIL : Failed to load\n library libmigraphx.so: no such file";
+        let wanted = "Failed to load library libmigraphx.so: no such file";
+        assert_eq!(one_line(long), wanted);
+        assert_eq!(
+            one_line("[ONNXRuntimeError] : 10 : INVALID_GRAPH : a loop"),
+            "a loop"
+        );
+        assert_eq!(one_line(": 1 : FAIL : "), ": 1 : FAIL :");
+        assert_eq!(one_line("input `x` : 3 columns"), "input `x` : 3 columns");
+        assert_eq!(one_line(": 3 of 4 are missing"), ": 3 of 4 are missing");
+    }
 }

@@ -92,8 +92,13 @@ pub(super) fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// Most columns of a line; paths and reasons are long, and wrap.
+const WIDTH: u16 = 100;
+
 fn text(checks: &[Check], is_ok: bool) -> String {
     let mut table = table(&["check", "state", "found", "what to do"]);
+    let width = table.width().map_or(WIDTH, |terminal| terminal.min(WIDTH));
+    table.set_width(width);
     for check in checks {
         let state = match check.state {
             State::Ok => "ok",
