@@ -397,6 +397,17 @@ fn models_are_written_as_onnx_or_it_is_said_why_not() {
             ];
             let old = model(dir.path(), &old);
             assert_eq!(old.code, Some(2), "{old:?}");
+            // A plugin in a process of its own writes the same file.
+            let mut in_worker = binary(dir.path());
+            in_worker.env("FUSEBOX_ENGINE__ISOLATION", "worker");
+            in_worker.arg("model").args(&onnx[..7]).arg("worker.onnx");
+            let in_worker = ran({
+                in_worker.arg("--plugin-dir").arg(gbm_plugin_dir());
+                in_worker
+            });
+            assert_eq!(in_worker.code, Some(0), "{in_worker:?}");
+            let same = fs::read(dir.path().join("worker.onnx")).unwrap();
+            assert!(same == bytes, "the worker wrote another file");
         }
         _ => {
             assert_eq!(written.code, Some(2), "{written:?}");
@@ -439,6 +450,22 @@ fn what_cannot_be_learned_is_told_with_its_fold_and_nothing_is_left_over() {
     );
     let set = ["--fresh", "--set", "model.params.booster=xgboost"];
     refuse(&set, &["min_data_in_leaf", "XGBoost"]);
+    // Hyper-parameters, which only the plugin knows, are told with everything else.
+    let params = [
+        "--fresh",
+        "--set",
+        "labels.horizon_bars=0",
+        "--set",
+        "model.params.num_leavs=9",
+        "--set",
+        "model.params.rounds=0",
+    ];
+    let words = [
+        "`labels.horizon_bars` is 0",
+        "`model.params.num_leavs` is no parameter of ai.fusebox.gbm; did you mean `num_leaves`?",
+        "`model.params.rounds` is 0; it must be a whole number",
+    ];
+    refuse(&params, &words);
     fs::write(dir.path().join("notes.txt"), b"mine").unwrap();
     refuse(&["--fresh", "--registry", "."], &["not a registry"]);
 

@@ -9,6 +9,7 @@ mod installed;
 mod libraries;
 pub(crate) mod live;
 pub(crate) mod models;
+mod params;
 mod plugins;
 mod providers;
 mod spec;
@@ -34,6 +35,7 @@ use crate::failure::Failure;
 
 pub(crate) use installed::{Installed, Standing};
 pub(crate) use libraries::libraries;
+pub(crate) use params::param_problems;
 pub(crate) use plugins::{PluginState, State, load_options, plugins, plugins_now};
 pub(crate) use providers::{ProviderState, providers};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
@@ -99,7 +101,8 @@ pub(crate) struct CheckedRun {
     settings: EngineSettings,
 }
 
-/// Checks a configuration for a run, without reading data or loading a plugin.
+/// Checks a configuration for a run, without reading data. A plugin is loaded only where something
+/// is wrong, so that its problems are told as well.
 ///
 /// # Errors
 /// [`ConfigError::Problems`] with everything that is wrong.
@@ -111,7 +114,13 @@ pub(crate) fn check(
 ) -> Result<CheckedRun, ConfigError> {
     problems.extend(unknown_libraries(loaded));
     let source = source(loaded, &mut problems);
-    let spec = spec::pipeline(loaded, problems, command_line)?;
+    let spec = spec::pipeline(loaded, problems, command_line).map_err(|error| match error {
+        ConfigError::Problems(mut problems) => {
+            problems.extend(param_problems(loaded, &settings));
+            ConfigError::Problems(problems)
+        }
+        error => error,
+    })?;
     let (Some(source), Some(id)) = (source, loaded.raw.model.plugin.clone()) else {
         return Err(ConfigError::Internal(
             "a checked section is missing".to_owned(),

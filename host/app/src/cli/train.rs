@@ -65,7 +65,7 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
         ));
     }
     let command_line = quoted(&context.arguments);
-    let (mut checked, mut problems) = (Vec::new(), Vec::new());
+    let (mut checked, mut sound, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     let mut registry_dir = args.registry.clone();
     for pipeline in &args.pipelines {
         let (loaded, found) = config::load(&sources(pipeline, &args.layers, context))?;
@@ -76,13 +76,20 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
         }
         let settings = EngineSettings::new(&loaded, &context.variables);
         registry_dir.get_or_insert_with(|| settings.registry_dir.clone());
-        match wiring::check(&loaded, found, settings, command_line.clone()) {
-            Ok(run) => checked.push(run),
+        match wiring::check(&loaded, found, settings.clone(), command_line.clone()) {
+            Ok(run) => {
+                checked.push(run);
+                sound.push((loaded, settings));
+            }
             Err(config::ConfigError::Problems(found)) => problems.extend(found),
             Err(error) => return Err(error.into()),
         }
     }
     if !problems.is_empty() {
+        // The others may have wrong hyper-parameters, which only their plugins know.
+        for (loaded, settings) in &sound {
+            problems.extend(wiring::param_problems(loaded, settings));
+        }
         return Err(problems.into());
     }
     let (Some(out), false) = (&args.out, args.print_config) else {

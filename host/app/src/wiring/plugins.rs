@@ -10,7 +10,7 @@ use fusebox_loader::{
 };
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
-use fusebox_plugin_api::model::{Learner, Model};
+use fusebox_plugin_api::model::{Learner, LearnerInfo, Model};
 use fusebox_services::training::{PluginId, TrainingPlugin};
 use serde::Serialize;
 
@@ -194,6 +194,13 @@ fn missing(error: LoadError, settings: &EngineSettings) -> Failure {
 pub(super) struct RunPlugin {
     loaded: LoadedPlugin,
     learner: Option<Box<dyn Learner>>,
+}
+
+impl RunPlugin {
+    /// What its learner says of itself; `None` where it has none or does not say.
+    pub(super) fn learner_info(&self) -> Option<LearnerInfo> {
+        self.learner.as_ref()?.describe().ok()
+    }
 }
 
 impl TrainingPlugin for RunPlugin {
