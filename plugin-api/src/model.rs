@@ -186,7 +186,8 @@ impl Snapshot {
 /// Only `info` and `predict` must be written; the rest has the meaning of a model without state and
 /// without optional capabilities.
 pub trait Model: Send {
-    /// What the model takes and answers. `[control]`
+    /// What the model takes and answers. Only its notes may be others after the model has learned
+    /// from new rows. `[control]`
     ///
     /// # Errors
     /// Where the model cannot tell.

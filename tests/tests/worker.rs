@@ -268,6 +268,12 @@ fn everything_of(model: &mut dyn Model) -> Vec<String> {
     told
 }
 
+/// The weight of a model of the fixture, from its artifact.
+fn learned_weight(model: &dyn Model) -> f32 {
+    let saved = model.save().unwrap();
+    f32::from_le_bytes(saved.as_slice().try_into().unwrap())
+}
+
 /// What becomes of a model that learns, takes over states, and rests.
 fn changed(model: &mut dyn Model, told: &mut Vec<String>) {
     let mut recorder = Recorder::default();
@@ -277,6 +283,10 @@ fn changed(model: &mut dyn Model, told: &mut Vec<String>) {
         model.incremental().unwrap().update(&rows, &mut recorder)
     ));
     told.push(format!("{recorder:?}"));
+    told.push(format!("{:?}", model.info()));
+    let notes = model.info().unwrap().notes;
+    let thousandths = (learned_weight(model) * 1_000.0).round() as i64;
+    assert_eq!(notes["weight_thousandths"], thousandths);
     told.push(format!("{:?} {:?}", model.save(), model.snapshot()));
     told.push(format!("{:?}", model.restore(&Snapshot::new(4, [0; 8]))));
     told.push(format!("{:?}", model.restore(&Snapshot::new(3, [0; 3]))));

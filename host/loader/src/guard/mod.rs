@@ -38,7 +38,8 @@ use std::sync::Arc;
 use fusebox_plugin_api::error::{PluginError, Result, Status};
 use fusebox_plugin_api::ext::{Explain, Incremental, OnnxExport, Quantiles};
 use fusebox_plugin_api::frame::Frame;
-use fusebox_plugin_api::model::{Model, ModelInfo, Snapshot};
+use fusebox_plugin_api::model::{Model, ModelInfo, Progress, Snapshot};
+use fusebox_plugin_api::schema::Dataset;
 
 use crate::clock::Clock;
 use answers::Answers;
@@ -379,7 +380,7 @@ impl Model for GuardedModel {
     }
 
     fn incremental(&mut self) -> Option<&mut dyn Incremental> {
-        self.model.incremental()
+        self.model.incremental().is_some().then_some(self as _)
     }
 
     fn quantiles(&self) -> Option<&dyn Quantiles> {
@@ -388,5 +389,20 @@ impl Model for GuardedModel {
 
     fn onnx_export(&self) -> Option<&dyn OnnxExport> {
         self.model.onnx_export()
+    }
+}
+
+impl Incremental for GuardedModel {
+    /// What the model takes and answers stays; what it notes of itself is asked for again.
+    fn update(&mut self, rows: &Dataset, progress: &mut dyn Progress) -> Result<()> {
+        let incremental = self.model.incremental();
+        let incremental =
+            incremental.ok_or_else(|| PluginError::unsupported("learning from new rows"))?;
+        incremental.update(rows, progress)?;
+        // A model that has learned and then cannot describe itself has learned all the same.
+        if let Ok(info) = self.model.info() {
+            self.info.notes = info.notes;
+        }
+        Ok(())
     }
 }

@@ -467,3 +467,50 @@ fn canaries_change_nothing_that_the_caller_sees() {
     let error = predict(&mut model, &[1.0, f32::NAN], 1).unwrap_err();
     assert!(error.message().contains("answered NaN in row 1"), "{error}");
 }
+
+#[test]
+fn what_a_model_notes_of_itself_follows_what_it_learned() {
+    /// Counts its updates, and after the first claims another output.
+    struct Learning(u32);
+    impl Model for Learning {
+        fn info(&self) -> Result<ModelInfo> {
+            let output = if self.0 == 0 { "sum" } else { "product" };
+            let mut info = ModelInfo::new(Task::Regression, &[output]);
+            info.notes.insert("updates".to_owned(), self.0.into());
+            Ok(info)
+        }
+
+        fn predict(&mut self, _: &mut Frame<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn incremental(&mut self) -> Option<&mut dyn Incremental> {
+            Some(self)
+        }
+    }
+    impl Incremental for Learning {
+        fn update(&mut self, _: &Dataset, _: &mut dyn Progress) -> Result<()> {
+            self.0 += 1;
+            match self.0 {
+                2 => Err(PluginError::data("no more")),
+                _ => Ok(()),
+            }
+        }
+    }
+    let schema = DatasetSchema {
+        features: vec!["a".to_owned()],
+        labels: vec!["b".to_owned()],
+        classes: Vec::new(),
+    };
+    let rows = Dataset::new(schema, Vec::new()).unwrap();
+    let mut model = GuardedModel::new("a.b", Box::new(Learning(0))).unwrap();
+    let update = |model: &mut GuardedModel| {
+        let outcome = model.incremental().unwrap().update(&rows, &mut NoProgress);
+        let info = model.info().unwrap();
+        assert_eq!(info.outputs[0], "sum", "what it answers stays");
+        assert_eq!(&info, model.known_info());
+        (outcome.is_ok(), info.notes["updates"].clone())
+    };
+    assert_eq!(update(&mut model), (true, 1.into()));
+    assert_eq!(update(&mut model), (false, 1.into()));
+}

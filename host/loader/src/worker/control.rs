@@ -107,7 +107,9 @@ impl Server {
         let incremental = model
             .incremental()
             .ok_or_else(|| PluginError::unsupported("learning from new rows"))?;
-        incremental.update(rows, &mut progress).and_then(value)
+        incremental.update(rows, &mut progress)?;
+        // What the model notes of itself may be another now.
+        value(model.info().ok())
     }
 
     fn fit(&mut self, head: FitHead, mut blobs: IntoIter<Vec<u8>>) -> Answer {

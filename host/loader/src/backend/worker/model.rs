@@ -374,7 +374,10 @@ impl Incremental for WorkerModel {
             blobs: &blobs,
             limit_ms: None,
         };
-        seat.with_worker(doing, |worker| worker.call(&question, &mut listener))?;
+        let (info, _) = seat.with_worker(doing, |worker| worker.call(&question, &mut listener))?;
+        if let Ok(Some(info)) = serde_json::from_value::<Option<ModelInfo>>(info) {
+            self.info.notes = info.notes;
+        }
         // A successor must know what was learned now.
         let saved = seat.with_worker("`save`", |worker| {
             worker.ask::<Value>("`save`", &Ask::Save, &[])
