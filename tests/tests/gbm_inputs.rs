@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and tells its child process by the environment what to do"
 )]
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use fusebox_plugin_api::model::NoProgress;
@@ -491,4 +492,61 @@ fn large_dataset() -> Dataset {
     };
     let batch = fusebox_plugin_api::schema::DatasetBatch::new(&schema, columns).unwrap();
     Dataset::new(schema, vec![batch]).unwrap()
+}
+
+/// Every metric of every step.
+#[derive(Default)]
+struct Curves(BTreeMap<String, Vec<f64>>);
+
+impl Progress for Curves {
+    fn report(&mut self, _: u64, _: Option<u64>, metrics: &[Metric<'_>]) -> Result<()> {
+        for metric in metrics {
+            let curve = self.0.entry(metric.name.to_owned()).or_default();
+            curve.push(metric.value);
+        }
+        Ok(())
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn checkpoint(&mut self, _: u64, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_loss_on_the_training_rows_is_reported_where_it_is_asked_for() {
+    for booster in BOOSTERS {
+        for task in ["binary", "multiclass", "regression", "quantiles"] {
+            let train = Data::default().dataset(0, 1_200, task);
+            let fitted = |is_asked: bool| {
+                let pairs = json!({
+                    "booster": booster, "rounds": 12, "early_stopping_rounds": 0,
+                    "training_curve": is_asked, "learning_rate": 0.3,
+                });
+                let mut fit = Fit::new(task, pairs, &train);
+                // The same rows, so that both curves must be one.
+                fit.valid = Some(&train);
+                let mut curves = Curves::default();
+                let model = fit.run_with(&mut curves).unwrap();
+                (model.save().unwrap(), curves.0)
+            };
+            let (plain, without) = fitted(false);
+            let (reported, with) = fitted(true);
+            assert!(plain == reported, "{booster}, {task}: another model");
+            let names: Vec<&String> = with.keys().collect();
+            let [train, valid] = names[..] else {
+                panic!("{booster}, {task}: {names:?}")
+            };
+            assert_eq!(without.keys().collect::<Vec<_>>(), [valid]);
+            assert_eq!(train.strip_prefix("train_"), valid.strip_prefix("valid_"));
+            let (train, valid) = (&with[train], &with[valid]);
+            assert_eq!((train.len(), valid), (12, &without[names[1]]));
+            let close = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-6 * other.abs();
+            assert!(train.iter().zip(valid).all(close), "{train:?} {valid:?}");
+            assert!(train[11] < train[0], "{booster}, {task}: {train:?}");
+        }
+    }
 }

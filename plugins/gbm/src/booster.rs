@@ -48,6 +48,9 @@ pub(crate) trait Trainer: Debug {
     /// The metric on the validation rows after round `round`.
     fn metric(&mut self, round: u32) -> Result<Option<f64>>;
 
+    /// The metric on the rows that are learned from, as the fit weighs them; a pass over them.
+    fn training_metric(&mut self, round: u32) -> Result<Option<f64>>;
+
     /// The answers for the validation rows so far, row by row; none without such rows.
     fn answers(&mut self) -> Result<Vec<f64>>;
 

@@ -407,7 +407,7 @@ impl<'a> Training<'a> {
     ) -> Result<Option<f64>> {
         let loss = self.trainer.metric(round)?.map(whatever_the_threads);
         let loss_name = params::loss_name(plan.params.booster, plan.task);
-        let mut metrics = Vec::with_capacity(2);
+        let mut metrics = Vec::with_capacity(3);
         let mut decisive = loss;
         if let (Some(metric), Some(valid)) = (&plan.metric, &plan.valid) {
             let answers = self.trainer.answers()?;
@@ -419,6 +419,13 @@ impl<'a> Training<'a> {
         }
         let name = loss_name;
         metrics.extend(loss.map(|value| Metric { name, value }));
+        let training_name = params::training_loss_name(loss_name);
+        if plan.params.training_curve {
+            let loss = self.trainer.training_metric(round)?;
+            let loss = loss.map(whatever_the_threads);
+            let name = training_name.as_str();
+            metrics.extend(loss.map(|value| Metric { name, value }));
+        }
         let all = Some(u64::from(plan.params.rounds));
         progress.report(u64::from(self.next_round), all, &metrics)?;
         Ok(decisive)

@@ -28,6 +28,7 @@ pub(crate) const RESERVED: [&str; 2] = [LIBRARY_KEY, XGBOOST_LIBRARY_KEY];
 
 /// The key that says who answers, and its value for the library.
 const EVALUATOR: &str = "evaluator";
+const TRAINING_CURVE: &str = "training_curve";
 const BY_LIBRARY: &str = "library";
 /// The key that says what missing values are, and its value that refuses them.
 pub(crate) const MISSING: &str = "missing";
@@ -103,6 +104,8 @@ pub(crate) struct Params {
     pub(crate) label: String,
     /// Whether the library answers instead of the flat trees.
     pub(crate) library_answers: bool,
+    /// Whether the loss on the training rows is reported too.
+    pub(crate) training_curve: bool,
     /// Whether missing values are refused.
     pub(crate) missing_refused: bool,
 }
@@ -123,6 +126,7 @@ impl Params {
                 false => ClassWeight::None,
             },
             label: resolved.get("label")?,
+            training_curve: resolved.get(TRAINING_CURVE)?,
             library_answers: resolved.get::<String>(EVALUATOR)? == BY_LIBRARY,
             missing_refused: resolved.get::<String>(MISSING)? == REFUSED,
             resolved,
@@ -196,10 +200,11 @@ impl Params {
         Self::resolve(&config)
     }
 
-    /// Every hyper-parameter with its value, for the artifact. The library's path, who evaluates
-    /// and how the model is updated are left out: a model does not depend on them.
+    /// Every hyper-parameter with its value, for the artifact. The library's path, who evaluates,
+    /// what is reported and how the model is updated are left out: a model does not depend on them.
     pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
-        let free = |key: &str| key == EVALUATOR || update::KEYS.contains(&key);
+        let free =
+            |key: &str| [EVALUATOR, TRAINING_CURVE].contains(&key) || update::KEYS.contains(&key);
         let kept = |key: &&str| !RESERVED.contains(key) && !free(key);
         let keys = self.resolved.keys().filter(kept);
         keys.filter_map(|key| Some((key.to_owned(), self.resolved.value(key)?.clone())))
@@ -316,6 +321,11 @@ pub(crate) fn loss_name(booster: Booster, task: &Task) -> &'static str {
         (_, Task::Quantiles { .. }) => "valid_pinball_loss",
         _ => "valid_log_loss",
     }
+}
+
+/// The name of the same loss on the rows that are learned from.
+pub(crate) fn training_loss_name(loss: &str) -> String {
+    format!("train_{}", loss.strip_prefix("valid_").unwrap_or(loss))
 }
 
 /// LightGBM's seed is a non-negative `i32`; seeds below 2^31 stay as they are.
@@ -487,6 +497,12 @@ fn training_specs() -> Vec<ParamSpec> {
         )
         .at_least(1.0)
         .at_most(1_024.0),
+        ParamSpec::boolean(
+            TRAINING_CURVE,
+            false,
+            "Whether the loss on the training rows, as the fit weighs them, is reported after each \
+             round as well; it takes a pass over them.",
+        ),
         ParamSpec::choice(
             EVALUATOR,
             "flat",

@@ -18,7 +18,8 @@ use crate::learner::Plan;
 use crate::params::ClassWeight;
 use crate::samples::Samples;
 
-/// Position of the validation rows among a booster's data sets.
+/// Positions of the training and of the validation rows among a booster's data sets.
+const TRAINING: i32 = 0;
 const VALIDATION: i32 = 1;
 
 /// An unfinished fit.
@@ -85,6 +86,18 @@ impl LightGbmTrainer {
     }
 }
 
+impl LightGbmTrainer {
+    /// The mean over the boosters; `None` where one has no metric.
+    fn mean_metric(&self, set: i32) -> Result<Option<f64>> {
+        let metrics = self.boosters.iter();
+        let metrics: Vec<Option<f64>> = metrics
+            .map(|booster| booster.metric(set))
+            .collect::<Result<_>>()?;
+        let metrics: Option<Vec<f64>> = metrics.into_iter().collect();
+        Ok(metrics.map(|values| values.iter().sum::<f64>() / values.len() as f64))
+    }
+}
+
 impl Trainer for LightGbmTrainer {
     fn update(&mut self, _: u32) -> Result<bool> {
         let mut exhausted = true;
@@ -99,12 +112,11 @@ impl Trainer for LightGbmTrainer {
         if !self.validates {
             return Ok(None);
         }
-        let metrics = self.boosters.iter();
-        let metrics: Vec<Option<f64>> = metrics
-            .map(|booster| booster.metric(VALIDATION))
-            .collect::<Result<_>>()?;
-        let metrics: Option<Vec<f64>> = metrics.into_iter().collect();
-        Ok(metrics.map(|values| values.iter().sum::<f64>() / values.len() as f64))
+        self.mean_metric(VALIDATION)
+    }
+
+    fn training_metric(&mut self, _: u32) -> Result<Option<f64>> {
+        self.mean_metric(TRAINING)
     }
 
     fn answers(&mut self) -> Result<Vec<f64>> {

@@ -54,6 +54,7 @@ fn every_default_fits_its_own_bounds_and_is_either_passed_on_or_ours() {
         "update_most_rounds",
         "refit_decay_rate",
         EVALUATOR,
+        TRAINING_CURVE,
         MISSING,
     ];
     for spec in specs() {

@@ -99,12 +99,11 @@ impl Trainer for XgBoostTrainer {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };
-        let line = self.booster.evaluate(round, valid)?;
-        let value = line
-            .rsplit_once(':')
-            .and_then(|(_, value)| value.trim().parse().ok());
-        let unreadable = || PluginError::internal(format!("XGBoost evaluates to `{line}`"));
-        value.map(Some).ok_or_else(unreadable)
+        last_value(&self.booster.evaluate(round, valid)?).map(Some)
+    }
+
+    fn training_metric(&mut self, round: u32) -> Result<Option<f64>> {
+        last_value(&self.booster.evaluate(round, &self.train)?).map(Some)
     }
 
     fn answers(&mut self) -> Result<Vec<f64>> {
@@ -128,4 +127,11 @@ impl Trainer for XgBoostTrainer {
         };
         Ok(vec![text?])
     }
+}
+
+/// The value at the end of a line in which XGBoost tells of an evaluation.
+fn last_value(line: &str) -> Result<f64> {
+    let value = line.rsplit_once(':').map(|(_, value)| value.trim().parse());
+    let value = value.and_then(std::result::Result::ok);
+    value.ok_or_else(|| PluginError::internal(format!("XGBoost evaluates to `{line}`")))
 }
