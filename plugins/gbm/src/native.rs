@@ -74,10 +74,11 @@ impl Native {
     /// The error of a library that is not there or does not load.
     pub(crate) fn cannot_be_loaded(&self, path: &Path, error: &libloading::Error) -> PluginError {
         PluginError::library(format!(
-            "{} cannot be loaded from `{}`: {error}; run `python3 plugins/native/fetch.py`, or set \
+            "{} cannot be loaded from `{}`: {}; run `python3 plugins/native/fetch.py`, or set \
              the key `{}` or the variable {} to {} {}",
             self.name,
             path.display(),
+            loader_reason(path, error),
             self.key,
             self.variable,
             self.file,
@@ -109,6 +110,19 @@ impl Native {
             ),
             false => PluginError::internal(format!("{name} {call} failed: {reason}")),
         }
+    }
+}
+
+/// What the system's loader says; the error itself names only the call. A message that begins with
+/// this file goes on from there, and one of another file, which this one needs, stays whole.
+pub(crate) fn loader_reason(path: &Path, error: &libloading::Error) -> String {
+    let source = std::error::Error::source(error);
+    let told = source.map_or_else(|| error.to_string(), ToString::to_string);
+    match told.split_once(": ") {
+        Some((place, reason)) if Path::new(place).file_name() == path.file_name() => {
+            reason.to_owned()
+        }
+        _ => told,
     }
 }
 

@@ -3,6 +3,8 @@
 //! A row takes part when its role is sample and its label is a number. Neighbouring rows of a batch
 //! form one run, which is a slice of the host's matrix; labels and weights are small and gathered.
 
+use std::borrow::Cow;
+
 use fusebox_plugin_api::prelude::*;
 
 use crate::metric::Outcomes;
@@ -193,9 +195,9 @@ impl<'a> Samples<'a> {
     }
 
     /// The weights the library gets; `None` where every row counts alike.
-    pub(crate) fn loss_weights(&self, task: &Task, rule: ClassWeight) -> Option<Vec<f32>> {
+    pub(crate) fn loss_weights(&self, task: &Task, rule: ClassWeight) -> Option<Cow<'_, [f32]>> {
         let (Task::Classification { classes }, ClassWeight::Balanced) = (task, rule) else {
-            return (!self.weights.is_empty()).then(|| self.weights.clone());
+            return (!self.weights.is_empty()).then(|| self.weights.as_slice().into());
         };
         let counts = self.class_counts(classes.len());
         let present = counts.iter().filter(|count| **count > 0).count();
@@ -207,7 +209,7 @@ impl<'a> Samples<'a> {
             .map(|(row, label)| (class_weight(*label) * f64::from(weight_of(row))) as f32)
             .collect();
         let alike = weights.iter().all(|weight| is_one(*weight));
-        (!alike).then_some(weights)
+        (!alike).then(|| weights.into())
     }
 }
 

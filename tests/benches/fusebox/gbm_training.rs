@@ -2,10 +2,10 @@
 //! Python: the same data, parameters and number of threads, each in processes of their own, turn by
 //! turn in one run, so that the ratios hold whatever else the machine does.
 //!
-//! Time is that of the processor, from the rows to the finished model. Both sides read the rows into
-//! one matrix, and train on a few of them, before anything is measured; memory is the peak of the
-//! resident set during the first training, above what was resident before it, and as a whole, which
-//! counts Python and this program too.
+//! Time is that of the processor, from the rows to the finished model. Both sides read the rows
+//! into one matrix, and train on a few of them, before anything is measured; memory is the peak of
+//! the resident set during the first training, above what was resident before it, and as a whole,
+//! which counts Python and this program too.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek as _, SeekFrom};

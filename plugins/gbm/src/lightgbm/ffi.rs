@@ -26,6 +26,7 @@ use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 use super::FieldValues;
 use super::runs::Runs;
 use super::sample::BinSample;
+use crate::native::loader_reason;
 
 pub(crate) use booster::{Booster, RowPredictor, Training};
 
@@ -199,7 +200,7 @@ impl Library {
         symbol::<*const c_void>(&loaded, VERSION_SYMBOL)
             .map_err(|_| super::NATIVE.is_another(path, &format!("it lacks {VERSION_SYMBOL}")))?;
         let functions = Functions::resolve(&loaded)
-            .map_err(|error| super::NATIVE.is_another(path, &error.to_string()))?;
+            .map_err(|error| super::NATIVE.is_another(path, &loader_reason(path, &error)))?;
         Ok(Box::leak(Box::new(Self { functions })))
     }
 

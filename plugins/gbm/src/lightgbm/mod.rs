@@ -1,9 +1,9 @@
 //! LightGBM as a library found at run time: where it is looked for, and the parts used above.
 //!
 //! [`trainer`] is a fit, [`answers`] a model, [`refit`] new leaves for one. [`ffi`] holds the
-//! calls, [`runs`] the rows handed to them, [`sample`] those that bins are found in, [`threads`] the
-//! rule that keeps concurrent calls from disagreeing on LightGBM's process-wide number of threads,
-//! [`log`] the way of its messages to the host.
+//! calls, [`runs`] the rows handed to them, [`sample`] those that bins are found in. [`threads`] is
+//! the rule that keeps concurrent calls from disagreeing on LightGBM's process-wide number of
+//! threads, [`log`] the way of its messages to the host.
 
 mod answers;
 mod ffi;
@@ -119,6 +119,8 @@ pub(crate) mod tests {
             error.message().contains("plugins/native/fetch.py"),
             "{error}"
         );
+        let reason = "lib_lightgbm.so`: cannot open shared object file: No such file";
+        assert!(error.message().contains(reason), "{error}");
     }
 
     #[test]

@@ -149,7 +149,10 @@ fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>> {
     let mut room = Vec::new();
     room.try_reserve_exact(length).map_err(|_| {
         let bytes = length.saturating_mul(size_of::<T>());
-        let message = format!("no memory for the {bytes} bytes that bins are chosen by");
+        let message = format!(
+            "the fit ran out of memory: the {bytes} bytes of the sample by which LightGBM chooses \
+             its bins cannot be had; take fewer rows or columns"
+        );
         PluginError::new(Status::Memory, message)
     })?;
     room.resize(length, T::default());

@@ -23,6 +23,7 @@ use fusebox_plugin_api::prelude::*;
 use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 
 use super::array::{Batches, interface};
+use crate::native::loader_reason;
 
 pub(crate) use booster::Booster;
 
@@ -165,7 +166,8 @@ impl Library {
         // and libgomp and need nothing from this process.
         let loaded = unsafe { Loaded::open(Some(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) }
             .map_err(|error| super::NATIVE.cannot_be_loaded(path, &error))?;
-        let is_not = |error: libloading::Error| super::NATIVE.is_another(path, &error.to_string());
+        let is_not =
+            |error: libloading::Error| super::NATIVE.is_another(path, &loader_reason(path, &error));
         let version: unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int) =
             symbol(&loaded, "XGBoostVersion").map_err(is_not)?;
         let (mut major, mut minor, mut patch) = (0, 0, 0);

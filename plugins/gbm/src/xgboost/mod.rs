@@ -94,6 +94,8 @@ pub(crate) mod tests {
         let error = library(&config).unwrap_err();
         assert_eq!(error.status(), Status::Library);
         assert!(error.message().contains("is not XGBoost"), "{error}");
+        let missing = "(undefined symbol: XGBoostVersion)";
+        assert!(error.message().contains(missing), "{error}");
         let path = Path::new("/old/libxgboost.so");
         for version in [(1, 7), (3, 3), (4, 0)] {
             let error = check_version(path, version).unwrap_err();
