@@ -69,8 +69,18 @@ fn turned() -> BacktestResult {
     let mut book = TradeBook::new("1h".parse().unwrap(), 1);
     let mut costs = EngineCosts::default();
     let (mut fills, mut trades) = (Vec::new(), Vec::new());
-    for (fill, order) in [fill(1, "1", "100"), fill(2, "-5", "90")] {
+    let point = |hour: i64, portfolio: &Portfolio| EquityPoint {
+        at: Timestamp::from_nanos(hour * HOUR),
+        equity: portfolio.equity(),
+        cash: portfolio.cash(),
+        gross_exposure: portfolio.gross_exposure(),
+    };
+    let symbol = SymbolId(0);
+    let mut equity = vec![point(1, &portfolio)];
+    for (hour, (fill, order)) in (2..).zip([fill(1, "1", "100"), fill(2, "-5", "90")]) {
         portfolio.apply(&fill).unwrap();
+        portfolio.mark(symbol, "90".parse().unwrap());
+        equity.push(point(hour, &portfolio));
         trades.extend(book.apply(&fill, &order));
         costs.fees += fill.fee;
         costs.slippage += fill.slippage;
@@ -78,21 +88,15 @@ fn turned() -> BacktestResult {
         costs.fills += 1;
         fills.push(fill);
     }
-    let symbol = SymbolId(0);
     portfolio.mark(symbol, "85".parse().unwrap());
+    equity.push(point(4, &portfolio));
     let position = portfolio.position(symbol).unwrap();
-    let point = |hour: i64| EquityPoint {
-        at: Timestamp::from_nanos(hour * HOUR),
-        equity: portfolio.equity(),
-        cash: portfolio.cash(),
-        gross_exposure: portfolio.gross_exposure(),
-    };
     BacktestResult {
         initial_cash: portfolio.initial_cash(),
         currencies: Currencies::single("USDT", portfolio.initial_cash(), 1),
         rates: Vec::new(),
         books: portfolio.books().to_vec(),
-        equity: (1..=4).map(point).collect(),
+        equity,
         fills,
         fill_steps: vec![1, 2],
         payments: Vec::new(),
