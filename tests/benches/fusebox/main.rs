@@ -24,6 +24,7 @@ mod walk_forward;
 mod worker;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use criterion::Criterion;
 use serde_json::Value;
@@ -92,6 +93,7 @@ fn main() {
         return;
     }
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion");
+    let began = SystemTime::now();
     let mut criterion = Criterion::default()
         .output_directory(&home)
         .configure_from_args();
@@ -122,26 +124,35 @@ fn main() {
         more.extend(onnx::onnx());
     }
     criterion.final_summary();
-    print_table(&home, walk, &more);
+    print_table((&home, began), walk, &more);
 }
 
 /// Whether the command line asks for a part that criterion does not run; it filters by name.
 fn wants(part: &str) -> bool {
-    let filters: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
+    let filters = filters();
     filters.is_empty() || filters.iter().any(|filter| part.contains(filter.as_str()))
 }
 
-fn print_table(home: &Path, walk: Option<f64>, more: &[(String, String)]) {
+fn filters() -> Vec<String> {
+    std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect()
+}
+
+/// Prints what was measured since `began`, and says of the rest that it was not where all was asked
+/// for.
+fn print_table((home, began): (&Path, SystemTime), walk: Option<f64>, more: &[(String, String)]) {
     println!("\n{:<48} {:>16}", "what", "median");
     for (key, name, unit) in LINES {
         let value = if key == "walk_forward" {
             walk
         } else {
-            median(home, key, unit)
+            median((home, began), key, unit)
         };
+        if value.is_none() && !filters().is_empty() {
+            continue;
+        }
         let shown = value.map_or_else(|| "not measured".to_owned(), |value| number(value, unit));
         println!("{name:<48} {shown:>16}");
     }
@@ -157,9 +168,16 @@ fn number(value: f64, unit: &str) -> String {
     }
 }
 
-/// The median of a benchmark in nanoseconds, or its throughput where it has elements.
-fn median(home: &Path, key: &str, unit: &str) -> Option<f64> {
+/// The median of a benchmark in nanoseconds, or its throughput where it has elements; `None` where
+/// it was not measured since `began`.
+fn median((home, began): (&Path, SystemTime), key: &str, unit: &str) -> Option<f64> {
     let folder = find(home, key)?;
+    let estimates = folder.join("new/estimates.json");
+    let written = estimates.metadata().ok()?.modified().ok()?;
+    // Some file systems keep whole seconds.
+    if written + Duration::from_secs(1) < began {
+        return None;
+    }
     let read = |name: &str| -> Option<Value> {
         serde_json::from_str(&std::fs::read_to_string(folder.join("new").join(name)).ok()?).ok()
     };
