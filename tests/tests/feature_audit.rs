@@ -145,7 +145,7 @@ fn whole_bar_close(market: &Market, symbol: usize, hours: usize) -> Vec<f64> {
     days.iter().map(|day| closes[last(day)]).collect()
 }
 
-const LEAKS: [Written; 20] = [
+const LEAKS: [Written; 21] = [
     Written {
         name: "centred window",
         column: |market, symbol| {
@@ -206,6 +206,28 @@ const LEAKS: [Written; 20] = [
             // The bar that ends with the next base bar counts as closed already.
             let means = moving_mean(&closes(market, symbol), 4);
             means.iter().skip(1).copied().chain([f64::NAN]).collect()
+        },
+    },
+    Written {
+        name: "week shown one bar before its end",
+        column: |market, symbol| {
+            let bars = &market.series()[symbol].bars;
+            // Bars from Monday on, UTC; the epoch was a Thursday.
+            let days = |at: i64| (at - 1).div_euclid(24 * hour().nanos());
+            let week = |bar: &Bar| (days(bar.closed_at.as_nanos()) + 3).div_euclid(7);
+            let mut shown = f64::NAN;
+            let mut values = Vec::new();
+            for (place, bar) in bars.iter().enumerate() {
+                let later = &bars[place + 1..];
+                if let [last, after, ..] = later
+                    && week(bar) == week(last)
+                    && week(after) != week(last)
+                {
+                    shown = last.close;
+                }
+                values.push(shown);
+            }
+            values
         },
     },
     Written {

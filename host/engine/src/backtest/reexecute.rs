@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::BufRead;
 
-use crate::execution::{Exchange, ExchangeSetup, Expiry, Order, Outcome};
+use crate::execution::{Exchange, ExchangeSetup, Expiry, Order, OrderId, Outcome};
 use crate::journal::{AccountCurrencies, Event, JournalEntry, JournalError, read_entries};
 use crate::portfolio::Currencies;
 use crate::ports::{Broker, BrokerTick};
@@ -197,6 +197,7 @@ fn with_sources(names: &[String], sources: Option<&Vec<String>>) -> String {
 #[derive(Debug, Default)]
 struct Recorded {
     outcomes: VecDeque<Outcome>,
+    cancelled: Vec<OrderId>,
     orders: Vec<Order>,
     /// By currency.
     cash: Option<Vec<Cash>>,
@@ -205,6 +206,7 @@ struct Recorded {
 impl Recorded {
     fn take(&mut self, entry: &JournalEntry) {
         match &entry.event {
+            Event::CancelRequested { order } => self.cancelled.push(*order),
             Event::OrderApproved(order) => self.orders.push(*order),
             Event::OrderFilled(fill) => self.outcomes.push_back(Outcome::Filled(*fill)),
             // What the session itself ends, the exchange does not know of.
@@ -278,6 +280,10 @@ impl<'a> Again<'a> {
             for (largest, (found, told)) in self.found.cash_differences.iter_mut().zip(found) {
                 *largest = (told - *found).abs().max(*largest);
             }
+        }
+        // A step asks for the end of orders before it makes new ones.
+        for order in recorded.cancelled.drain(..) {
+            self.exchange.cancel(order);
         }
         for order in recorded.orders.drain(..) {
             self.found.orders += 1;
@@ -419,6 +425,29 @@ mod tests {
         assert_eq!(found.cash_differences, [Cash::ZERO]);
         assert_eq!(found.config_digest, "abc");
         assert!(found.is_linked && found.is_complete);
+    }
+
+    #[test]
+    fn entries_that_are_called_off_are_called_off_again() {
+        let (market, mut config) = (market(), config());
+        config.strategy.entry = crate::strategy::EntryOrder::Limit {
+            offset_bps: 500.0,
+            valid_bars: 6,
+            post_only: false,
+        };
+        let bytes = journal(&market, &config);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.matches("cancel_requested").count() > 3, "none");
+        let found = reexecute(&market, &config, bytes.as_slice()).unwrap();
+        assert_eq!(found.differences, Vec::<String>::new());
+        assert!(found.fills > 10, "{found:?}");
+        // The request is what does it.
+        let lines = text.split_inclusive('\n');
+        let without: String = lines
+            .filter(|line| !line.contains("cancel_requested"))
+            .collect();
+        let other = reexecute(&market, &config, without.as_bytes());
+        assert!(other.is_err() || other.unwrap().difference_count > 0);
     }
 
     #[test]

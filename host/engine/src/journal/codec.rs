@@ -444,6 +444,7 @@ mod tests {
                 is_maker: false,
                 currency: crate::types::CurrencyId::REPORTING,
             }),
+            Event::CancelRequested { order: OrderId(5) },
             Event::OrderExpired {
                 order: OrderId(5),
                 reason: Expiry::InsufficientCash,
@@ -580,7 +581,7 @@ mod tests {
         let (mut bytes, _) = written(every_event());
         bytes.truncate(bytes.len() - 1);
         let last = read_entries(bytes.as_slice()).last().unwrap().unwrap_err();
-        assert!(last.to_string().contains("line 16"), "{last}");
+        assert!(last.to_string().contains("line 17"), "{last}");
         let mut entries = read_entries(b"{\"seq\":0}\n{}\n".as_slice());
         let first = entries.next().unwrap().unwrap_err();
         assert!(first.to_string().starts_with("line 1 "), "{first}");

@@ -130,6 +130,11 @@ pub enum Event {
     PositionLiquidated(Order),
     /// Money moved without a trade.
     Paid(Payment),
+    /// The broker is asked to end an order that is no longer wanted.
+    CancelRequested {
+        /// The order.
+        order: OrderId,
+    },
     /// An order came to nothing.
     OrderExpired {
         /// The order.

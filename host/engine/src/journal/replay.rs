@@ -231,6 +231,9 @@ impl Replayer {
                     self.problem(format!("entry {seq}: {error}"));
                 }
             }
+            Event::CancelRequested { order } if !self.open.contains_key(order) => {
+                self.problem(format!("entry {seq} cancels order {}, not open", order.0));
+            }
             Event::OrderExpired { order, .. } if self.open.remove(order).is_none() => {
                 self.problem(format!("entry {seq} expires order {}, not open", order.0));
             }

@@ -36,6 +36,8 @@ impl Session {
                 if matches!(pending.terms.kind, OrderKind::Limit { .. })
                     && !self.still_wants(symbol, &pending)?
                 {
+                    let asked = Event::CancelRequested { order: pending.id };
+                    self.record(input.closed_at, asked, journal)?;
                     self.broker.cancel(pending.id);
                 }
                 continue;

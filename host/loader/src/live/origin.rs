@@ -291,6 +291,9 @@ impl Origin for FileOrigin {
         match self.model_package.clone() {
             Some(path) => self.verify_model(&path, &mut found)?,
             None => {
+                let config = std::mem::take(&mut found.config);
+                found.config = self.options.completed(&found.plugin, config);
+                self.config.clone_from(&found.config);
                 if let Some(rows) = &self.rows {
                     let refuse = |words| Rejection::new(Reason::Features, words);
                     found.dressing = rows.dress(None).map_err(refuse)?;

@@ -3,6 +3,7 @@
 //! One row per bar, ordered by closing time and then by the symbol's place; the answer has one row
 //! for each, in the same order.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use fusebox_engine::features::audit::FeatureTable;
@@ -58,10 +59,11 @@ fn line(text: &mut String, symbol: &str, bar: &Bar) {
 /// # Errors
 /// A sentence that says which row or column is wrong, and how.
 pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, String> {
+    let text = with_blank_rows(text);
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(text);
+        .from_reader(&*text);
     let header = reader
         .headers()
         .map_err(|error| format!("its output is no CSV: {error}"))?;
@@ -121,6 +123,22 @@ pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, Stri
     })
 }
 
+/// The text with what the reader takes for an empty value in lines without anything, which it would
+/// pass over: of a table with one column they are rows.
+fn with_blank_rows(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let has_one_column = lines.first().is_some_and(|first| !first.contains(&b','));
+    if !has_one_column || !lines.iter().any(|line| is_blank(line)) {
+        return text.into();
+    }
+    let full = |line: &[u8]| match is_blank(line) {
+        true => b"\"\"\n".to_vec(),
+        false => line.to_vec(),
+    };
+    lines.into_iter().flat_map(full).collect()
+}
+
 /// A cell; NaN for an absent value.
 fn number(cell: &str) -> Option<f64> {
     match cell {
@@ -173,6 +191,21 @@ mod tests {
         assert_eq!(table.values[1][0..1], [1.0]);
         assert_eq!(table.values[1][2..], [3.0, 4.5]);
         assert!(table.values[1][1].is_nan() && table.values[0][1].is_nan());
+    }
+
+    #[test]
+    fn a_row_of_one_column_may_be_empty() {
+        for text in [
+            "x\n\n2\n3\n\n",
+            "x\r\n\r\n2\r\n3\r\n\r\n",
+            "x\n\"\"\n2\n3\nNA\n",
+        ] {
+            let table = columns(text.as_bytes(), &market()).unwrap();
+            assert!(table.values[1][0].is_nan() && table.values[0][1].is_nan());
+            assert_eq!((table.values[1][1], table.values[0][0]), (3.0, 2.0));
+        }
+        let short = columns(b"x\n\n2\n3\n", &market()).unwrap_err();
+        assert!(short.contains("3 rows for 4 bars"), "{short}");
     }
 
     #[test]

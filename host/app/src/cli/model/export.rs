@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use fusebox_loader::live::golden::Golden;
 use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
+use fusebox_plugin_api::config::Config;
 use fusebox_services::data::atomic::write_atomically;
 use fusebox_services::registry::{Entry, Registry, Role};
 use fusebox_services::training::{ModelCard, ModelFeatures};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RegistryArgs, failure, open};
 use crate::cli::Context;
@@ -143,7 +144,9 @@ fn package(
         version: exported.entry.version.clone(),
         plugin: exported.card.plugin.id.clone(),
         plugin_version: None,
-        params: params(exported.card, settings)?,
+        // Without this machine's libraries, so that it goes live on others, too.
+        params: Config::from_value(Value::Object(exported.card.params.clone()))
+            .map_err(anyhow::Error::from)?,
         bars: features.as_ref().map(|features| TrainedBars {
             time_frame: features.time_frame.to_string(),
             max_gap_bars: features.max_gap_bars,

@@ -11,6 +11,45 @@ const EARLY_ROWS: [usize; 5] = [3, 10, 30, 60, 100];
 /// Cuts just before holes of the data, and where a bar is missing.
 const HOLES: [usize; 2] = [2, 6];
 
+/// Cuts one row before the end of an hour, four hours, a day, a week and a month, where a bar of a
+/// higher time frame that is shown too early gives itself away.
+const PERIODS: [(Period, usize); 5] = [
+    (Period::Hours(1), 1),
+    (Period::Hours(4), 1),
+    (Period::Hours(24), 2),
+    (Period::Weeks, 2),
+    (Period::Months, 2),
+];
+
+const HOUR: i64 = 3_600_000_000_000;
+
+/// What bars of higher time frames hold.
+#[derive(Debug, Clone, Copy)]
+enum Period {
+    Hours(i64),
+    /// From Monday, UTC.
+    Weeks,
+    Months,
+}
+
+impl Period {
+    /// Which one a bar that closes at `time` belongs to; midnight ends a day.
+    fn of(self, time: Timestamp) -> i64 {
+        let last = time.as_nanos() - 1;
+        match self {
+            Self::Hours(hours) => last.div_euclid(hours * HOUR),
+            // The epoch was a Thursday.
+            Self::Weeks => (last.div_euclid(24 * HOUR) + 3).div_euclid(7),
+            Self::Months => {
+                let date = Timestamp::from_nanos(last).civil();
+                date.map_or(0, |date| {
+                    i64::from(date.year()) * 12 + i64::from(date.month())
+                })
+            }
+        }
+    }
+}
+
 /// The audit's random choices, drawn from the caller's generator.
 pub(super) struct Dice<'a>(pub(super) &'a mut dyn Rng);
 
@@ -57,7 +96,48 @@ pub(super) fn cuts(market: &Market, rounds: u32, dice: &mut Dice<'_>) -> Vec<Tim
     for time in holes(market, dice) {
         chosen.insert(time);
     }
+    for (period, count) in PERIODS {
+        let mut found = almost_ends(&times, period);
+        for _ in 0..count.min(found.len()) {
+            chosen.insert(found.swap_remove(dice.below(found.len())));
+        }
+    }
     chosen.into_iter().collect()
+}
+
+/// The times of the rows before the last one of each period that has ended and has several rows.
+fn almost_ends(times: &[Timestamp], period: Period) -> Vec<Timestamp> {
+    let ends = times.windows(3).filter_map(|rows| match rows {
+        [before, last, after] => {
+            let at = period.of(*last);
+            (period.of(*before) == at && period.of(*after) != at).then_some(*before)
+        }
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_before_the_ends_of_periods_are_found() {
+        // Hours from Thursday, 1970-01-01, 01:00 on, for 40 days.
+        let times: Vec<Timestamp> = (1..=40 * 24)
+            .map(|hour| Timestamp::from_nanos(hour * HOUR))
+            .collect();
+        let hours = |period| -> Vec<i64> {
+            let found = almost_ends(&times, period);
+            found.iter().map(|time| time.as_nanos() / HOUR).collect()
+        };
+        assert_eq!(hours(Period::Hours(1)), [] as [i64; 0]);
+        assert_eq!(hours(Period::Hours(4))[..3], [3, 7, 11]);
+        assert_eq!(hours(Period::Hours(24))[..2], [23, 47]);
+        // The first week ends with Sunday the 4th.
+        assert_eq!(hours(Period::Weeks)[..2], [4 * 24 - 1, 11 * 24 - 1]);
+        assert_eq!(hours(Period::Months), [31 * 24 - 1]);
+    }
 }
 
 /// Some moments before which a symbol has a bar and after which it has none, and some at which its

@@ -29,6 +29,8 @@ use crate::data::atomic::write_atomically;
 pub const TRAINING_KIND: &str = "fusebox-training";
 
 const IDENTITY_FILE: &str = "training.json";
+/// The identity of one pipeline's data and code.
+const INPUTS_FILE: &str = "identity.json";
 const STATE_DIR: &str = ".state";
 const FORMAT: u32 = 1;
 /// Differences that are told one by one.
@@ -75,7 +77,7 @@ impl Partial {
         fs::create_dir_all(&path).map_err(|source| io_error(&path, source))?;
         refuse_foreign(&path)?;
         let lock = lock(&path)?;
-        if how.fresh {
+        if how.fresh || is_bare(&path) {
             clear(&path)?;
         }
         let is_resumed = check_identity(&path.join(IDENTITY_FILE), &path, identity)?;
@@ -102,7 +104,7 @@ impl Partial {
     pub(super) fn state(&self, name: &str, identity: &Identity) -> Result<PathBuf, OutputError> {
         let dir = self.path.join(STATE_DIR).join(name);
         fs::create_dir_all(&dir).map_err(|source| io_error(&dir, source))?;
-        check_identity(&dir.join("identity.json"), &self.path, identity)?;
+        check_identity(&dir.join(INPUTS_FILE), &self.path, identity)?;
         Ok(dir)
     }
 
@@ -218,6 +220,21 @@ fn refuse_foreign(path: &Path) -> Result<(), OutputError> {
         return Ok(());
     }
     Err(OutputError::NotATraining(path.to_path_buf()))
+}
+
+/// Whether nothing but identities was written, so that there is nothing to take up: what stopped
+/// such a training, a setting or a library, may be another now.
+fn is_bare(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten();
+    let mut entries = entries.filter_map(Result::ok);
+    entries.all(|entry| {
+        let (name, found) = (entry.file_name(), entry.path());
+        let is_known = [LOCK_FILE, IDENTITY_FILE, INPUTS_FILE];
+        match found.is_dir() {
+            true => is_bare(&found),
+            false => is_known.iter().any(|known| name == *known),
+        }
+    })
 }
 
 fn lock(path: &Path) -> Result<File, OutputError> {
@@ -374,6 +391,8 @@ mod tests {
         assert!(!first.is_resumed());
         let held = open(&target, "400", Opening::default()).unwrap_err();
         assert!(matches!(held, OutputError::InUse(_)), "{held}");
+        let state = first.state("a", &identity("data")).unwrap();
+        fs::write(state.join("fold-01.finished"), b"x").unwrap();
         drop(first);
         let other = open(&target, "300", Opening::default())
             .unwrap_err()
@@ -406,6 +425,18 @@ mod tests {
         };
         open(&target, "300", overwrite).unwrap().commit().unwrap();
         assert!(!target.join("evaluation.html").exists());
+    }
+
+    #[test]
+    fn a_training_that_did_nothing_stands_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        let first = open(&target, "400", Opening::default()).unwrap();
+        first.state("a", &identity("no library")).unwrap();
+        drop(first);
+        let other = open(&target, "300", Opening::default()).unwrap();
+        assert!(!other.is_resumed());
+        other.state("a", &identity("a library")).unwrap();
     }
 
     #[test]
