@@ -111,7 +111,7 @@ impl ModelPlugins {
 ///
 /// # Errors
 /// [`Failure`] where the card's parameters are no configuration.
-pub(crate) fn params(card: &ModelCard, settings: &EngineSettings) -> Result<Config, Failure> {
+fn params(card: &ModelCard, settings: &EngineSettings) -> Result<Config, Failure> {
     let config = Config::from_value(Value::Object(card.params.clone()));
     let mut config = config.map_err(anyhow::Error::from)?;
     for library in libraries::LIBRARIES {

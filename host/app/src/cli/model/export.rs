@@ -18,7 +18,7 @@ use super::{RegistryArgs, failure, open};
 use crate::cli::Context;
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
-use crate::wiring::models::{ModelPlugins, params};
+use crate::wiring::models::ModelPlugins;
 
 /// Write a model as a package that goes live, as plain files, or as ONNX
 #[derive(Debug, Args)]

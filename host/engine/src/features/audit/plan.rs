@@ -117,29 +117,6 @@ fn almost_ends(times: &[Timestamp], period: Period) -> Vec<Timestamp> {
     ends.collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_before_the_ends_of_periods_are_found() {
-        // Hours from Thursday, 1970-01-01, 01:00 on, for 40 days.
-        let times: Vec<Timestamp> = (1..=40 * 24)
-            .map(|hour| Timestamp::from_nanos(hour * HOUR))
-            .collect();
-        let hours = |period| -> Vec<i64> {
-            let found = almost_ends(&times, period);
-            found.iter().map(|time| time.as_nanos() / HOUR).collect()
-        };
-        assert_eq!(hours(Period::Hours(1)), [] as [i64; 0]);
-        assert_eq!(hours(Period::Hours(4))[..3], [3, 7, 11]);
-        assert_eq!(hours(Period::Hours(24))[..2], [23, 47]);
-        // The first week ends with Sunday the 4th.
-        assert_eq!(hours(Period::Weeks)[..2], [4 * 24 - 1, 11 * 24 - 1]);
-        assert_eq!(hours(Period::Months), [31 * 24 - 1]);
-    }
-}
-
 /// Some moments before which a symbol has a bar and after which it has none, and some at which its
 /// bar is missing.
 fn holes(market: &Market, dice: &mut Dice<'_>) -> Vec<Timestamp> {
@@ -166,4 +143,27 @@ fn holes(market: &Market, dice: &mut Dice<'_>) -> Vec<Timestamp> {
         }
     }
     some
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_before_the_ends_of_periods_are_found() {
+        // Hours from Thursday, 1970-01-01, 01:00 on, for 40 days.
+        let times: Vec<Timestamp> = (1..=40 * 24)
+            .map(|hour| Timestamp::from_nanos(hour * HOUR))
+            .collect();
+        let hours = |period| -> Vec<i64> {
+            let found = almost_ends(&times, period);
+            found.iter().map(|time| time.as_nanos() / HOUR).collect()
+        };
+        assert_eq!(hours(Period::Hours(1)), [] as [i64; 0]);
+        assert_eq!(hours(Period::Hours(4))[..3], [3, 7, 11]);
+        assert_eq!(hours(Period::Hours(24))[..2], [23, 47]);
+        // The first week ends with Sunday the 4th.
+        assert_eq!(hours(Period::Weeks)[..2], [4 * 24 - 1, 11 * 24 - 1]);
+        assert_eq!(hours(Period::Months), [31 * 24 - 1]);
+    }
 }
