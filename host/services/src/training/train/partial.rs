@@ -225,9 +225,12 @@ fn refuse_foreign(path: &Path) -> Result<(), OutputError> {
 /// Whether nothing but identities was written, so that there is nothing to take up: what stopped
 /// such a training, a setting or a library, may be another now.
 fn is_bare(path: &Path) -> bool {
-    let entries = fs::read_dir(path).into_iter().flatten();
-    let mut entries = entries.filter_map(Result::ok);
+    // What cannot be read may be work.
+    let Ok(mut entries) = fs::read_dir(path) else {
+        return false;
+    };
     entries.all(|entry| {
+        let Ok(entry) = entry else { return false };
         let (name, found) = (entry.file_name(), entry.path());
         let is_known = [LOCK_FILE, IDENTITY_FILE, INPUTS_FILE];
         match found.is_dir() {
