@@ -128,6 +128,8 @@ pub struct OpenPosition {
     pub quantity: Quantity,
     /// The average price that it was traded for.
     pub average_price: Price,
+    /// What it is worth at the last close, in what the symbol is quoted in; negative for a short.
+    pub value: Cash,
     /// Profit at the last close, after slippage and before fees, in what the symbol is quoted in.
     pub unrealised: Cash,
 }
@@ -273,6 +275,7 @@ impl BacktestResult {
                 symbol,
                 quantity: position.quantity(),
                 average_price: position.average_price()?,
+                value: position.value(),
                 unrealised: position.unrealised(),
             })
         });

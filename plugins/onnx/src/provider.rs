@@ -74,7 +74,12 @@ impl Provider {
     fn dispatch(self, device: i32) -> Option<ExecutionProviderDispatch> {
         let dispatch = match self {
             Self::MiGraphX => ep::MIGraphX::default().with_device_id(device).build(),
-            Self::Cuda => ep::CUDA::default().with_device_id(device).build(),
+            // TensorFloat-32 keeps ten bits of a product: answers would differ from those that
+            // the model gave where it was judged.
+            Self::Cuda => ep::CUDA::default()
+                .with_device_id(device)
+                .with_tf32(false)
+                .build(),
             Self::TensorRt => ep::TensorRT::default().with_device_id(device).build(),
             Self::OpenVino => ep::OpenVINO::default().build(),
             Self::Cpu => return None,

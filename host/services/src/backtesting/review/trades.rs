@@ -89,51 +89,78 @@ fn open_row(
         .open_positions
         .iter()
         .find(|one| one.symbol == symbol)?;
-    let mut held = Quantity::ZERO;
-    let mut since = None;
-    for fill in result.fills.iter().filter(|fill| fill.symbol == symbol) {
-        let before = held.signum();
-        held += fill.quantity;
-        if held.signum() != before {
-            since = Some(fill.filled_at);
-        }
-    }
-    let entered_at = since?;
+    let fills = || result.fills.iter().filter(|one| one.symbol == symbol);
+    let entry = Entry::of(fills())?;
     // The costs that no ended trade has paid: a fill that turns a position is shared by both.
-    let all = || result.fills.iter().filter(|one| one.symbol == symbol);
     let ended = || result.trades.iter().filter(|one| one.symbol == symbol);
-    let of_all = |of: fn(&Fill) -> Cash| all().map(of).sum::<Cash>();
+    let of_all = |of: fn(&Fill) -> Cash| fills().map(of).sum::<Cash>();
     let of_ended = |of: fn(&Trade) -> Cash| ended().map(of).sum::<Cash>();
     let fees = of_all(|one| one.fee) - of_ended(|one| one.fees);
     let slippage = of_all(|one| one.slippage) - of_ended(|one| one.slippage);
     let last = result.equity.last()?.at;
-    let gross = position.unrealised + slippage;
-    let net = position.unrealised - fees;
-    let entry = position
-        .average_price
-        .times(position.quantity)
-        .abs()
-        .to_f64();
-    let bars_held = last.nanos_since(entered_at) / market.time_frame().nanos();
+    // What it is worth and what its fills have brought, of which a part may be closed already.
+    let brought = -of_all(Fill::notional) - of_ended(|one| one.net + one.fees);
+    let after_slippage = position.value + brought;
+    let gross = after_slippage + slippage;
+    let net = after_slippage - fees;
+    let paid = entry.notional.abs().to_f64();
+    let bars_held = last.nanos_since(entry.at) / market.time_frame().nanos();
     let currencies = &result.currencies;
     Some(TradeRow {
         symbol: name,
         currency: currencies.name(currencies.quote(symbol)).to_owned(),
         rate: rate_at(result, symbol, last),
         side: side(position.quantity.signum() < 0),
-        entered_at,
+        entered_at: entry.at,
         exited_at: None,
-        quantity: position.quantity.abs().to_f64(),
-        entry_price: position.average_price.to_f64(),
+        quantity: entry.quantity.abs().to_f64(),
+        entry_price: entry.notional.per(entry.quantity)?.to_f64(),
         exit_price: None,
         gross_profit: gross.to_f64(),
         fees: fees.to_f64(),
         slippage: slippage.to_f64(),
         net_profit: net.to_f64(),
-        net_return: (entry > 0.0).then(|| net.to_f64() / entry),
+        net_return: (paid > 0.0).then(|| net.to_f64() / paid),
         bars_held: u64::try_from(bars_held).unwrap_or(0),
         exit_reason: "open".to_owned(),
     })
+}
+
+/// How a position that is still held was entered.
+struct Entry {
+    at: Timestamp,
+    /// All that was bought (sold, for a short, as a negative number), closed parts included.
+    quantity: Quantity,
+    /// What that was traded for, with the sign of the quantity.
+    notional: Cash,
+}
+
+impl Entry {
+    /// `None` where the fills leave nothing.
+    fn of<'f>(fills: impl Iterator<Item = &'f Fill>) -> Option<Self> {
+        let mut held = Quantity::ZERO;
+        let mut entry: Option<Self> = None;
+        for fill in fills {
+            let before = held.signum();
+            held += fill.quantity;
+            let opened = if held.signum() != before {
+                entry = None; // Closed or turned: the rest of the fill opens.
+                held
+            } else if fill.quantity.signum() == before {
+                fill.quantity
+            } else {
+                continue;
+            };
+            let entry = entry.get_or_insert(Self {
+                at: fill.filled_at,
+                quantity: Quantity::ZERO,
+                notional: Cash::ZERO,
+            });
+            entry.quantity += opened;
+            entry.notional += fill.price.times(opened);
+        }
+        entry.filter(|_| !held.is_zero())
+    }
 }
 
 fn side(is_short: bool) -> TradeSide {

@@ -274,7 +274,7 @@ pub struct TradeRow {
     pub entered_at: Timestamp,
     /// Open time of the bar of the last exit fill; `None` while the position is open.
     pub exited_at: Option<Timestamp>,
-    /// Amount in the base asset, positive.
+    /// All that was bought (sold, for a short) in the base asset, positive.
     pub quantity: f64,
     /// Mean entry price.
     pub entry_price: f64,

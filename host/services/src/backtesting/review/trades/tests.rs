@@ -15,7 +15,7 @@ const HOUR: i64 = 3_600_000_000_000;
 
 fn market() -> Market {
     // The last close is what the open position is valued at.
-    let close = |hour: i64| if hour == 3 { 85.0 } else { 90.0 };
+    let close = |hour: i64| if hour >= 3 { 85.0 } else { 90.0 };
     let bar = |hour: i64| Bar {
         opened_at: Timestamp::from_nanos(hour * HOUR),
         closed_at: Timestamp::from_nanos((hour + 1) * HOUR),
@@ -31,7 +31,7 @@ fn market() -> Market {
     let series = BarSeries {
         name: "AUSDT".to_owned(),
         time_frame: "1h".parse().unwrap(),
-        bars: (0..4).map(bar).collect(),
+        bars: (0..5).map(bar).collect(),
     };
     Market::new(vec![series]).unwrap()
 }
@@ -65,6 +65,16 @@ fn fill(hour: i64, quantity: &str, price: &str) -> (Fill, Order) {
 
 /// Buys 1 at 100, then sells 5 at 90: the long ends, and a short of 4 is still held.
 fn turned() -> BacktestResult {
+    after([fill(1, "1", "100"), fill(2, "-5", "90")])
+}
+
+/// The same short, of which 3 are bought back at 95.
+fn partly_closed() -> BacktestResult {
+    after([fill(1, "1", "100"), fill(2, "-5", "90"), fill(3, "3", "95")])
+}
+
+/// These fills an hour each, and the close of 85.
+fn after<const N: usize>(list: [(Fill, Order); N]) -> BacktestResult {
     let mut portfolio = Portfolio::new("1000".parse().unwrap(), 1);
     let mut book = TradeBook::new("1h".parse().unwrap(), 1);
     let mut costs = EngineCosts::default();
@@ -77,9 +87,10 @@ fn turned() -> BacktestResult {
     };
     let symbol = SymbolId(0);
     let mut equity = vec![point(1, &portfolio)];
-    for (hour, (fill, order)) in (2..).zip([fill(1, "1", "100"), fill(2, "-5", "90")]) {
+    for (hour, (fill, order)) in (2..).zip(list) {
         portfolio.apply(&fill).unwrap();
-        portfolio.mark(symbol, "90".parse().unwrap());
+        let close = if hour >= 4 { "85" } else { "90" };
+        portfolio.mark(symbol, close.parse().unwrap());
         equity.push(point(hour, &portfolio));
         trades.extend(book.apply(&fill, &order));
         costs.fees += fill.fee;
@@ -89,7 +100,7 @@ fn turned() -> BacktestResult {
         fills.push(fill);
     }
     portfolio.mark(symbol, "85".parse().unwrap());
-    equity.push(point(4, &portfolio));
+    equity.push(point(2 + i64::try_from(N).unwrap(), &portfolio));
     let position = portfolio.position(symbol).unwrap();
     BacktestResult {
         initial_cash: portfolio.initial_cash(),
@@ -98,7 +109,7 @@ fn turned() -> BacktestResult {
         books: portfolio.books().to_vec(),
         equity,
         fills,
-        fill_steps: vec![1, 2],
+        fill_steps: (1..).take(N).collect(),
         payments: Vec::new(),
         ambiguous_slices: (0, 4),
         trades,
@@ -106,6 +117,7 @@ fn turned() -> BacktestResult {
             symbol,
             quantity: position.quantity(),
             average_price: position.average_price().unwrap(),
+            value: position.value(),
             unrealised: position.unrealised(),
         }],
         realised: portfolio.realised(),
@@ -122,9 +134,8 @@ fn turned() -> BacktestResult {
 
 #[test]
 fn trades_and_what_is_still_open_add_up_to_the_totals() {
-    let (market, config) = (market(), config());
     let result = turned();
-    let rows = trades(&market, &result);
+    let rows = trades(&market(), &result);
     assert_eq!(rows.len(), 2);
     let open = &rows[1];
     assert_eq!((open.exited_at, open.bars_held), (None, 2));
@@ -132,7 +143,30 @@ fn trades_and_what_is_still_open_add_up_to_the_totals() {
     assert!((open.fees - 0.4).abs() < 1e-9, "{}", open.fees);
     assert!((open.slippage - 0.08).abs() < 1e-9, "{}", open.slippage);
     assert!((open.net_profit - (4.0 * 5.0 - 0.4)).abs() < 1e-9);
-    let all = total_flows(&market, &config, &result).unwrap();
+    assert_adds_up(&rows, &result);
+}
+
+/// What a part that is closed has brought belongs to the trade that is still open.
+#[test]
+fn a_partly_closed_trade_keeps_what_it_has_realised() {
+    let result = partly_closed();
+    let rows = trades(&market(), &result);
+    assert_eq!(rows.len(), 2);
+    let open = &rows[1];
+    assert_eq!((open.exited_at, open.quantity), (None, 4.0));
+    assert!((open.entry_price - 90.0).abs() < 1e-9);
+    // Three at a loss of 5 each, one at a profit of 5; four fifths of the turning fill's fee and
+    // all of the exit's.
+    assert!((open.fees - 0.9).abs() < 1e-9, "{}", open.fees);
+    assert!((open.net_profit - (5.0 - 15.0 - 0.9)).abs() < 1e-9);
+    let paid = 4.0 * 90.0;
+    assert!((open.net_return.unwrap() - open.net_profit / paid).abs() < 1e-12);
+    assert_adds_up(&rows, &result);
+}
+
+fn assert_adds_up(rows: &[TradeRow], result: &BacktestResult) {
+    let (market, config) = (market(), config());
+    let all = total_flows(&market, &config, result).unwrap();
     assert_eq!(all.net(), result.final_equity() - result.initial_cash);
     let sum = |value: &dyn Fn(&TradeRow) -> f64| rows.iter().map(value).sum::<f64>();
     for (told, total) in [
