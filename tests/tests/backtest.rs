@@ -87,11 +87,14 @@ fn predictions_are_traded_beside_what_they_have_to_beat_and_the_journal_repeats(
     let again = document(&again);
     assert_eq!(again["differences"], 0);
     assert_eq!(again["fills"], told["fills"]);
+    assert_eq!(again["same_config"], true);
     // Another fee is another exchange, and the exit code says so.
     let dearer = ["--replay", "journal.jsonl", "--set", "execution.fee_bps=11"];
     let dearer = backtest(dir.path(), &dearer);
     assert_eq!(dearer.code, Some(1));
-    assert!(document(&dearer)["differences"].as_u64().unwrap() > 10);
+    let dearer = document(&dearer);
+    assert!(dearer["differences"].as_u64().unwrap() > 10);
+    assert_eq!(dearer["same_config"], false);
     let second = backtest(dir.path(), &traded);
     assert_eq!(document(&second)["journal_digest"], told["journal_digest"]);
 }

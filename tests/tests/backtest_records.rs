@@ -280,6 +280,54 @@ fn everything_that_is_wrong_is_told_at_once() {
         large.stderr.contains("of A is 114, which costs 10032"),
         "{large:?}"
     );
+    let all = [
+        "--predictions",
+        "predictions.csv",
+        "--set",
+        "execution.lot_size=114",
+        "--set",
+        "execution.maker_fee_bps=-1000",
+        "--set",
+        "portfolio.margin={mode=\"cross\",leverage=0}",
+        "--set",
+        "execution.slippage={kind=\"impact\"}",
+        "--set",
+        "risk={}",
+    ];
+    let all = backtest(dir.path(), &all);
+    assert_eq!(all.code, Some(2), "{all:?}");
+    for part in [
+        "of A is 114, which costs 10032",
+        "`execution.maker_fee_bps` is -1000; it must be at least",
+        "`portfolio.margin.leverage` is 0; it must be at least 1",
+        "`portfolio.margin.maintenance` is missing",
+        "`execution.slippage.factor` is missing",
+        "`execution.slippage.span_bars` is missing",
+        "`risk` is an empty table, which changes nothing",
+    ] {
+        assert!(all.stderr.contains(part), "{part}: {}", all.stderr);
+    }
+    let told: Value = serde_json::from_str(&all.stderr).unwrap();
+    assert_eq!(told["error"]["problems"].as_array().unwrap().len(), 7);
+}
+
+/// A file that a setting names and that is not there is a mistake in the settings.
+#[test]
+fn files_that_are_not_there_are_mistakes_of_the_settings() {
+    let dir = folder();
+    for more in [
+        ["--predictions", "none.csv", "--set", "run.seed=1"],
+        [
+            "--predictions",
+            "predictions.csv",
+            "--set",
+            "execution.funding_file=none.csv",
+        ],
+    ] {
+        let ran = backtest(dir.path(), &more);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("none.csv"), "{ran:?}");
+    }
 }
 
 /// Recorded hours of one symbol with finer bars: the folder, the symbol, its finer bars, a day.

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fusebox_engine::backtest::impossible_lots;
 use fusebox_loader::WorkerOptions;
 use fusebox_services::data::{DataSource, ParquetDirectory, Simulated, SimulatedConfig};
 use fusebox_services::progress::Progress;
@@ -101,8 +102,15 @@ pub(crate) struct CheckedRun {
     settings: EngineSettings,
 }
 
-/// Checks a configuration for a run, without reading data. A plugin is loaded only where something
-/// is wrong, so that its problems are told as well.
+impl CheckedRun {
+    /// SHA-256 of everything in the configuration that a result depends on.
+    pub(crate) fn config_digest(&self) -> &str {
+        &self.spec.provenance.config_sha256
+    }
+}
+
+/// Checks a configuration for a run. A plugin is loaded and data is read only where something is
+/// wrong, so that what they say comes with it.
 ///
 /// # Errors
 /// [`ConfigError::Problems`] with everything that is wrong.
@@ -117,6 +125,7 @@ pub(crate) fn check(
     let spec = spec::pipeline(loaded, problems, command_line).map_err(|error| match error {
         ConfigError::Problems(mut problems) => {
             problems.extend(param_problems(loaded, &settings));
+            problems.extend(lot_problems(loaded, source.as_deref()));
             ConfigError::Problems(problems)
         }
         error => error,
@@ -229,6 +238,25 @@ fn unknown_libraries(loaded: &Loaded) -> Vec<Problem> {
             );
             loaded.problem(&format!("engine.libraries.{name}"), message)
         })
+        .collect()
+}
+
+/// Lots that the account could never pay for. Data that cannot be read says nothing here: that is
+/// told when everything else is right.
+fn lot_problems(loaded: &Loaded, source: Option<&dyn DataSource>) -> Vec<Problem> {
+    let key = "execution.lot_size";
+    let mut others = Vec::new();
+    let request = spec::data_request(loaded, &mut others);
+    let (Some(source), Some(request), true) = (source, request, others.is_empty()) else {
+        return Vec::new();
+    };
+    let config = spec::session_in_part(loaded);
+    let Ok(data) = source.load(&request) else {
+        return Vec::new();
+    };
+    let found = impossible_lots(&data.market, &config).into_iter();
+    let told = found.filter(|one| one.key != key || !loaded.is_refused(key));
+    told.map(|one| loaded.problem(&one.key, one.message))
         .collect()
 }
 

@@ -7,6 +7,7 @@ mod attribution;
 mod baseline;
 mod lots;
 mod reexecute;
+mod rehearsal;
 mod rules;
 mod signals;
 mod stream;
@@ -33,7 +34,9 @@ use waiting::Waiting;
 
 pub use attribution::{Flows, StepFlows, SymbolFlows, attribute, total_flows};
 pub use baseline::{buy_and_hold, flat};
+pub use lots::impossible as impossible_lots;
 pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
+pub use rehearsal::rehearse;
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
 pub use stream::{StreamSpec, Streamed, run_stream};

@@ -85,10 +85,13 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
             "cash_difference": largest(&again).to_string(),
             "cash_differences": by_currency(&again),
             "config_digest": again.config_digest,
+            "same_config": again.config_digest == run.config_digest(),
             "linked": again.is_linked,
             "complete": again.is_complete,
         });
-        context.output.show(&document, || replay_text(&again))?;
+        context
+            .output
+            .show(&document, || replay_text(&again, run.config_digest()))?;
         return if again.difference_count == 0 {
             Ok(())
         } else {
@@ -269,7 +272,7 @@ fn by_currency(again: &Reexecuted) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn replay_text(again: &Reexecuted) -> String {
+fn replay_text(again: &Reexecuted, config_digest: &str) -> String {
     let mut text = format!(
         "{} orders carried out again: {} fills recorded, {} this time\n\
          differences: {}\n",
@@ -293,7 +296,19 @@ fn replay_text(again: &Reexecuted) -> String {
     } else {
         "its lines are not linked (an older journal); its digest alone tells of changes\n"
     });
+    if again.config_digest != config_digest {
+        text.push_str(&format!(
+            "the settings are not those of the journal: their digest is {}, the journal's {}\n",
+            short(config_digest),
+            short(&again.config_digest)
+        ));
+    }
     text
+}
+
+/// The head of a digest.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 fn sweep_text(swept: &Swept) -> String {
@@ -302,7 +317,7 @@ fn sweep_text(swept: &Swept) -> String {
         keys.extend(first.settings.iter().map(|(key, _)| key.as_str()));
     }
     let mut titles = keys;
-    titles.extend(["Sharpe", "return", "drawdown", "fills", "turnover"]);
+    titles.extend(["Sharpe", "return", "drawdown", "fills", "traded, x cash"]);
     let mut lines = table(&titles);
     for trial in swept.trials.iter().take(SHOWN_TRIALS) {
         let mut row: Vec<String> = trial
@@ -315,7 +330,7 @@ fn sweep_text(swept: &Swept) -> String {
             percent(trial.total_return),
             percent(trial.max_drawdown),
             grouped(trial.fills),
-            format!("{:.1}x", trial.turnover),
+            format!("{:.1}", trial.turnover),
         ]);
         lines.add_row(row);
     }

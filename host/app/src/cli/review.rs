@@ -31,6 +31,7 @@ pub(super) fn document(done: &BacktestDone, out: Option<&Path>) -> Value {
         "comparison": {
             "lines": analysis.compared,
             "random_runs": analysis.random_runs,
+            "random_turnover": analysis.random_turnover,
             "beaten_by_random": analysis.beaten_by_random,
         },
         "costs": trading.costs,
@@ -106,7 +107,15 @@ fn ratio(value: Option<f64>) -> String {
 }
 
 fn compared(trading: &Trading) -> String {
-    let mut lines = table(&["", "return", "Sharpe", "drawdown", "trades", "turnover"]);
+    let titles = [
+        "",
+        "return",
+        "Sharpe",
+        "drawdown",
+        "trades",
+        "traded, x cash",
+    ];
+    let mut lines = table(&titles);
     for row in &trading.analysis.compared {
         lines.add_row([
             row.name.clone(),
@@ -114,7 +123,7 @@ fn compared(trading: &Trading) -> String {
             ratio(row.sharpe_ratio),
             percent(row.max_drawdown),
             grouped(row.trades),
-            format!("{:.1}x", row.costs.traded_value / trading.initial_cash),
+            format!("{:.1}", row.costs.traded_value / trading.initial_cash),
         ]);
     }
     lines.to_string()
@@ -292,8 +301,12 @@ fn luck(trading: &Trading) -> String {
     let mut text = String::from("\n");
     if let Some(share) = analysis.beaten_by_random {
         let runs = grouped(analysis.random_runs);
+        let times = analysis.random_turnover;
+        let times = times.map_or(String::new(), |times| {
+            format!(" ({times:.2} times its own)")
+        });
         text.push_str(&format!(
-            "random sides with the same turnover: p = {share:.3} ({runs} runs)\n"
+            "random sides with the same turnover{times}: p = {share:.3} ({runs} runs)\n"
         ));
     }
     text.push_str(&format!(

@@ -52,6 +52,7 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "comparison": {
             "lines": trading.analysis.compared,
             "random_runs": trading.analysis.random_runs,
+            "random_turnover": trading.analysis.random_turnover,
             "beaten_by_random": trading.analysis.beaten_by_random,
         },
         "regimes": trading.analysis.regimes,

@@ -45,12 +45,22 @@ fn check_entry(entry: &Entry, layer: &Layer, schema: &Schema) -> Option<(KeyPath
             let message = format!("is a table; it must be {}", wanted(rule));
             invalid(&path[..known], message)
         }
+        Lookup::Known(_) if is_empty_table(value) && !place.is_in_file() => invalid(
+            path,
+            "is an empty table, which changes nothing: tables are merged key by key, so set the \
+             keys that are meant"
+                .to_owned(),
+        ),
         Lookup::Known(rule) => mismatch(value, rule).and_then(|message| invalid(path, message)),
     }
 }
 
+fn is_empty_table(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// What is wrong with `value` under `rule`; `None` where it fits.
-fn mismatch(value: &Value, rule: &Value) -> Option<String> {
+pub(super) fn mismatch(value: &Value, rule: &Value) -> Option<String> {
     if !has_type(value, &types(rule)) {
         return Some(format!("is {}; it must be {}", shown(value), wanted(rule)));
     }
@@ -122,7 +132,7 @@ fn out_of_bounds(number: f64, rule: &Value) -> Option<String> {
 }
 
 /// What a rule wants, in words.
-fn wanted(rule: &Value) -> String {
+pub(super) fn wanted(rule: &Value) -> String {
     let choices = choices(rule);
     if !choices.is_empty() {
         let quoted: Vec<String> = choices.iter().map(|one| format!("\"{one}\"")).collect();

@@ -34,6 +34,12 @@ impl Place {
             detail: origin.to_owned(),
         }
     }
+
+    /// Whether it is a line of a file.
+    #[must_use]
+    pub(crate) fn is_in_file(&self) -> bool {
+        self.detail != self.origin
+    }
 }
 
 impl fmt::Display for Place {
@@ -145,11 +151,7 @@ impl Layer {
             }
             let path: KeyPath = rest.split("__").map(str::to_owned).collect();
             let value = parse_value(&text, &path, schema);
-            layer.entries.push(Entry {
-                path,
-                value,
-                place: Place::named(&name),
-            });
+            layer.push_all(path, value, &Place::named(&name));
         }
         Ok(layer)
     }
@@ -166,12 +168,26 @@ impl Layer {
             return Err(wrong());
         }
         let value = parse_value(text.trim(), &path, schema);
-        self.entries.push(Entry {
-            path,
-            value,
-            place: Place::named("--set"),
-        });
+        self.push_all(path, value, &Place::named("--set"));
         Ok(())
+    }
+
+    /// Sets a value, a table key by key.
+    fn push_all(&mut self, path: KeyPath, value: Value, place: &Place) {
+        match value {
+            Value::Object(table) if !table.is_empty() => {
+                for (name, value) in table {
+                    let mut below = path.clone();
+                    below.push(name);
+                    self.push_all(below, value, place);
+                }
+            }
+            value => self.entries.push(Entry {
+                path,
+                value,
+                place: place.clone(),
+            }),
+        }
     }
 }
 

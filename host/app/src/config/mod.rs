@@ -12,6 +12,7 @@ mod print;
 mod problem;
 pub(crate) mod raw;
 mod schema;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -120,8 +121,19 @@ fn load_layers(mut layers: Vec<Layer>) -> Result<(Loaded, Vec<Problem>), ConfigE
     for entry in layers.iter().flat_map(|layer| &layer.entries) {
         places.insert(entry.path.clone(), entry.place.clone());
     }
+    let mut ranked = whole::Places::new();
+    for (rank, layer) in (1..).zip(&layers) {
+        for entry in &layer.entries {
+            ranked.insert(entry.path.clone(), (rank, entry.place.clone()));
+        }
+    }
     layers.insert(0, defaults()?);
-    let merged = merge::merge(layers)?;
+    let mut merged = merge::merge(layers)?;
+    let rules = (&schema, &refused);
+    for (path, problem) in whole::complete(&mut merged.values, rules, &ranked) {
+        refused.insert(path);
+        problems.push(problem);
+    }
     let raw: RawConfig = serde_json::from_value(merged.values)
         .map_err(|error| ConfigError::Internal(error.to_string()))?;
     let loaded = Loaded {

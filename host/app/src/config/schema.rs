@@ -48,6 +48,12 @@ impl Schema {
         Self { root }
     }
 
+    /// The rule of the whole.
+    #[must_use]
+    pub(crate) fn root(&self) -> &Value {
+        &self.root
+    }
+
     /// The schema as the text of `configs/schema/pipeline.json`.
     #[must_use]
     pub(crate) fn to_text(&self) -> String {

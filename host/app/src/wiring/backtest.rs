@@ -8,11 +8,11 @@ use fusebox_engine::ports::SignalSource;
 use fusebox_engine::problem::Problem;
 use fusebox_engine::types::Timestamp;
 use fusebox_services::backtesting::{
-    self, BacktestDone, BacktestTarget, BacktestingError, PredictionStream, SweepPoint, Swept,
+    BacktestDone, BacktestTarget, BacktestingError, PredictionStream, SweepPoint, Swept,
     read_predictions, replay_orders, stream_backtest, sweep, trade_and_review,
 };
 use fusebox_services::data::records::complete;
-use fusebox_services::data::{DataError, LoadedMarket, RecordsRequest};
+use fusebox_services::data::{LoadedMarket, RecordsRequest};
 use fusebox_services::progress::Progress;
 use fusebox_services::training::OutputError;
 
@@ -33,11 +33,8 @@ fn failure(error: BacktestingError) -> Failure {
             Failure::Usage(error.to_string())
         }
         BacktestingError::Sweep(_) | BacktestingError::Setup(_) => Failure::Refused(error.into()),
-        BacktestingError::Predictions(
-            backtesting::PredictionsError::Read { .. }
-            | backtesting::PredictionsError::Content { .. },
-        ) => Failure::Refused(error.into()),
-        BacktestingError::Data(DataError::RecordsFile { .. } | DataError::Records(_)) => {
+        BacktestingError::Predictions(_) => Failure::Refused(error.into()),
+        BacktestingError::Data(ref cause) if cause.is_configuration() => {
             Failure::Refused(error.into())
         }
         BacktestingError::Backtest(BacktestError::Setup(_) | BacktestError::NeverValued { .. }) => {

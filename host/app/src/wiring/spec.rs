@@ -42,7 +42,8 @@ pub(super) fn pipeline(
     check.features(raw, data.as_ref());
     let labels = check.labels(&raw.labels);
     let split = check.split();
-    let session = check.session(raw);
+    let (session, is_whole) = check.session(raw);
+    let session = is_whole.then_some(session);
     let records = check.records((&raw.data, &raw.execution), data.as_ref());
     check.model();
     check.evaluation();
@@ -88,6 +89,15 @@ pub(super) fn pipeline(
             versions: Vec::new(),
         },
     })
+}
+
+/// How `loaded` trades as far as it is told, with stand-ins for what is missing or wrong.
+pub(super) fn session_in_part(loaded: &Loaded) -> SessionConfig {
+    let mut check = Check {
+        loaded,
+        problems: Vec::new(),
+    };
+    check.session(&loaded.raw).0
 }
 
 /// The bars that `[data]` asks for; what is wrong with it goes to `problems`.
@@ -266,7 +276,8 @@ impl Check<'_> {
         }
     }
 
-    fn session(&mut self, raw: &RawConfig) -> Option<SessionConfig> {
+    /// The session, and whether nothing in it is a stand-in for what is missing.
+    fn session(&mut self, raw: &RawConfig) -> (SessionConfig, bool) {
         let (strategy, risk) = (&raw.strategy, &raw.risk);
         let (execution, portfolio) = (&raw.execution, &raw.portfolio);
         let mut number = |key: &str, value: Option<f64>, example: &str| {
@@ -307,7 +318,7 @@ impl Check<'_> {
                 self.report(&problem.key, problem.message);
             }
         }
-        is_whole.then_some(session)
+        (session, is_whole)
     }
 
     fn fail_safe(&mut self) -> Option<FailSafe> {

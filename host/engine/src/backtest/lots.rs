@@ -7,8 +7,9 @@ use crate::session::SessionConfig;
 use crate::types::{BarSeries, CurrencyId, Market};
 
 /// Every symbol of which one lot costs more than the account can hold, at its lowest price of the
-/// whole market.
-pub(super) fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
+/// whole market. Settings that are wrong in other ways are not looked at.
+#[must_use]
+pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
     let mut problems = Problems::default();
     let names: Vec<&str> = market.names().collect();
     // What is wrong with currencies is told where the settings are validated.

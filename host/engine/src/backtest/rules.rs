@@ -62,7 +62,8 @@ impl Rule {
     }
 
     /// Draws like a strategy that made `result`: as often, and as much on each side. The bars are
-    /// those of all symbols.
+    /// those of all symbols. How much is traded depends on sizes and limits, too: see
+    /// [`busier`](Self::busier).
     #[must_use]
     pub fn random_like(result: &BacktestResult, bars: usize, seed: u64) -> Self {
         let bars = bars.max(1) as f64;
@@ -85,6 +86,25 @@ impl Rule {
             change: change.min(1.0),
             long,
             short,
+        }
+    }
+
+    /// The same, drawing anew `factor` times as often; a rule that draws nothing is as it was.
+    #[must_use]
+    pub fn busier(self, factor: f64) -> Self {
+        match self {
+            Self::Random {
+                seed,
+                change,
+                long,
+                short,
+            } => Self::Random {
+                seed,
+                change: (change * factor).clamp(0.0, 1.0),
+                long,
+                short,
+            },
+            other => other,
         }
     }
 }

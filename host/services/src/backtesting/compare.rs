@@ -1,6 +1,8 @@
 //! What a strategy has to beat: cash, buy and hold, rules, and random sides with the same turnover.
 
-use fusebox_engine::backtest::{BacktestResult, BacktestSpec, Rule, buy_and_hold, flat, run_rule};
+use fusebox_engine::backtest::{
+    BacktestError, BacktestResult, BacktestSpec, Rule, buy_and_hold, flat, run_rule,
+};
 use fusebox_engine::types::{Cash, Timestamp};
 use rayon::prelude::*;
 
@@ -30,6 +32,8 @@ pub(super) struct Benchmarks {
     random: Option<BacktestResult>,
     /// Random strategies with the same turnover and the same time on each side.
     pub(super) random_runs: u64,
+    /// Their mean turnover as a multiple of the strategy's; `None` where there are none.
+    pub(super) random_turnover: Option<f64>,
     /// Share of them that ended with at least the strategy's equity, with one added to both
     /// counts; `None` where there are none.
     pub(super) beaten_by_random: Option<f64>,
@@ -44,6 +48,61 @@ impl Benchmarks {
         let random = random.map(|result| ("random, same turnover (median)", result));
         fixed.into_iter().chain(rules).chain(random)
     }
+}
+
+/// Random strategies that are asked how much they trade, before all of them are drawn.
+const PILOTS: u64 = 16;
+/// How often the pilots are asked.
+const ROUNDS: usize = 6;
+/// A turnover this near to the strategy's is the same.
+const NEAR: f64 = 0.01;
+
+/// How one random strategy ended.
+struct End {
+    equity: Cash,
+    number: u64,
+    turnover: f64,
+}
+
+/// Traded value over mean equity; 0 without any.
+fn turnover(result: &BacktestResult) -> f64 {
+    let points = result.equity.len().max(1) as f64;
+    let mean = result
+        .equity
+        .iter()
+        .map(|one| one.equity.to_f64())
+        .sum::<f64>()
+        / points;
+    match mean > 0.0 {
+        true => result.costs.turnover.to_f64() / mean,
+        false => 0.0,
+    }
+}
+
+fn mean_turnover(ends: &[End]) -> Option<f64> {
+    let sum: f64 = ends.iter().map(|end| end.turnover).sum();
+    (!ends.is_empty()).then(|| sum / ends.len() as f64)
+}
+
+/// How much busier random strategies must be to trade the value that the strategy trades. With as
+/// many trades as it has they may trade more or less: sizes depend on scores, and limits and
+/// breakers cut other orders.
+fn matched(
+    goal: f64,
+    pilots: impl Fn(f64) -> Result<Vec<End>, BacktestError>,
+) -> Result<f64, BacktestError> {
+    let mut factor = 1.0;
+    for _ in 0..ROUNDS {
+        let Some(found) = mean_turnover(&pilots(factor)?).filter(|found| *found > 0.0) else {
+            break;
+        };
+        let ratio = goal / found;
+        if (ratio - 1.0).abs() <= NEAR {
+            break;
+        }
+        factor *= ratio;
+    }
+    Ok(factor)
 }
 
 /// Runs the benchmarks of `result` over `range`.
@@ -66,7 +125,7 @@ pub(super) fn benchmarks(
         false => u64::from(spec.evaluation.random_runs),
     };
     let bars = result.equity.len() * spec.market.series().len();
-    let rule_of = |run: u64| Rule::random_like(result, bars, spec.seed.wrapping_add(run));
+    let like = |run: u64| Rule::random_like(result, bars, spec.seed.wrapping_add(run));
     progress.start("benchmarks", wanted + 1 + RULES.len() as u64);
     let run = |rule: Rule| {
         let done = run_rule(&backtest, rule, range);
@@ -74,19 +133,37 @@ pub(super) fn benchmarks(
         done
     };
     // Only their ends are kept: there may be many, each as long as the history.
-    let end_of = |number: u64| run(rule_of(number)).map(|one| (one.final_equity(), number));
-    let (rules, ends) = in_pool(spec.threads, || {
+    let all = |count: u64, factor: f64| -> Result<Vec<End>, BacktestError> {
+        let one = |number: u64| {
+            let done = run_rule(&backtest, like(number).busier(factor), range)?;
+            Ok(End {
+                equity: done.final_equity(),
+                number,
+                turnover: turnover(&done),
+            })
+        };
+        (0..count).into_par_iter().map(one).collect()
+    };
+    let (rules, drawn) = in_pool(spec.threads, || {
         let rules: Result<Vec<BacktestResult>, _> = RULES.par_iter().map(|one| run(*one)).collect();
-        let ends: Result<Vec<(Cash, u64)>, _> = (0..wanted).into_par_iter().map(end_of).collect();
-        (rules, ends)
+        let factor = matched(turnover(result), |factor| all(wanted.min(PILOTS), factor));
+        let drawn = factor.and_then(|factor| {
+            let ends = all(wanted, factor);
+            progress.advance(wanted);
+            Ok((factor, ends?))
+        });
+        (rules, drawn)
     });
-    let mut ends = ends.inspect_err(|_| progress.finish())?;
-    let above = ends.iter().filter(|(end, _)| *end >= result.final_equity());
+    let (factor, mut ends) = drawn.inspect_err(|_| progress.finish())?;
+    let mean_turnover = mean_turnover(&ends);
+    let above = ends
+        .iter()
+        .filter(|end| end.equity >= result.final_equity());
     let beaten = (above.count() + 1) as f64 / (ends.len() + 1) as f64;
-    ends.sort_unstable();
+    ends.sort_unstable_by_key(|end| (end.equity, end.number));
     let median = ends
         .get(ends.len() / 2)
-        .map(|(_, number)| run(rule_of(*number)));
+        .map(|end| run(like(end.number).busier(factor)));
     progress.finish();
     Ok(Benchmarks {
         flat: flat(spec.market, spec.session, range)?,
@@ -94,6 +171,7 @@ pub(super) fn benchmarks(
         rules: RULES.iter().map(Rule::name).zip(rules?).collect(),
         random: median.transpose()?,
         random_runs: wanted,
+        random_turnover: mean_turnover.map(|mean| mean / turnover(result).max(f64::MIN_POSITIVE)),
         beaten_by_random: (wanted > 0).then_some(beaten),
     })
 }

@@ -176,6 +176,17 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Whether other settings, and not another attempt, are what is needed: a file that the
+    /// configuration names is not there or holds something else.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::RecordsFile { .. } | Self::Records(_) => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {

@@ -130,8 +130,7 @@ impl TrainingError {
                 | Self::Split(_)
                 | Self::Baseline(_)
                 | Self::Backtest(BacktestError::Setup(_) | BacktestError::NeverValued { .. })
-                | Self::Data(DataError::RecordsFile { .. } | DataError::Records(_))
-        )
+        ) || matches!(self, Self::Data(error) if error.is_configuration())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fusebox_engine::backtest::{BacktestSpec, rehearse};
 use fusebox_engine::dataset::{Samples, SplitPlan, SymbolSamples};
 use fusebox_engine::features::{FeatureContext, FeatureSet, extract_symbol};
 use fusebox_engine::labels::LabelSeries;
@@ -22,8 +23,9 @@ pub(super) struct Prepared {
     pub plan: SplitPlan,
 }
 
-/// Loads the bars and makes features, labels and folds. Symbols are partitions that share nothing;
-/// they run on the caller's thread pool.
+/// Loads the bars and makes features, labels and folds, and finds out whether the account could
+/// trade at all, so that nobody trains for a backtest that cannot begin. Symbols are partitions
+/// that share nothing; they run on the caller's thread pool.
 pub(super) fn prepare(
     spec: &PipelineSpec,
     source: &dyn DataSource,
@@ -47,6 +49,12 @@ pub(super) fn prepare(
     let loaded = complete(loaded, source, (&spec.data, &spec.records), tested);
     progress.finish();
     let loaded = loaded?;
+    let backtest = BacktestSpec {
+        market: &loaded.market,
+        config: &spec.session,
+        config_digest: &spec.provenance.config_sha256,
+    };
+    rehearse(&backtest, tested)?;
     Ok(Prepared {
         loaded,
         features,

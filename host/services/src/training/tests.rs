@@ -457,6 +457,46 @@ fn bad_settings_are_refused_together_before_any_work() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// The names of what was begun.
+#[derive(Default)]
+struct Begun(std::sync::Mutex<Vec<String>>);
+
+impl crate::progress::Progress for Begun {
+    fn start(&self, what: &str, _total: u64) {
+        self.0.lock().unwrap().push(what.to_owned());
+    }
+
+    fn advance(&self, _by: u64) {}
+
+    fn finish(&self) {}
+}
+
+/// Training takes long; a backtest that cannot begin is told before it.
+#[test]
+fn an_account_that_can_buy_no_lot_is_refused_before_a_fit() {
+    let mut spec = spec(1);
+    spec.session.execution.lot_size = 1e6;
+    let folder = tempfile::tempdir().unwrap();
+    let begun = Begun::default();
+    let environment = RunEnvironment {
+        source: &market(),
+        plugin: &InProcess,
+        out: &folder.path().join("out"),
+        overwrite: false,
+        progress: &begun,
+        elapsed_s: &|| 1.5,
+    };
+    let error = run(&spec, &environment).unwrap_err();
+    assert_eq!(
+        *begun.0.lock().unwrap(),
+        ["bars", "features and labels", "records"]
+    );
+    let text = error.to_string();
+    assert!(text.contains("`execution.lot_size` of"), "{text}");
+    assert!(error.is_configuration());
+    assert!(!folder.path().join("out").exists());
+}
+
 #[test]
 fn a_combinatorial_split_gives_every_path_and_keeps_its_scalers() {
     let folder = tempfile::tempdir().unwrap();

@@ -108,6 +108,7 @@ pub(crate) fn review(
         ambiguous_slices: result.ambiguous_slices.0,
         compared: compared(spec, (result, all), &benchmarks, how)?,
         random_runs: benchmarks.random_runs,
+        random_turnover: benchmarks.random_turnover,
         beaten_by_random: benchmarks.beaten_by_random,
         account_costs: costs::costs_of(&parts.account),
         regimes: parts.regimes(result),

@@ -233,6 +233,8 @@ fn everything_that_it_has_to_beat_is_there_and_strategy_comes_first() {
     assert_eq!(own.costs, trading.costs);
     assert_eq!(own.sharpe_ratio, trading.strategy.sharpe_ratio.value);
     assert_eq!(trading.analysis.random_runs, 8);
+    let times = trading.analysis.random_turnover.unwrap();
+    assert!((times - 1.0).abs() < 0.1, "{times}");
     // A strategy that knows the next bar beats luck.
     let p = trading.analysis.beaten_by_random.unwrap();
     assert!(near(p, 1.0 / 9.0), "{p}");

@@ -21,6 +21,10 @@ pub struct Analysis {
     pub compared: Vec<ComparedRow>,
     /// Random strategies with the same turnover and the same time on each side.
     pub random_runs: u64,
+    /// Their mean turnover (traded value over mean equity) as a multiple of the strategy's; `None`
+    /// where there were none.
+    #[serde(default)]
+    pub random_turnover: Option<f64>,
     /// Share of them that ended with at least the strategy's equity: its one-sided p-value against
     /// luck with the same turnover; `None` where there were none or the strategy did not trade.
     pub beaten_by_random: Option<f64>,

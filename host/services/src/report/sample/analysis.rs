@@ -29,6 +29,7 @@ pub(super) fn analysis(costs: &Costs, trades: &[TradeRow]) -> Analysis {
             row("random, same turnover (median)", -0.33, part(costs, 0.9)),
         ],
         random_runs: 100,
+        random_turnover: Some(1.01),
         beaten_by_random: Some(0.03),
         account_costs: Costs::default(),
         regimes: regimes(costs, trades.len() as u64),
