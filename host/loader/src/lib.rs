@@ -18,6 +18,7 @@ pub mod guard;
 pub mod live;
 pub mod load;
 pub mod manifest;
+pub mod onnx_file;
 pub mod package;
 pub mod trust;
 pub mod worker;

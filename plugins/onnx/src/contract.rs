@@ -67,14 +67,7 @@ impl Asked {
         agree("features", &settings.features, &features, problems);
         agree("outputs", &settings.outputs, &outputs, problems);
         agree("classes", &settings.classes, &classes, problems);
-        if let (Some(wanted), Some(stated)) =
-            (&settings.feature_set, file.fact("fusebox.feature_set"))
-            && wanted != stated
-        {
-            problems.push(format!(
-                "it was trained on the feature set {stated}, `feature_set` is {wanted}"
-            ));
-        }
+        problems.extend(digest_problems(settings, file));
         let either = |own: &[String], stated: Vec<String>| match own.is_empty() {
             true => stated,
             false => own.to_vec(),
@@ -87,6 +80,33 @@ impl Asked {
             label: label.or_else(|| file.fact("fusebox.label").map(str::to_owned)),
         }
     }
+}
+
+/// What is wrong with the digests that the file states of itself.
+fn digest_problems(settings: &Settings, file: &OnnxFile) -> Vec<String> {
+    let mut problems = Vec::new();
+    let feature_set = file.fact("fusebox.feature_set");
+    if let (Some(wanted), Some(stated)) = (&settings.feature_set, feature_set)
+        && !wanted.eq_ignore_ascii_case(stated)
+    {
+        problems.push(format!(
+            "it was trained on the feature set {stated}, `feature_set` is {wanted}"
+        ));
+    }
+    // Whoever asks for one model takes no file that may be of another.
+    match (&settings.source_model, file.fact("fusebox.source_model")) {
+        (Some(wanted), Some(stated)) if !wanted.eq_ignore_ascii_case(stated) => {
+            problems.push(format!(
+                "it was written from the model {stated}, `source_model` is {wanted}"
+            ));
+        }
+        (Some(wanted), None) => problems.push(format!(
+            "it does not say which model it was written from, `source_model` is {wanted}; export \
+             it with `fusebox model export --format onnx`, or leave the key out"
+        )),
+        _ => {}
+    }
+    problems
 }
 
 /// Two lists of names that must be the same where both are there.

@@ -148,6 +148,7 @@ fn note(info: &mut ModelInfo, opened: &Opened, (runtime, file): (&Runtime, &Onnx
         "training_rows",
         "iterations",
         "feature_set",
+        "source_model",
     ] {
         if let Some(fact) = file.fact(&format!("fusebox.{key}")) {
             note(key, fact.into());

@@ -9,7 +9,7 @@ use crate::library::LIBRARY_KEY;
 use crate::provider::Provider;
 
 /// What the plugin understands.
-pub(crate) const KEYS: [&str; 20] = [
+pub(crate) const KEYS: [&str; 21] = [
     LIBRARY_KEY,
     "providers",
     "device",
@@ -26,6 +26,7 @@ pub(crate) const KEYS: [&str; 20] = [
     "outputs",
     "features",
     "feature_set",
+    "source_model",
     "window",
     "activation",
     "probe",
@@ -107,6 +108,8 @@ pub(crate) struct Settings {
     pub(crate) features: Vec<String>,
     /// Digest of the feature set.
     pub(crate) feature_set: Option<String>,
+    /// Digest of the model that the file was written from.
+    pub(crate) source_model: Option<String>,
     /// Steps of a row, where the file does not say.
     pub(crate) window: Option<usize>,
     /// What the output goes through.
@@ -141,6 +144,7 @@ impl Settings {
             outputs: read.get("outputs", Vec::new()),
             features: read.get("features", Vec::new()),
             feature_set: read.optional("feature_set"),
+            source_model: read.optional("source_model"),
             window: read.optional("window"),
             activation: read.get("activation", Activation::None),
             label: read.optional("label"),

@@ -66,6 +66,7 @@ pub use owner::{Answered, LiveError, LiveModel};
 pub use policy::{ModelSource, ModelSpec, ProbationPolicy, SwapPolicy, VersionPolicy};
 pub use rows::{Companions, Dressing, RowContract, RowTransform};
 pub use shadow::ShadowReport;
+pub use sidecar::files_without_sidecar;
 pub use state::{Reason, Rejection, State};
 pub use status::{GenerationStatus, ModelStatus, SystemStatus};
 pub use supervisor::{Supervisor, SupervisorError, SupervisorOptions};

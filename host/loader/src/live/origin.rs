@@ -19,6 +19,7 @@ use crate::discover::Discovered;
 use crate::generation::next_generation;
 use crate::load::{LoadOptions, LoadedPlugin, Verified, map, scan, verify};
 use crate::manifest::{Isolation, Manifest};
+use crate::onnx_file::agreed_feature_set;
 
 /// Loads a library in a throw-away child, so that one that crashes costs a child.
 pub trait Prober: fmt::Debug + Send + Sync {
@@ -252,7 +253,9 @@ impl FileOrigin {
             readout: &read.readout,
             bars: read.manifest.bars.as_ref(),
         };
-        let feature_set = read.manifest.feature_set;
+        let own = (read.manifest.plugin.as_str(), read.artifact.as_slice());
+        let feature_set = agreed_feature_set(read.manifest.feature_set, own)
+            .map_err(|words| Rejection::new(Reason::Features, format!("{name}: {words}")))?;
         let rows = self.rows.as_deref();
         (found.dressing, found.warning) = judge(rows, &name, feature_set.as_deref(), companions)?;
         found.feature_set = feature_set;

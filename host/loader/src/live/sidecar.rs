@@ -8,7 +8,7 @@
 //! ```toml
 //! version = "1.0.3"       # optional: else the next one
 //! sha256 = "…"            # optional: of the model file, so that no other is taken
-//! feature_set = "…"       # optional, as in model.toml
+//! feature_set = "…"       # optional, as in model.toml; else what the file says of itself
 //! scaler = "btc-1h.scaler.json"    # optional: a file beside it, as in model.toml
 //! readout = "btc-1h.readout.json"  # optional
 //! task = "classification" # this and all other keys are settings of the plugin
@@ -25,7 +25,7 @@
 //! states. A file that is still being copied is not taken; one that does not fit is refused with
 //! the reason, and what is live stays live. The files themselves are never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -44,12 +44,13 @@ use super::state::{Reason, Rejection};
 use crate::clock::Clock;
 use crate::generation::sha256_hex;
 use crate::manifest::{is_passed_over, version_numbers};
+use crate::onnx_file::{self, ONNX_PLUGIN};
 
 /// Kinds of files, each with the plugin whose artifact they are, and how to tell that one is whole.
 const KINDS: [Kind; 1] = [Kind {
     extension: "onnx",
-    plugin: "ai.fusebox.onnx",
-    is_whole: onnx_is_whole,
+    plugin: ONNX_PLUGIN,
+    is_whole: onnx_file::is_whole,
 }];
 const SIDECAR: &str = "toml";
 const MAX_SIDECAR_BYTES: u64 = 1 << 20;
@@ -90,6 +91,8 @@ pub(crate) struct Sidecars {
     audit: Arc<AuditLog>,
     /// The pairs that were taken or refused, as they looked then.
     decided: BTreeMap<PathBuf, (Look, Look)>,
+    /// Model files of which it was told that nothing lies beside them.
+    alone: BTreeSet<PathBuf>,
 }
 
 /// What became of a look.
@@ -109,6 +112,7 @@ impl Sidecars {
             clock,
             audit,
             decided: BTreeMap::new(),
+            alone: BTreeSet::new(),
         }
     }
 
@@ -122,9 +126,14 @@ impl Sidecars {
             .collect::<Vec<_>>()
         {
             let sidecar = file.with_extension(SIDECAR);
-            let (Some(first), Some(second)) = (look_at(&file), look_at(&sidecar)) else {
+            let Some(first) = look_at(&file) else {
                 continue;
             };
+            let Some(second) = look_at(&sidecar) else {
+                looked.unsettled += usize::from(self.is_soon_told_alone(&file, first));
+                continue;
+            };
+            self.alone.remove(&file);
             if self.decided.get(&file) == Some(&(first, second)) {
                 continue;
             }
@@ -145,6 +154,23 @@ impl Sidecars {
             looked.taken += usize::from(self.tell(&file, taken));
         }
         looked
+    }
+
+    /// Tells once of a model file that nothing was put beside: whoever dropped it there waits for
+    /// it to go live. Gives whether it is too early for that.
+    fn is_soon_told_alone(&mut self, file: &Path, look: Look) -> bool {
+        if self.alone.contains(file) {
+            return false;
+        }
+        if self.clock.unix_ns() < look.1.max(look.2).saturating_add(QUIET_NS) {
+            return true;
+        }
+        self.alone.insert(file.to_owned());
+        self.tell(
+            file,
+            Err(Rejection::new(Reason::Manifest, missing_sidecar(file))),
+        );
+        false
     }
 
     /// Writes down what became of a pair; gives whether it is a new package.
@@ -172,7 +198,29 @@ impl Sidecars {
     }
 }
 
-/// The model files of a directory that have a sidecar.
+/// Model files of these directories without a sidecar, each with what to do.
+#[must_use]
+pub fn files_without_sidecar(dirs: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let files = dirs.iter().flat_map(|dir| pairs(dir));
+    let alone = files.filter(|(_, file, _)| look_at(&file.with_extension(SIDECAR)).is_none());
+    alone
+        .map(|(_, file, _)| {
+            let words = missing_sidecar(&file);
+            (file, words)
+        })
+        .collect()
+}
+
+fn missing_sidecar(file: &Path) -> String {
+    let sidecar = file.with_extension(SIDECAR);
+    format!(
+        "nothing says what it is for; write {}, which may be empty where the file says everything \
+         of itself (docs/onnx.md)",
+        sidecar.display()
+    )
+}
+
+/// The model files of a directory.
 fn pairs(dir: &Path) -> Vec<(PathBuf, PathBuf, &'static Kind)> {
     let entries = fs::read_dir(dir)
         .into_iter()
@@ -224,7 +272,7 @@ fn read_pair(
     }
     let text = read_bounded(sidecar, MAX_SIDECAR_BYTES)?;
     let shown = sidecar.display();
-    let stated: Sidecar = toml::from_str(&String::from_utf8_lossy(&text))
+    let mut stated: Sidecar = toml::from_str(&String::from_utf8_lossy(&text))
         .map_err(|error| refuse(Reason::Manifest, format!("{shown}: {error}")))?;
     let artifact = read_bounded(file, MAX_ARTIFACT_BYTES)?;
     let found = sha256_hex(&artifact);
@@ -241,6 +289,9 @@ fn read_pair(
         let words = format!("{} is not whole: {words}; copy it again", file.display());
         refuse(Reason::Unfinished, words)
     })?;
+    let plugin = stated.plugin.as_deref().unwrap_or(kind.plugin);
+    stated.feature_set = onnx_file::agreed_feature_set(stated.feature_set, (plugin, &artifact))
+        .map_err(|words| refuse(Reason::Features, format!("{shown}: {words}")))?;
     spec_of(dir, (name, artifact), stated, kind)
         .map_err(|words| refuse(Reason::Manifest, format!("{shown}: {words}")))
 }
@@ -321,49 +372,6 @@ fn not_committed(
     Ok(Some(spec))
 }
 
-/// Whether bytes are a whole ONNX file: protocol buffers do not say where they end, but a message
-/// that was cut off ends within a field, or lacks one that every model has. They stand in the order
-/// of their numbers, the weights before the operator sets.
-fn onnx_is_whole(bytes: &[u8]) -> Result<(), &'static str> {
-    const VERSION: u64 = 1;
-    const GRAPH: u64 = 7;
-    const OPERATORS: u64 = 8;
-    let (mut rest, mut seen) = (bytes, [false; 3]);
-    while !rest.is_empty() {
-        let key = varint(&mut rest).ok_or("it ends within a field")?;
-        let skipped = match key & 7 {
-            0 => varint(&mut rest).map(|_| 0),
-            1 => Some(8),
-            2 => varint(&mut rest).and_then(|length| usize::try_from(length).ok()),
-            5 => Some(4),
-            _ => return Err("it is no ONNX file"),
-        };
-        let skipped = skipped.ok_or("it ends within a field")?;
-        rest = rest.get(skipped..).ok_or("it ends within a field")?;
-        for (place, field) in [VERSION, GRAPH, OPERATORS].into_iter().enumerate() {
-            seen[place] |= key >> 3 == field;
-        }
-    }
-    match seen {
-        [true, true, true] => Ok(()),
-        [_, false, _] => Err("it has no graph"),
-        _ => Err("it does not say its version or its operators"),
-    }
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, left) = rest.split_first()?;
-        *rest = left;
-        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,6 +419,13 @@ mod tests {
         let mut dropped = Dropped::new();
         dropped.put("btc.onnx", WHOLE);
         assert_eq!(dropped.sidecars.look(), Looked::default(), "no sidecar yet");
+        let told = dropped.refusal().message.unwrap();
+        assert!(told.contains("btc.toml, which may be empty"), "{told}");
+        let dirs = [dropped.dir.path().to_owned()];
+        assert_eq!(files_without_sidecar(&dirs)[0].1, told);
+        let events = dropped.sidecars.audit.since(0).len();
+        assert_eq!(dropped.sidecars.look(), Looked::default());
+        assert_eq!(dropped.sidecars.audit.since(0).len(), events, "told once");
         dropped.put(
             "btc.toml",
             b"classes = [\"down\", \"up\"]\n[bars]\ntime_frame = \"1h\"\n\
@@ -450,8 +465,13 @@ mod tests {
         dropped.sidecars.clock = young.clone();
         dropped.put("btc.onnx", WHOLE);
         dropped.put("btc.toml", b"");
+        dropped.put("eth.onnx", WHOLE);
         let looked = dropped.sidecars.look();
-        assert_eq!((looked.taken, looked.unsettled), (0, 1));
+        assert_eq!((looked.taken, looked.unsettled), (0, 2));
+        assert!(
+            dropped.sidecars.audit.since(0).is_empty(),
+            "its sidecar may come"
+        );
         young.advance_ns(60_000_000_000);
         assert_eq!(dropped.sidecars.look().taken, 1);
     }

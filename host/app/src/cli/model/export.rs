@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use fusebox_loader::live::golden::Golden;
 use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
+use fusebox_loader::onnx_file::{FEATURE_SET_FACT, SOURCE_MODEL_FACT, with_facts};
 use fusebox_plugin_api::config::Config;
 use fusebox_services::data::atomic::write_atomically;
 use fusebox_services::registry::{Entry, Registry, Role};
@@ -27,7 +28,9 @@ package: DIR/NAME/VERSION with model.toml, which `fusebox plugin serve --model N
 is the first of engine.live.model_dirs unless --out names another. Its known answers are checked
 before it goes live.
 files: the artifact and what lies beside it, as the run wrote them, into the directory --out.
-onnx: one file at --out, where the plugin can write the model with the operator set --opset.
+onnx: one file at --out, where the plugin can write the model with the operator set --opset. It
+says of itself which features and which artifact it comes from. A scaler and a readout are written
+beside it; its sidecar names them (docs/onnx.md).
 
 Examples:
   fusebox model export direction
@@ -166,17 +169,20 @@ fn package(
 }
 
 fn files(exported: &Exported<'_>, out: &Path, overwrite: bool) -> Result<Vec<PathBuf>, Failure> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let mut written = Vec::new();
+    let mut files = Vec::new();
     for (role, extension) in Role::ALL {
-        if exported.entry.file(role).is_none() {
-            continue;
+        if exported.entry.file(role).is_some() {
+            let path = out.join(format!("{}.{extension}", exported.entry.name));
+            files.push((path, exported.read(role)?));
         }
-        let path = out.join(format!("{}.{extension}", exported.entry.name));
-        write(&path, &exported.read(role)?, overwrite)?;
-        written.push(path);
     }
-    Ok(written)
+    check_free(files.iter().map(|(path, _)| path.as_path()), overwrite)?;
+    // Everything was read, so that nothing is left behind where a file is damaged.
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    for (path, bytes) in &files {
+        write(path, bytes)?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
 fn onnx(
@@ -198,17 +204,46 @@ fn onnx(
         let place = format!("{} cannot be written as ONNX", exported.entry.title());
         Failure::Refused(anyhow::Error::from(error).context(place))
     })?;
-    write(out, &bytes, args.overwrite)?;
-    Ok(vec![out.to_owned()])
+    let card = exported.card;
+    let digests = [
+        (FEATURE_SET_FACT, card.features.sha256.as_str()),
+        (SOURCE_MODEL_FACT, card.model.sha256.as_str()),
+    ];
+    let bytes = with_facts(bytes, &digests).map_err(|error| {
+        let plugin = &card.plugin.id;
+        let place = format!("{plugin} wrote {} as ONNX", exported.entry.title());
+        Failure::Refused(anyhow::Error::from(error).context(place))
+    })?;
+    let mut files = vec![(out.to_owned(), bytes)];
+    // The file takes scaled rows and gives raw answers, so both go with it.
+    for role in [Role::Scaler, Role::Readout] {
+        let bytes = exported.read(role)?;
+        let extension = Role::ALL.iter().find(|(one, _)| *one == role);
+        if let (false, Some((_, extension))) = (bytes.is_empty(), extension) {
+            files.push((out.with_extension(extension), bytes));
+        }
+    }
+    check_free(files.iter().map(|(path, _)| path.as_path()), args.overwrite)?;
+    for (path, bytes) in &files {
+        write(path, bytes)?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
-fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Failure> {
-    if path.exists() && !overwrite {
-        return Err(Failure::Usage(format!(
-            "{} exists; choose another --out, or add --overwrite",
-            path.display()
-        )));
+/// Refuses to replace files unless that is wanted; all of them at once.
+fn check_free<'a>(paths: impl Iterator<Item = &'a Path>, overwrite: bool) -> Result<(), Failure> {
+    let there = paths.filter(|path| !overwrite && path.exists());
+    let there: Vec<String> = there.map(|path| path.display().to_string()).collect();
+    match there.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!(
+            "there already: {}; choose another --out, or add --overwrite",
+            there.join(", ")
+        ))),
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = write_atomically(path, |file| file.write_all(bytes));
     let place = || format!("cannot write {}", path.display());
     Ok(written
