@@ -1,10 +1,14 @@
-"""How long LightGBM and XGBoost take to train when they are called from Python, and what memory.
+"""How long LightGBM and XGBoost take when they are called from Python: to train, and to answer.
 
 Called by `make bench` with a file of little-endian f32 (row-major features, then labels) and a task
 in JSON. Trains as often as it is told, with the parameters it is told, and prints JSON: seconds of
 the processor of each training, data set included, the peak of the resident set of the first one,
 above what was resident before it and as a whole, and the sum of the answers for the first thousand
 rows, by which the caller sees that both have trained the same model.
+
+Where the task names a model, its text is read, and each line on the standard input is answered with
+JSON: the median seconds of one row, over rows that are not in the caches in order, and the seconds
+of a batch. The library's fastest way from Python is taken, one thread, checks of the rows off.
 """
 
 import json
@@ -44,9 +48,43 @@ def xgboost_trainer(features, labels, task):
     return train, lambda booster, rows: booster.inplace_predict(rows)
 
 
+def lightgbm_answers(task):
+    import lightgbm
+
+    booster = lightgbm.Booster(model_file=task["model"])
+    return lambda rows: booster.predict(rows, num_threads=1, validate_features=False)
+
+
+def xgboost_answers(task):
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": 1}, model_file=task["model"])
+    return lambda rows: booster.inplace_predict(rows, validate_features=False)
+
+
+def timed(answer, rows):
+    began = time.perf_counter()
+    answer(rows)
+    return time.perf_counter() - began
+
+
+def answer_turns(task, features):
+    maker = {"lightgbm": lightgbm_answers, "xgboost": xgboost_answers}[task["library"]]
+    answer = maker(task)
+    count = task["rows"]
+    for _ in sys.stdin:
+        places = [position * 7919 % count for position in range(0, count, 20)]
+        singles = [timed(answer, features[place : place + 1]) for place in places]
+        batch = timed(answer, features[: task["batch_rows"]])
+        print(json.dumps({"one_row": float(np.median(singles)), "batch": batch}), flush=True)
+
+
 def main():
     task = json.loads(sys.argv[2])
     values = np.fromfile(sys.argv[1], dtype="<f4")
+    if "model" in task:
+        answer_turns(task, values.reshape(task["rows"], -1))
+        return
     cells = task["rows"] * task["columns"]
     features, labels = values[:cells].reshape(task["rows"], -1), values[cells:]
     maker = {"lightgbm": lightgbm_trainer, "xgboost": xgboost_trainer}[task["library"]]

@@ -184,12 +184,13 @@ fn root() -> PathBuf {
 }
 
 /// Where `make reference` puts XGBoost, which does not install beside the others.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let named = std::env::var_os("FUSEBOX_XGBOOST_PYTHONPATH");
     named.map_or_else(|| root().join(".venv/xgboost"), PathBuf::from)
 }
 
-fn python(library: &str) -> Result<PathBuf, String> {
+/// A Python that has the library; where there is none, what to do.
+pub(crate) fn python(library: &str) -> Result<PathBuf, String> {
     let python = std::env::var_os("FUSEBOX_PYTHON")
         .map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
     let found = Command::new(&python)

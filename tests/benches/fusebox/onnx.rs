@@ -22,7 +22,7 @@ const TURNS: usize = 5;
 /// The rows of the table.
 pub(crate) fn onnx() -> Vec<(String, String)> {
     let train = dataset();
-    let model = fitted(100, &train);
+    let model = fitted("lightgbm", 100, &train);
     let file = model.onnx_export().unwrap().to_onnx(17).unwrap();
     let plugin = load_in_process(onnx_plugin_dir(), "ai.fusebox.onnx");
     let config = Config::new().with("library", onnx_runtime().to_str().unwrap());
