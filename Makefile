@@ -26,7 +26,7 @@ else
 DATA_FLAGS := --set data.source=simulated
 endif
 
-.PHONY: help demo test bench fuzz leaks soak check setup build reference clean need-cargo need-python need-cc
+.PHONY: help demo test bench fuzz leaks million soak check setup build reference clean need-cargo need-python need-cc
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +58,12 @@ leaks: setup ## The gradient-boosting plugin's own code under the address and le
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
 	    $(CARGO) test -p fusebox-gbm --test whole_life --target-dir target/leaks \
 	    --target $$(rustc -vV | sed -n 's/host: //p')
+
+# `make test` runs the same tests on fewer rows.
+million: setup ## Flat trees and ONNX against the libraries on 1,000,000 rows; memory over as many answers
+	FUSEBOX_FLAT_ROWS=1000000 $(CARGO) test -p fusebox-gbm --lib -- --nocapture flat:: onnx::
+	FUSEBOX_ONNX_PREDICTIONS=1000000 $(CARGO) test -p fusebox-tests \
+	    --test onnx_memory --test gbm_leaks -- --nocapture
 
 soak: need-cargo need-cc ## Many reloads under load; SOAK_RELOADS of them (10000)
 	FUSEBOX_SOAK_RELOADS=$(SOAK_RELOADS) $(CARGO) test -p fusebox-tests --test reload_soak -- --nocapture
