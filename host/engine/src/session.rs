@@ -150,6 +150,18 @@ pub struct StepReport<'a> {
 struct Waiting {
     order: Order,
     quantity: Quantity,
+    /// Whether the broker was asked to end it.
+    is_called_off: bool,
+}
+
+impl Waiting {
+    fn new(order: Order) -> Self {
+        Self {
+            order,
+            quantity: order.quantity,
+            is_called_off: false,
+        }
+    }
 }
 
 /// What is known of one symbol.

@@ -228,10 +228,14 @@ impl RiskDesk {
             decided_at: proposal.decided_at,
             reason,
             model: proposal.model,
-            terms: if closing.is_zero() {
-                self.terms(opening, proposal, account)
-            } else {
-                OrderTerms::default()
+            terms: match (closing.is_zero(), opening.is_zero()) {
+                (true, _) => self.terms(opening, proposal, account),
+                // What is held may be less by then, by a protection or an order called off late.
+                (false, true) => OrderTerms {
+                    reduce_only: true,
+                    ..OrderTerms::default()
+                },
+                (false, false) => OrderTerms::default(),
             },
         };
         Verdict {

@@ -1,7 +1,7 @@
 //! The second half of a step: predictions become signals, and signals orders or refusals.
 
 use super::{Session, StepError, StepInput, Waiting};
-use crate::execution::{Order, OrderId, OrderKind, OrderReason};
+use crate::execution::{Order, OrderId, OrderReason};
 use crate::fusion::{ModelRef, Prediction};
 use crate::journal::Event;
 use crate::ports::JournalSink;
@@ -19,6 +19,32 @@ pub(super) struct Intent {
     probabilities: Option<[f32; 3]>,
 }
 
+/// What a symbol may decide, by what of it waits at the broker.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Room {
+    /// Nothing: it waits for its broker.
+    Nothing,
+    /// To close only: what becomes of the order that was called off is not known yet.
+    Closings,
+    /// Everything.
+    All,
+}
+
+impl Intent {
+    /// What of it closes; `None` where it only opens.
+    fn as_closing(self) -> Option<Self> {
+        match self.reason {
+            OrderReason::Entry => None,
+            OrderReason::Flip => Some(Self {
+                target: Direction::Flat,
+                reason: OrderReason::Exit,
+                ..self
+            }),
+            _ => Some(self),
+        }
+    }
+}
+
 impl Session {
     /// Journals the predictions and gathers what should change, symbol by symbol.
     pub(super) fn decide(
@@ -30,20 +56,15 @@ impl Session {
         self.gather(input, journal)?;
         let count = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         for symbol in (0..count).map(SymbolId) {
-            // A symbol waits for its broker before it decides again, but an entry that waits for
-            // its price is called off when it is no longer wanted.
-            if let Some(pending) = self.pending(symbol).copied() {
-                if matches!(pending.terms.kind, OrderKind::Limit { .. })
-                    && !self.still_wants(symbol, &pending)?
-                {
-                    let asked = Event::CancelRequested { order: pending.id };
-                    self.record(input.closed_at, asked, journal)?;
-                    self.broker.cancel(pending.id);
-                }
+            let room = self.room(symbol, input.closed_at, journal)?;
+            if room == Room::Nothing {
                 continue;
             }
             let wished = self.wish(symbol, input.closed_at, journal)?;
-            let wished = self.emergency(symbol).or(wished);
+            let mut wished = self.emergency(symbol).or(wished);
+            if room == Room::Closings {
+                wished = wished.and_then(Intent::as_closing);
+            }
             self.buffers.intents.extend(wished);
         }
         Ok(())
@@ -73,17 +94,90 @@ impl Session {
         self.gather_failures(input, journal)
     }
 
-    /// Whether the predictions of `symbol`, where there are any, still want the side of an order
-    /// that waits.
-    fn still_wants(&self, symbol: SymbolId, pending: &Order) -> Result<bool, StepError> {
+    /// What `symbol` may decide now. A symbol waits for its broker before it decides again, but an
+    /// order that opens is called off when it is wanted no more, and does not keep anybody from
+    /// closing what it has filled.
+    fn room(
+        &mut self,
+        symbol: SymbolId,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<Room, StepError> {
+        let Some(state) = self.states.get(symbol.index()) else {
+            return Ok(Room::Nothing);
+        };
+        let mut room = Room::All;
+        let mut opening = None;
+        for one in &state.orders {
+            match one.order.reason {
+                OrderReason::Protection => {}
+                reason if reason.opens() => opening = Some(*one),
+                _ => room = Room::Nothing,
+            }
+        }
+        let Some(opening) = opening else {
+            return Ok(room);
+        };
+        if !opening.is_called_off {
+            if self.wants(symbol, &opening.order, closed_at)? {
+                return Ok(Room::Nothing);
+            }
+            self.call_off(&opening.order, closed_at, journal)?;
+        }
+        Ok(match room {
+            Room::All => Room::Closings,
+            busy => busy,
+        })
+    }
+
+    fn call_off(
+        &mut self,
+        order: &Order,
+        closed_at: Timestamp,
+        journal: &mut dyn JournalSink,
+    ) -> Result<(), StepError> {
+        self.record(
+            closed_at,
+            Event::CancelRequested { order: order.id },
+            journal,
+        )?;
+        self.state(order.symbol, |state| {
+            let mut orders = state.orders.iter_mut();
+            if let Some(one) = orders.find(|one| one.order.id == order.id) {
+                one.is_called_off = true;
+            }
+        });
+        self.broker.cancel(order.id);
+        Ok(())
+    }
+
+    /// Whether an order that opens and waits is wanted still: nothing forbids to open, the models
+    /// have not failed, and their predictions, where there are any, want its side.
+    fn wants(
+        &self,
+        symbol: SymbolId,
+        pending: &Order,
+        closed_at: Timestamp,
+    ) -> Result<bool, StepError> {
+        let breaker = &self.desk.breaker;
+        if breaker.is_ruined() || breaker.is_tripped() || breaker.is_silent() {
+            return Ok(false);
+        }
         let Some(predictions) = self.buffers.gathered.get(symbol.index()) else {
             return Ok(true);
         };
-        if !predictions.iter().all(Prediction::is_valid) {
-            return Ok(true);
-        }
-        let Some(fused) = self.fusion.fuse(predictions)? else {
-            return Ok(true);
+        let state = self.states.get(symbol.index());
+        let newest = state.and_then(|state| state.bar_closed_at);
+        let is_refused = |one: &Prediction| {
+            let refusal = self.desk.refuse_prediction(one, closed_at, newest);
+            refusal.is_some()
+        };
+        let fused = match predictions.iter().any(is_refused) {
+            true => None,
+            false => self.fusion.fuse(predictions)?,
+        };
+        let Some(fused) = fused else {
+            return Ok(!self.flattens(symbol));
         };
         // As if it were filled: the strategy's hysteresis keeps an entry, too.
         let side = Direction::of_sign(pending.quantity.signum());
@@ -92,6 +186,12 @@ impl Session {
             bars: u32::MAX,
         };
         Ok(self.strategy.decide(&fused, filled).target == side)
+    }
+
+    /// Whether a model of `symbol` failed and the fail-safe wants nothing held.
+    fn flattens(&self, symbol: SymbolId) -> bool {
+        let failed = self.buffers.failed.get(symbol.index());
+        self.fail_safe != FailSafe::Hold && failed.is_some_and(Option::is_some)
     }
 
     /// What the strategy wants changed for `symbol`.
@@ -147,11 +247,11 @@ impl Session {
     /// The closing of a position of `symbol` whose model failed, where nothing answers for it; the
     /// order names the model.
     fn fail_safe(&self, symbol: SymbolId) -> Option<Intent> {
-        let failed = *self.buffers.failed.get(symbol.index())?;
-        if self.fail_safe == FailSafe::Hold {
+        if !self.flattens(symbol) {
             return None;
         }
-        self.closing(symbol, OrderReason::FailSafe, Some(failed?))
+        let failed = *self.buffers.failed.get(symbol.index())?;
+        self.closing(symbol, OrderReason::FailSafe, failed)
     }
 
     /// The closing of a position of `symbol` that a tripped breaker or ruin demands.
@@ -262,10 +362,7 @@ impl Session {
         let order = *approved.order();
         self.record_made(closed_at, |_| Event::OrderApproved(order), journal)?;
         self.next_order += 1;
-        let quantity = order.quantity;
-        self.state(order.symbol, |state| {
-            state.orders.push(Waiting { order, quantity });
-        });
+        self.state(order.symbol, |state| state.orders.push(Waiting::new(order)));
         self.broker.submit(approved);
         Ok(())
     }
@@ -278,8 +375,9 @@ impl Session {
         others
             .filter(|&(other, _)| other != symbol)
             .map(|(other, (position, state))| {
-                let opening = state.orders.iter().filter(|one| !one.order.reduces_only());
-                let waiting: Quantity = opening.map(|one| one.quantity).sum();
+                let is_decided = |one: &&Waiting| one.order.reason != OrderReason::Protection;
+                let decided = state.orders.iter().filter(is_decided);
+                let waiting: Quantity = decided.map(|one| one.quantity).sum();
                 let value = match state.close {
                     Some(close) if !waiting.is_zero() => close.times(position.quantity() + waiting),
                     _ => position.value(),

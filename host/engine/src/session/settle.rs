@@ -120,10 +120,8 @@ impl Session {
             });
         }
         self.record(closed_at, Event::PositionLiquidated(*order), journal)?;
-        let (order, quantity) = (*order, order.quantity);
-        self.state(order.symbol, |state| {
-            state.orders.push(Waiting { order, quantity });
-        });
+        let waiting = Waiting::new(*order);
+        self.state(order.symbol, |state| state.orders.push(waiting));
         Ok(())
     }
 

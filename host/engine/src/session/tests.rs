@@ -1,5 +1,6 @@
 //! The promises of a session, held against random markets, a lying broker and a full disk.
 
+mod called_off;
 mod currencies;
 mod fail_safe;
 mod fine;

@@ -23,7 +23,16 @@ pub(super) struct Seat {
     pub(super) value: Cash,
     /// When the position was opened; of no meaning while nothing is held.
     pub(super) opened_at: Timestamp,
-    order: Option<Waiting>,
+    /// The order that opens, and the one that only closes: both wait where the first was called off.
+    opening: Option<Waiting>,
+    closing: Option<Waiting>,
+}
+
+/// One of a seat's orders.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    Opening,
+    Closing,
 }
 
 impl Seat {
@@ -31,8 +40,41 @@ impl Seat {
         held: Quantity::ZERO,
         value: Cash::ZERO,
         opened_at: Timestamp::from_nanos(0),
-        order: None,
+        opening: None,
+        closing: None,
     };
+
+    fn order(&mut self, slot: Slot) -> &mut Option<Waiting> {
+        match slot {
+            Slot::Opening => &mut self.opening,
+            Slot::Closing => &mut self.closing,
+        }
+    }
+
+    /// What waits, with its sign.
+    fn waits(&self) -> Quantity {
+        let quantity = |order: Option<Waiting>| order.map_or(Quantity::ZERO, |one| one.quantity);
+        quantity(self.opening) + quantity(self.closing)
+    }
+
+    fn buys(&self) -> bool {
+        let buys = |order: Option<Waiting>| order.is_some_and(|one| one.quantity.signum() > 0);
+        buys(self.opening) || buys(self.closing)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.opening.is_some() || self.closing.is_some()
+    }
+
+    /// Its orders as the exchange takes them: what sells first, then by number.
+    fn turns(&self) -> [Slot; 2] {
+        let sells = |order: Option<Waiting>| order.is_some_and(|one| one.quantity.signum() < 0);
+        if sells(self.closing) && !sells(self.opening) {
+            [Slot::Closing, Slot::Opening]
+        } else {
+            [Slot::Opening, Slot::Closing]
+        }
+    }
 
     pub(super) fn direction(&self) -> Direction {
         Direction::of_sign(self.held.signum())
@@ -214,28 +256,36 @@ impl<'a> Run<'a> {
 
     /// Lets waiting orders meet the bars, those that buy after the others.
     fn settle(&mut self, at: Timestamp, cells: &[Cell]) {
-        let is_purchase = |seat: &Seat| seat.order.map(|order| order.quantity.signum() > 0);
+        for symbol in 0..self.seats.len() {
+            let opening = self.seats.get(symbol).and_then(|seat| seat.opening);
+            if opening.is_some_and(|one| one.is_called_off) {
+                self.answered(symbol, Slot::Opening);
+            }
+        }
         // Said before the first fills, as the exchange does.
         for buys in [false, true] {
             for (symbol, cell) in cells.iter().enumerate() {
                 let Some(seat) = self.seats.get(symbol) else {
                     continue;
                 };
-                if is_purchase(seat) == Some(buys) {
-                    self.settle_one(symbol, cell, at);
+                if seat.is_waiting() && seat.buys() == buys {
+                    for slot in seat.turns() {
+                        self.settle_one((symbol, slot), cell, at);
+                    }
                 }
             }
         }
         self.holding = self.seats.iter().filter(|one| !one.held.is_zero()).count();
     }
 
-    fn settle_one(&mut self, symbol: usize, cell: &Cell, at: Timestamp) {
+    fn settle_one(&mut self, (symbol, slot): (usize, Slot), cell: &Cell, at: Timestamp) {
         let cash = self.cash;
         let series = self.table.market.series().get(symbol);
         let Some(seat) = self.seats.get_mut(symbol) else {
             return;
         };
-        let Some(order) = &mut seat.order else {
+        let held = seat.held;
+        let Some(order) = seat.order(slot) else {
             return;
         };
         let met = if cell.bar_closed_at != at {
@@ -253,22 +303,22 @@ impl<'a> Run<'a> {
                 closed_at: cell.bar_closed_at,
                 bar: series.and_then(|series| series.bars.get(cell.bar as usize)),
             };
-            self.venue.meet(order, &opening, (seat.held, cash))
+            self.venue.meet(order, &opening, (held, cash))
         };
         let filled_at = cell.opened_at.max(order.arrives_at);
         match met {
             Met::Waits(from) => order.arrives_at = from,
-            Met::Nothing => self.answered(symbol),
+            Met::Nothing => self.answered(symbol, slot),
             Met::Deal(deal) => {
-                self.answered(symbol);
+                self.answered(symbol, slot);
                 self.book(symbol, &deal, filled_at);
             }
         }
     }
 
-    fn answered(&mut self, symbol: usize) {
+    fn answered(&mut self, symbol: usize, slot: Slot) {
         if let Some(seat) = self.seats.get_mut(symbol)
-            && seat.order.take().is_some()
+            && seat.order(slot).take().is_some()
         {
             self.waiting -= 1;
         }
@@ -329,14 +379,8 @@ impl<'a> Run<'a> {
 
     fn decide(&mut self, at: Timestamp, glances: &[Glance], cells: &[Cell]) {
         self.intents.clear();
-        for (symbol, (seat, cell)) in self.seats.iter().zip(cells).enumerate() {
-            if seat.order.is_some() {
-                continue;
-            }
-            let wish = cell
-                .fused()
-                .and_then(|fused| self.wish(symbol, seat, (fused, cell), at));
-            let intent = self.emergency(symbol, seat).or(wish);
+        for (symbol, cell) in cells.iter().enumerate() {
+            let intent = self.intent(symbol, cell, at);
             self.intents.extend(intent);
         }
         for closings in [true, false] {
@@ -350,13 +394,50 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn wish(
-        &self,
-        symbol: usize,
-        seat: &Seat,
-        (fused, cell): (Fused, &Cell),
-        at: Timestamp,
-    ) -> Option<Intent> {
+    /// What `symbol` wants changed, as far as what waits leaves it room.
+    fn intent(&mut self, symbol: usize, cell: &Cell, at: Timestamp) -> Option<Intent> {
+        let seat = *self.seats.get(symbol)?;
+        let fused = cell.fused().filter(|fused| self.heeds(fused, cell, at));
+        if let Some(opening) = seat.opening {
+            if !opening.is_called_off && self.wants(&opening, fused) {
+                return None;
+            }
+            let waiting = self.seats.get_mut(symbol)?.opening.as_mut()?;
+            waiting.is_called_off = true;
+        }
+        if seat.closing.is_some() {
+            return None;
+        }
+        let wish = fused.and_then(|fused| self.wish(symbol, &seat, fused, at));
+        let intent = self.emergency(symbol, &seat).or(wish)?;
+        // Beside an order that was called off nothing is opened.
+        match (seat.opening, intent.reason) {
+            (Some(_), OrderReason::Entry) => None,
+            (Some(_), OrderReason::Flip) => Some(Intent {
+                target: Direction::Flat,
+                reason: OrderReason::Exit,
+                ..intent
+            }),
+            _ => Some(intent),
+        }
+    }
+
+    /// Whether an order that opens and waits is wanted still.
+    fn wants(&self, opening: &Waiting, fused: Option<Fused>) -> bool {
+        let breaker = &self.desk.breaker;
+        if breaker.is_ruined() || breaker.is_tripped() {
+            return false;
+        }
+        let direction = Direction::of_sign(opening.quantity.signum());
+        let filled = Holding {
+            direction,
+            bars: u32::MAX,
+        };
+        fused.is_none_or(|fused| self.strategy.decide(&fused, filled).target == direction)
+    }
+
+    /// Whether a prediction may be acted on.
+    fn heeds(&self, fused: &Fused, cell: &Cell, at: Timestamp) -> bool {
         let prediction = Prediction {
             symbol: SymbolId(0),
             closed_at: at,
@@ -365,9 +446,10 @@ impl<'a> Run<'a> {
         };
         let bar_closed_at = (cell.bar_closed_at != super::NEVER).then_some(cell.bar_closed_at);
         let refused = self.desk.refuse_prediction(&prediction, at, bar_closed_at);
-        if refused.is_some() {
-            return None;
-        }
+        refused.is_none()
+    }
+
+    fn wish(&self, symbol: usize, seat: &Seat, fused: Fused, at: Timestamp) -> Option<Intent> {
         let holding = self.holding_of(seat, at);
         let target = self.strategy.decide(&fused, holding).target;
         let reason = match (holding.direction, target) {
@@ -441,8 +523,15 @@ impl<'a> Run<'a> {
         if let Some(approved) = verdict.approved
             && let Some(seat) = self.seats.get_mut(symbol)
         {
-            seat.order = Some(Waiting {
-                quantity: approved.order().quantity,
+            let order = approved.order();
+            let slot = match order.reason.opens() {
+                true => Slot::Opening,
+                false => Slot::Closing,
+            };
+            *seat.order(slot) = Some(Waiting {
+                quantity: order.quantity,
+                reduces_only: order.reduces_only(),
+                is_called_off: false,
                 arrives_at: at,
             });
             self.waiting += 1;
@@ -457,11 +546,13 @@ impl<'a> Run<'a> {
         let seats = self.seats.iter().zip(glances).enumerate();
         seats
             .filter(|(other, _)| *other != symbol)
-            .map(|(_, (seat, glance))| match seat.order {
-                Some(order) if glance.close != 0 => {
-                    count(close_of(glance).times(seat.held + order.quantity))
-                }
-                _ => count(seat.value),
+            .map(|(_, (seat, glance))| {
+                let waits = seat.waits();
+                count(match glance.close {
+                    0 => seat.value,
+                    _ if waits.is_zero() => seat.value,
+                    _ => close_of(glance).times(seat.held + waits),
+                })
             })
             .sum()
     }

@@ -13,6 +13,9 @@ use crate::types::{Bar, Cash, MoneyError, Price, Quantity, TimeFrame, Timestamp}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) quantity: Quantity,
+    pub(super) reduces_only: bool,
+    /// Whether it was called off.
+    pub(super) is_called_off: bool,
     /// When it is at the exchange.
     pub(super) arrives_at: Timestamp,
 }
@@ -110,13 +113,15 @@ impl Venue {
         };
         let closing = closing(order.quantity, held);
         if closing != order.quantity
+            && !order.reduces_only
             && (order.quantity.toward_zero(self.lot) != order.quantity
                 || reference.times(order.quantity).abs() < self.min_notional)
         {
             return Met::Nothing;
         }
         let sells_spot = self.is_spot && order.quantity.signum() < 0;
-        let wanted = if sells_spot { closing } else { order.quantity };
+        let is_cut = sells_spot || order.reduces_only;
+        let wanted = if is_cut { closing } else { order.quantity };
         let price = self.price(reference, wanted);
         let (mut quantity, mut value, mut fee) = self.priced(wanted, price);
         if self.is_spot && value + fee > cash && value > Cash::ZERO {

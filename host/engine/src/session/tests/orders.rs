@@ -6,7 +6,7 @@ use crate::portfolio::{MarginConfig, MarginMode};
 use crate::strategy::{EntryOrder, Protection};
 
 /// Runs a table of one symbol's bars `(open, high, low, close, volume)` with scores.
-fn run(
+pub(super) fn run(
     config: &SessionConfig,
     rows: &[(f64, f64, f64, f64, f64)],
     scores: &[f32],
@@ -46,7 +46,7 @@ fn run(
     (result, entries.map(|entry| entry.unwrap().event).collect())
 }
 
-fn free(allow_short: bool) -> SessionConfig {
+pub(super) fn free(allow_short: bool) -> SessionConfig {
     let mut config = config(allow_short);
     config.execution = ExecutionConfig {
         lot_size: 0.1,
@@ -58,7 +58,7 @@ fn free(allow_short: bool) -> SessionConfig {
     config
 }
 
-fn fills(events: &[Event]) -> Vec<(String, String)> {
+pub(super) fn fills(events: &[Event]) -> Vec<(String, String)> {
     let fills = events.iter().filter_map(|event| match event {
         Event::OrderFilled(fill) => Some((fill.quantity.to_string(), fill.price.to_string())),
         _ => None,
@@ -66,7 +66,7 @@ fn fills(events: &[Event]) -> Vec<(String, String)> {
     fills.collect()
 }
 
-fn expiries(events: &[Event]) -> Vec<Expiry> {
+pub(super) fn expiries(events: &[Event]) -> Vec<Expiry> {
     let ended = events.iter().filter_map(|event| match event {
         Event::OrderExpired { reason, .. } => Some(*reason),
         _ => None,
