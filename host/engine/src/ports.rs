@@ -119,10 +119,11 @@ pub trait Broker: fmt::Debug + Send {
     /// something of it, its end.
     fn submit(&mut self, order: ApprovedOrder);
 
-    /// Asks for the end of an order; a later poll says so, unless the order has ended by then. A
-    /// broker that cannot cancel does nothing.
-    fn cancel(&mut self, order: OrderId) {
-        let _ = order;
+    /// Asks at `at` for the end of an order. Like an order, the request has a way to go, and what
+    /// fills before it is there stands; a later poll says what came of it. A broker that cannot
+    /// cancel does nothing.
+    fn cancel(&mut self, order: OrderId, at: Timestamp) {
+        let _ = (order, at);
     }
 
     /// Slices in which the unknown way inside a bar made a difference, and slices in all; a broker

@@ -283,7 +283,7 @@ impl<'a> Again<'a> {
         }
         // A step asks for the end of orders before it makes new ones.
         for order in recorded.cancelled.drain(..) {
-            self.exchange.cancel(order);
+            self.exchange.cancel(order, at);
         }
         for order in recorded.orders.drain(..) {
             self.found.orders += 1;
@@ -481,7 +481,9 @@ mod tests {
         assert!(found.difference_count > 50 && found.differences[0].contains("fee"));
         assert!(found.cash_differences[0] > Cash::ZERO);
         let mut series = market.series().to_vec();
-        series[0].bars[100].open += 0.5;
+        series[0].bars[100..140]
+            .iter_mut()
+            .for_each(|bar| bar.open += 0.5);
         let moved = Market::new(series.clone()).unwrap();
         let found = reexecute(&moved, &config, bytes.as_slice()).unwrap();
         assert!(found.difference_count > 0);

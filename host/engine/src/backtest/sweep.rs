@@ -9,10 +9,12 @@
 //! |---|---|
 //! | `run` | one run: the steps in which something is decided or filled |
 //! | `quiet` | the steps in between, which only value what is held |
+//! | `seat` | one symbol: what is held of it, and which orders wait |
 //! | `venue` | what a market order gets at an open |
 
 mod quiet;
 mod run;
+mod seat;
 mod venue;
 
 use crate::backtest::SignalTableError;

@@ -147,7 +147,7 @@ impl Session {
                 one.is_called_off = true;
             }
         });
-        self.broker.cancel(order.id);
+        self.broker.cancel(order.id, closed_at);
         Ok(())
     }
 

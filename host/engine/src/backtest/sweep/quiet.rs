@@ -143,7 +143,7 @@ impl Run<'_> {
     /// Whether everything that is held can be valued in 64 bits.
     fn fits(&self) -> bool {
         let seats = self.seats.iter().zip(&self.table.highest);
-        let most = |(seat, highest): (&super::run::Seat, &i64)| {
+        let most = |(seat, highest): (&super::seat::Seat, &i64)| {
             let size = seat.held.abs().units() as f64;
             (*highest as f64 * size / UNITS as f64).max(size)
         };

@@ -4,6 +4,7 @@
 //! positions are marked, breakers look at the account, and the strategy decides. The steps between
 //! two of these are in `quiet`.
 
+use super::seat::{Seat, Slot};
 use super::venue::{Deal, Met, Opening, Venue, Waiting};
 use super::{Cell, Glance, SweepError, SweepResult, SweepTable};
 use crate::execution::{OrderId, OrderReason};
@@ -11,75 +12,9 @@ use crate::fusion::{Fused, Prediction};
 use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup};
 use crate::session::SessionConfig;
 use crate::strategy::{Direction, Holding, MlSignal, Strategy, StrategyConfig};
-use crate::types::{Cash, Price, Quantity, Rate, SymbolId, Timestamp};
+use crate::types::{Cash, Price, Rate, SymbolId, Timestamp};
 
 const DAY: i64 = 86_400_000_000_000;
-
-/// What is held of a symbol, and what waits.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seat {
-    pub(super) held: Quantity,
-    /// The quantity at the newest close.
-    pub(super) value: Cash,
-    /// When the position was opened; of no meaning while nothing is held.
-    pub(super) opened_at: Timestamp,
-    /// The order that opens, and the one that only closes: both wait where the first was called off.
-    opening: Option<Waiting>,
-    closing: Option<Waiting>,
-}
-
-/// One of a seat's orders.
-#[derive(Debug, Clone, Copy)]
-enum Slot {
-    Opening,
-    Closing,
-}
-
-impl Seat {
-    const EMPTY: Self = Self {
-        held: Quantity::ZERO,
-        value: Cash::ZERO,
-        opened_at: Timestamp::from_nanos(0),
-        opening: None,
-        closing: None,
-    };
-
-    fn order(&mut self, slot: Slot) -> &mut Option<Waiting> {
-        match slot {
-            Slot::Opening => &mut self.opening,
-            Slot::Closing => &mut self.closing,
-        }
-    }
-
-    /// What waits, with its sign.
-    fn waits(&self) -> Quantity {
-        let quantity = |order: Option<Waiting>| order.map_or(Quantity::ZERO, |one| one.quantity);
-        quantity(self.opening) + quantity(self.closing)
-    }
-
-    fn buys(&self) -> bool {
-        let buys = |order: Option<Waiting>| order.is_some_and(|one| one.quantity.signum() > 0);
-        buys(self.opening) || buys(self.closing)
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.opening.is_some() || self.closing.is_some()
-    }
-
-    /// Its orders as the exchange takes them: what sells first, then by number.
-    fn turns(&self) -> [Slot; 2] {
-        let sells = |order: Option<Waiting>| order.is_some_and(|one| one.quantity.signum() < 0);
-        if sells(self.closing) && !sells(self.opening) {
-            [Slot::Closing, Slot::Opening]
-        } else {
-            [Slot::Opening, Slot::Closing]
-        }
-    }
-
-    pub(super) fn direction(&self) -> Direction {
-        Direction::of_sign(self.held.signum())
-    }
-}
 
 /// One run.
 pub(super) struct Run<'a> {
@@ -256,12 +191,6 @@ impl<'a> Run<'a> {
 
     /// Lets waiting orders meet the bars, those that buy after the others.
     fn settle(&mut self, at: Timestamp, cells: &[Cell]) {
-        for symbol in 0..self.seats.len() {
-            let opening = self.seats.get(symbol).and_then(|seat| seat.opening);
-            if opening.is_some_and(|one| one.is_called_off) {
-                self.answered(symbol, Slot::Opening);
-            }
-        }
         // Said before the first fills, as the exchange does.
         for buys in [false, true] {
             for (symbol, cell) in cells.iter().enumerate() {
@@ -275,11 +204,30 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        for (symbol, cell) in cells.iter().enumerate() {
+            let known = self.known(cell, at);
+            let opening = self.seats.get(symbol).and_then(|seat| seat.opening);
+            if opening.is_some_and(|one| one.is_cancelled_by(known)) {
+                self.answered(symbol, Slot::Opening);
+            }
+        }
         self.holding = self.seats.iter().filter(|one| !one.held.is_zero()).count();
     }
 
+    /// Up to when it is known at `at` what the bars of a symbol hold: one that is not over yet may
+    /// have opened.
+    fn known(&self, cell: &Cell, at: Timestamp) -> Timestamp {
+        if cell.bar_closed_at == super::NEVER {
+            return at;
+        }
+        let length = self.table.time_frame.nanos().max(1);
+        let bars = at.nanos_since(cell.bar_closed_at) / length;
+        cell.bar_closed_at
+            .saturating_add_nanos(bars.saturating_mul(length))
+    }
+
     fn settle_one(&mut self, (symbol, slot): (usize, Slot), cell: &Cell, at: Timestamp) {
-        let cash = self.cash;
+        let (cash, known) = (self.cash, self.known(cell, at));
         let series = self.table.market.series().get(symbol);
         let Some(seat) = self.seats.get_mut(symbol) else {
             return;
@@ -290,7 +238,7 @@ impl<'a> Run<'a> {
         };
         let met = if cell.bar_closed_at != at {
             // Without a bar nothing is met, and patience may end.
-            match self.venue.gives_up(order, at) {
+            match self.venue.gives_up(order, known) {
                 true => Met::Nothing,
                 false => return,
             }
@@ -399,11 +347,11 @@ impl<'a> Run<'a> {
         let seat = *self.seats.get(symbol)?;
         let fused = cell.fused().filter(|fused| self.heeds(fused, cell, at));
         if let Some(opening) = seat.opening {
-            if !opening.is_called_off && self.wants(&opening, fused) {
+            if !opening.is_called_off() && self.wants(&opening, fused) {
                 return None;
             }
             let waiting = self.seats.get_mut(symbol)?.opening.as_mut()?;
-            waiting.is_called_off = true;
+            waiting.cancelled_at.get_or_insert(at);
         }
         if seat.closing.is_some() {
             return None;
@@ -531,7 +479,7 @@ impl<'a> Run<'a> {
             *seat.order(slot) = Some(Waiting {
                 quantity: order.quantity,
                 reduces_only: order.reduces_only(),
-                is_called_off: false,
+                cancelled_at: None,
                 arrives_at: at,
             });
             self.waiting += 1;

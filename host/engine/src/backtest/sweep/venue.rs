@@ -14,10 +14,21 @@ use crate::types::{Bar, Cash, MoneyError, Price, Quantity, TimeFrame, Timestamp}
 pub(super) struct Waiting {
     pub(super) quantity: Quantity,
     pub(super) reduces_only: bool,
-    /// Whether it was called off.
-    pub(super) is_called_off: bool,
+    /// When it was called off: before that it may fill.
+    pub(super) cancelled_at: Option<Timestamp>,
     /// When it is at the exchange.
     pub(super) arrives_at: Timestamp,
+}
+
+impl Waiting {
+    pub(super) fn is_called_off(&self) -> bool {
+        self.cancelled_at.is_some()
+    }
+
+    /// Whether its end was asked for by `moment`.
+    pub(super) fn is_cancelled_by(&self, moment: Timestamp) -> bool {
+        self.cancelled_at.is_some_and(|at| at <= moment)
+    }
 }
 
 /// The bar that an order meets.
@@ -98,13 +109,16 @@ impl Venue {
         opening: &Opening<'_>,
         (held, cash): (Quantity, Cash),
     ) -> Met {
-        if self.gives_up(order, opening.opened_at) {
+        if order.is_cancelled_by(opening.opened_at) || self.gives_up(order, opening.opened_at) {
             return Met::Nothing;
         }
         let elapsed = order.arrives_at.nanos_since(opening.opened_at);
         let length = opening.closed_at.nanos_since(opening.opened_at);
         if elapsed > 0 && elapsed.saturating_mul(2) > length {
             return Met::Waits(order.arrives_at.max(opening.closed_at));
+        }
+        if order.is_cancelled_by(order.arrives_at) {
+            return Met::Nothing;
         }
         let reference = if elapsed > 0 {
             late(order, opening, elapsed as f64 / length as f64)

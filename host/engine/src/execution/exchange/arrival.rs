@@ -23,6 +23,9 @@ impl Walk<'_> {
     }
 
     fn objection(&self, one: &Working, met: Price) -> Option<Expiry> {
+        if one.is_cancelled_by(one.arrives_at) {
+            return Some(Expiry::Cancelled);
+        }
         let rules = self.rules();
         let is_price = |price: Price| price > Price::ZERO && price.up_to(rules.tick) == price;
         let prices_fit = match one.kind {

@@ -2,12 +2,12 @@
 
 use super::walk::Walk;
 use super::working::Working;
-use crate::execution::{OrderId, OrderKind};
+use crate::execution::{OrderId, OrderKind, Outcome};
 use crate::types::{Price, Quantity};
 
 /// Which extreme comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+enum Way {
     LowFirst,
     HighFirst,
 }
@@ -21,13 +21,56 @@ enum Hit {
 
 impl Walk<'_> {
     /// Whether anything can happen after the open.
-    pub(super) fn may_move(&self) -> bool {
+    fn may_move(&self) -> bool {
         self.orders.iter().any(Working::is_active)
             || (self.stand.rules().is_some() && !self.stand.held.is_zero())
     }
 
+    /// The rest of the slice by the worst of the ways that it may have gone, of equals the first, and
+    /// whether they differ: the low or the high first, and where the end of orders was asked for
+    /// inside the slice, that before the way or behind it.
+    pub(super) fn go_worst(self) -> (Self, bool) {
+        if !self.has_cancels() {
+            return self.go_both(false);
+        }
+        let mut before = self.clone();
+        before.end_cancelled();
+        let (before, one) = before.go_both(false);
+        let (behind, other) = self.go_both(true);
+        let (found, differs) = before.or_worse(behind);
+        (found, one || other || differs)
+    }
+
+    /// Both ways, and then the ends that were asked for, where they come `behind`.
+    fn go_both(mut self, behind: bool) -> (Self, bool) {
+        let mut other = self.may_move().then(|| self.clone());
+        if let Some(other) = &mut other {
+            self.go(Way::LowFirst);
+            other.go(Way::HighFirst);
+        }
+        if behind {
+            self.end_cancelled();
+            other.iter_mut().for_each(Self::end_cancelled);
+        }
+        match other {
+            Some(other) => self.or_worse(other),
+            None => (self, false),
+        }
+    }
+
+    /// The one of two that leaves less, and whether they tell of different things.
+    fn or_worse(self, other: Self) -> (Self, bool) {
+        let differs = !tells_the_same(&self.outcomes, &other.outcomes);
+        let close = self.setting.slice.close;
+        if other.stand.equity(close) < self.stand.equity(close) {
+            (other, differs)
+        } else {
+            (self, differs)
+        }
+    }
+
     /// Walks from the open to the close.
-    pub(super) fn go(&mut self, way: Way) {
+    fn go(&mut self, way: Way) {
         let slice = self.setting.slice;
         let (first, second) = match way {
             Way::LowFirst => (slice.low, slice.high),
@@ -176,4 +219,20 @@ fn nearer(one: &Working, from: Price, mark: Price) -> Price {
     } else {
         mark
     }
+}
+
+/// Whether two ways did the same to every order, in whatever order.
+fn tells_the_same(one: &[Outcome], other: &[Outcome]) -> bool {
+    let key = |outcome: &Outcome| match *outcome {
+        Outcome::Filled(fill) => (fill.order, 0, fill.quantity.units(), fill.price.units()),
+        Outcome::Expired { order, expiry } => (order, 1, expiry as i128, 0),
+        Outcome::Liquidating(order) => (order.id, 2, order.quantity.units(), 0),
+        Outcome::Paid(payment) => (OrderId(0), 3, payment.amount.units(), 0),
+    };
+    let sorted = |outcomes: &[Outcome]| {
+        let mut keys: Vec<_> = outcomes.iter().map(key).collect();
+        keys.sort_unstable();
+        keys
+    };
+    one.len() == other.len() && sorted(one) == sorted(other)
 }

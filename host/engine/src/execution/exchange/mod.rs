@@ -6,6 +6,7 @@
 
 mod arrival;
 mod depth;
+mod endings;
 mod legs;
 mod payments;
 mod rates;
@@ -22,7 +23,6 @@ use super::{Expiry, Order, OrderId, Outcome};
 use crate::ports::{Broker, BrokerTick};
 use crate::risk::ApprovedOrder;
 use crate::types::{Bar, BookSnapshot, Cash, CurrencyId, Price, Quantity, SymbolId, Timestamp};
-use legs::Way;
 use payments::Payments;
 use rates::Rates;
 use rules::{Climate, Rules};
@@ -47,6 +47,8 @@ struct Book {
     cost: Cash,
     margin: Cash,
     last: Option<Price>,
+    /// When the newest bar of the signal closed.
+    bar_closed_at: Option<Timestamp>,
     climate: Climate,
     /// Exponentially weighted mean of squared log returns, and slices seen.
     variance: f64,
@@ -64,6 +66,8 @@ pub struct Exchange {
     rates: Rates,
     books: Vec<Book>,
     latency: i64,
+    /// Length of a bar of the signal.
+    bar_nanos: i64,
     patience: i64,
     /// Weight of the newest slice in climate.
     weight: f64,
@@ -124,6 +128,15 @@ impl Exchange {
         }
     }
 
+    /// Takes the request of `at` for an order's end, which arrives after the latency.
+    pub(crate) fn take_cancel(&mut self, order: OrderId, at: Timestamp) {
+        let arrives_at = at.saturating_add_nanos(self.latency);
+        let mut orders = self.books.iter_mut().flat_map(|book| &mut book.orders);
+        if let Some(one) = orders.find(|one| one.order.id == order) {
+            one.cancelled_at.get_or_insert(arrives_at);
+        }
+    }
+
     /// Does everything that happens up to `tick.closed_at`.
     fn advance(&mut self, tick: &BrokerTick<'_>) {
         if self.advanced_to == Some(tick.closed_at) {
@@ -145,7 +158,7 @@ impl Exchange {
             self.advance_symbol(*at, tick);
         }
         self.turns = turns;
-        self.expire_unmet(tick);
+        self.end_between_slices(tick);
         self.pay_for_borrowing(tick.closed_at);
     }
 
@@ -175,6 +188,9 @@ impl Exchange {
         }
         if !fine.is_empty() {
             self.keep_for_next_bar(at, bar);
+        }
+        if let Some(book) = self.books.get_mut(at) {
+            book.bar_closed_at = Some(bar.closed_at);
         }
     }
 
@@ -223,16 +239,7 @@ impl Exchange {
         };
         let mut walk = Walk::new(setting, stand, orders);
         walk.open();
-        let mut is_ambiguous = false;
-        if walk.may_move() {
-            let mut other = walk.clone();
-            walk.go(Way::LowFirst);
-            other.go(Way::HighFirst);
-            is_ambiguous = !tells_the_same(&walk.outcomes, &other.outcomes);
-            if other.stand.equity(slice.close) < walk.stand.equity(slice.close) {
-                walk = other;
-            }
-        }
+        let (walk, is_ambiguous) = walk.go_worst();
         let (stand, orders, outcomes) = (walk.stand, walk.orders, walk.outcomes);
         let (next_own, traded) = (walk.next_own, walk.traded);
         book.orders = orders;
@@ -290,17 +297,30 @@ impl Exchange {
         }
     }
 
-    /// Orders whose time is up although no slice came.
-    fn expire_unmet(&mut self, tick: &BrokerTick<'_>) {
+    /// Orders that end without a slice: whose end was asked for by the time that the step's slices
+    /// have closed, and whose time is up although no slice came.
+    fn end_between_slices(&mut self, tick: &BrokerTick<'_>) {
         for (at, book) in self.books.iter_mut().enumerate() {
-            if book.orders.is_empty() || tick.bars.get(at).copied().flatten().is_some() {
+            if book.orders.is_empty() {
                 continue;
             }
-            let mut gone = Vec::new();
-            for one in &book.orders {
-                if let Some(expiry) = one.overdue((tick.closed_at, tick.closed_at), self.patience) {
-                    gone.push((one.order.id, expiry));
+            let has_bar = tick.bars.get(at).copied().flatten().is_some();
+            // A bar that is not over yet may have opened by now, and what it holds is not known.
+            let known = match book.bar_closed_at {
+                Some(last) if !has_bar => {
+                    let bars = tick.closed_at.nanos_since(last) / self.bar_nanos.max(1);
+                    last.saturating_add_nanos(bars.saturating_mul(self.bar_nanos))
                 }
+                _ => tick.closed_at,
+            };
+            let cancelled = book.orders.iter().filter(|one| one.is_cancelled_by(known));
+            let cancelled = cancelled.map(|one| (one.order.id, Expiry::Cancelled));
+            let mut gone: Vec<(OrderId, Expiry)> = cancelled.collect();
+            if !has_bar {
+                gone.extend(book.orders.iter().filter_map(|one| {
+                    let expiry = one.overdue((known, known), self.patience)?;
+                    Some((one.order.id, expiry))
+                }));
             }
             for (id, expiry) in gone {
                 drop_with_children(&mut book.orders, id, expiry, &mut self.outbox);
@@ -314,10 +334,8 @@ impl Broker for Exchange {
         self.take_order(*order.order());
     }
 
-    fn cancel(&mut self, order: OrderId) {
-        for book in &mut self.books {
-            drop_with_children(&mut book.orders, order, Expiry::Cancelled, &mut self.outbox);
-        }
+    fn cancel(&mut self, order: OrderId, at: Timestamp) {
+        self.take_cancel(order, at);
     }
 
     fn ambiguous_slices(&self) -> (u64, u64) {
@@ -351,22 +369,6 @@ fn drop_with_children(
     for child in children {
         drop_with_children(orders, child, Expiry::ParentEnded, outbox);
     }
-}
-
-/// Whether two ways did the same to every order, in whatever order.
-fn tells_the_same(one: &[Outcome], other: &[Outcome]) -> bool {
-    let key = |outcome: &Outcome| match *outcome {
-        Outcome::Filled(fill) => (fill.order, 0, fill.quantity.units(), fill.price.units()),
-        Outcome::Expired { order, expiry } => (order, 1, expiry as i128, 0),
-        Outcome::Liquidating(order) => (order.id, 2, order.quantity.units(), 0),
-        Outcome::Paid(payment) => (OrderId(0), 3, payment.amount.units(), 0),
-    };
-    let sorted = |outcomes: &[Outcome]| {
-        let mut keys: Vec<_> = outcomes.iter().map(key).collect();
-        keys.sort_unstable();
-        keys
-    };
-    one.len() == other.len() && sorted(one) == sorted(other)
 }
 
 /// A bar as prices; it lies in a bar of the signal that opened at `bar_opened_at`.

@@ -98,6 +98,7 @@ impl<'a> Walk<'a> {
         for one in &mut self.orders {
             (one.is_spent, one.is_touched) = (false, false);
         }
+        self.end_cancelled_by(self.setting.slice.opened_at);
         self.expire_old();
         if self.stand.is_due(self.price, self.rules().tick) {
             self.liquidate();
@@ -164,22 +165,6 @@ impl<'a> Walk<'a> {
             slice.open + moved(slice.high - slice.open)
         } else {
             slice.open - moved(slice.open - slice.low)
-        }
-    }
-
-    fn expire_old(&mut self) {
-        let slice = &self.setting.slice;
-        let (now, patience) = (slice.opened_at, self.setting.patience);
-        let old: Vec<(OrderId, Expiry)> = self
-            .orders
-            .iter()
-            .filter_map(|one| {
-                let expiry = one.overdue((now, slice.bar_opened_at), patience)?;
-                Some((one.order.id, expiry))
-            })
-            .collect();
-        for (id, expiry) in old {
-            self.end(id, expiry);
         }
     }
 
@@ -473,36 +458,6 @@ impl<'a> Walk<'a> {
             if self.arrive(id, price) {
                 self.meet(id, price, false);
             }
-        }
-    }
-
-    /// Ends reduce-only orders that have nothing to reduce any more.
-    fn drop_pointless(&mut self) {
-        let pointless: Vec<OrderId> = self
-            .orders
-            .iter()
-            .filter(|one| one.stage == Stage::Active && one.reduces_only())
-            .filter(|one| self.stand.closing(one.order.quantity).is_zero())
-            .map(|one| one.order.id)
-            .collect();
-        for id in pointless {
-            self.end(id, Expiry::NothingToReduce);
-        }
-    }
-
-    /// Ends an order, and the children that nothing was filled for.
-    pub(super) fn end(&mut self, order: OrderId, expiry: Expiry) {
-        let Some(at) = self.place(order) else { return };
-        self.orders.remove(at);
-        self.outcomes.push(Outcome::Expired { order, expiry });
-        let orphans: Vec<OrderId> = self
-            .orders
-            .iter()
-            .filter(|one| one.order.terms.parent == Some(order) && one.is_orphan())
-            .map(|one| one.order.id)
-            .collect();
-        for orphan in orphans {
-            self.end(orphan, Expiry::ParentEnded);
         }
     }
 

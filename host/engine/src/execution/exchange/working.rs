@@ -23,6 +23,8 @@ pub(super) struct Working {
     /// What it waits for now; triggers turn it.
     pub(super) kind: OrderKind,
     pub(super) arrives_at: Timestamp,
+    /// When the request for its end is there.
+    pub(super) cancelled_at: Option<Timestamp>,
     pub(super) stage: Stage,
     /// Whether it is a limit order that lies in the book.
     pub(super) rests: bool,
@@ -48,6 +50,7 @@ impl Working {
             },
             kind: order.terms.kind,
             arrives_at,
+            cancelled_at: None,
             stage: if is_child { Stage::Held } else { Stage::Coming },
             rests: false,
             best: Price::ZERO,
@@ -75,6 +78,11 @@ impl Working {
     /// Whether it takes part in what comes.
     pub(super) fn is_active(&self) -> bool {
         self.stage == Stage::Active && !self.is_spent
+    }
+
+    /// Whether the request for its end is there by `moment`.
+    pub(super) fn is_cancelled_by(&self, moment: Timestamp) -> bool {
+        self.cancelled_at.is_some_and(|at| at <= moment)
     }
 
     /// Why its time is up at `now`, in a bar of the signal that opened at `bar_opened_at`, where it

@@ -730,7 +730,7 @@ fn play(scene: &Scene, seen: &mut BTreeSet<String>) -> Result<(), TestCaseError>
                 let id = OrderId(u64::from(raw.size) % teller.next.max(1));
                 log.push(format!("  cancel {}", name(id)));
                 model.cancel(id);
-                venue.cancel(id);
+                venue.cancel(id, teller.now);
                 continue;
             }
             for order in teller.orders(raw) {

@@ -2,6 +2,7 @@
 
 mod account;
 mod against_model;
+mod cancels;
 mod currencies;
 mod model;
 mod records;
@@ -109,8 +110,8 @@ impl Venue {
         self.exchange.take_order(order);
     }
 
-    fn cancel(&mut self, order: OrderId) {
-        self.exchange.cancel(order);
+    fn cancel(&mut self, order: OrderId, now: i64) {
+        self.exchange.take_cancel(order, Timestamp::from_nanos(now));
     }
 
     /// What happens up to `closed_at`; the ledger keeps its promises and agrees with the exchange.

@@ -35,6 +35,8 @@ struct Entry {
     /// What it is now: a stop that was hit is a market order.
     kind: OrderKind,
     arrives: i64,
+    /// When its cancellation arrives.
+    cancelled: Option<i64>,
     place: Place,
     left: i128,
     best: i128,
@@ -195,6 +197,7 @@ impl Model {
             order,
             kind: order.terms.kind,
             arrives: order.decided_at.as_nanos() + self.settings.latency,
+            cancelled: None,
             place: if held { Place::Held } else { Place::Coming },
             left: if held {
                 0
@@ -209,7 +212,20 @@ impl Model {
     }
 
     pub(super) fn cancel(&mut self, order: OrderId) {
-        self.end(order, Expiry::Cancelled);
+        let there = self.now + self.settings.latency;
+        for one in &mut self.entries {
+            if one.order.id == order && one.cancelled.is_none() {
+                one.cancelled = Some(there);
+            }
+        }
+    }
+
+    /// Ends the symbol's orders whose cancellation is there before `moment`.
+    fn end_cancelled(&mut self, symbol: usize, moment: i64) {
+        self.symbol = symbol;
+        for id in self.ids(|one| one.cancelled.is_some_and(|at| at < moment)) {
+            self.end(id, Expiry::Cancelled);
+        }
     }
 
     /// Everything up to `closed_at`; returns what happened.
@@ -258,6 +274,7 @@ impl Model {
             }
         }
         for (symbol, bar) in bars.iter().enumerate() {
+            self.end_cancelled(symbol, closed_at + 1);
             if bar.is_none() {
                 self.bar_opened = closed_at;
                 self.end_overdue(symbol, closed_at);
@@ -360,21 +377,36 @@ impl Model {
         let before = std::mem::take(&mut self.outbox);
         self.at_open = true;
         self.stands = open;
+        self.end_cancelled(symbol, self.candle.opened + 1);
         self.end_overdue(symbol, self.candle.opened);
         self.open();
         self.at_open = false;
-        let mut low_first = self.clone();
-        low_first.follow([open, low, high, close]);
-        let mut high_first = self.clone();
-        high_first.follow([open, high, low, close]);
-        let differs = told(&low_first.outbox) != told(&high_first.outbox);
+        // Cancellations from inside the slice come before the way, or behind it.
+        let closed = self.candle.closed;
+        let has_cancels = !self
+            .ids(|one| one.cancelled.is_some_and(|at| at < closed))
+            .is_empty();
+        let mut tried: Vec<Self> = Vec::new();
+        for comes_before in [true, false] {
+            for way in [[open, low, high, close], [open, high, low, close]] {
+                let mut copy = self.clone();
+                if comes_before {
+                    copy.end_cancelled(symbol, closed);
+                }
+                copy.follow(way);
+                copy.end_cancelled(symbol, closed);
+                if comes_before || has_cancels {
+                    tried.push(copy);
+                }
+            }
+        }
+        let differs = tried
+            .iter()
+            .any(|one| told(&one.outbox) != told(&tried[0].outbox));
         let equity = |one: &Self| one.account.equity(symbol, close);
-        let chosen = if equity(&high_first) < equity(&low_first) {
-            high_first
-        } else {
-            low_first
-        };
-        *self = chosen;
+        let least = tried.iter().map(equity).min();
+        let chosen = tried.into_iter().find(|one| Some(equity(one)) == least);
+        *self = chosen.expect("two ways at least");
         self.ambiguous += u64::from(differs);
         self.outbox.splice(0..0, before);
         self.age_queues();
@@ -498,6 +530,9 @@ impl Model {
     fn rejection(&self, id: OrderId, price: i128) -> Option<Expiry> {
         let settings = &self.settings;
         let one = self.get(id)?;
+        if one.cancelled.is_some_and(|at| at <= one.arrives) {
+            return Some(Expiry::Cancelled);
+        }
         let signed = if one.buys() { one.left } else { -one.left };
         let held = self.account.position(self.symbol).held;
         let trigger = one.trigger(settings.tick).map(|(trigger, _)| trigger);

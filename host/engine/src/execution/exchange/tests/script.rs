@@ -3,6 +3,7 @@
 //! | line | meaning |
 //! |---|---|
 //! | `buy 2 limit 98 ioc` | the next order (from `#0` on), decided now |
+//! | `cancel 0` | the end of `#0` is asked for now |
 //! | `bar 100 102 99 101 x10` | an hour with a bar: open, high, low, close, volume |
 //! | `bar 1 1 1 1 x1 / 2 2 2 2 x2` | bars of two symbols; `-` where one has none |
 //! | `fine 1 1 1 1 x1 \| 2 2 2 2 x2` | an hour with a bar that has finer ones |
@@ -84,6 +85,11 @@ impl Player {
                 // Known before the first step.
                 "book" | "funding" => {}
                 "buy" | "sell" => self.submit(text),
+                "cancel" => {
+                    let order = OrderId(rest.parse().unwrap());
+                    self.venue.cancel(order, self.now);
+                    self.model.cancel(order);
+                }
                 "halt" => {
                     for _ in 0..rest.parse().unwrap() {
                         told.extend(self.step(&[], &[]));
