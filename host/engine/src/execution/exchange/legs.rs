@@ -60,7 +60,8 @@ impl Walk<'_> {
 
     /// The one of two that leaves less, and whether they tell of different things.
     fn or_worse(self, other: Self) -> (Self, bool) {
-        let differs = !tells_the_same(&self.outcomes, &other.outcomes);
+        let is_open = self.is_ambiguous || other.is_ambiguous;
+        let differs = is_open || !tells_the_same(&self.outcomes, &other.outcomes);
         let close = self.setting.slice.close;
         if other.stand.equity(close) < self.stand.equity(close) {
             (other, differs)
@@ -79,6 +80,59 @@ impl Walk<'_> {
         for to in [first, second, slice.close] {
             self.leg(to);
         }
+        self.judge_late();
+    }
+
+    /// Judges the orders that began inside the slice by its close, which alone is behind them for
+    /// certain; stops have met the whole way, as if all of it were.
+    fn judge_late(&mut self) {
+        let late = self
+            .orders
+            .iter()
+            .filter(|one| one.is_active() && one.is_late);
+        let mut late: Vec<OrderId> = late.map(|one| one.order.id).collect();
+        late.sort_unstable();
+        for id in late {
+            let Some(at) = self.place(id) else { continue };
+            let one = self.orders[at];
+            if !one.is_active() {
+                continue;
+            }
+            let is_reached = self.is_reached(&one, self.price);
+            self.is_ambiguous |= !is_reached && self.may_have_reached(&one);
+            match one.kind {
+                OrderKind::Limit { price } if is_reached => self.jump_over(id, price, self.price),
+                OrderKind::TakeProfit { trigger } if is_reached => self.meet(id, trigger, false),
+                _ => self.orders[at].see(self.price),
+            }
+            if self.stand.is_due(self.price, self.rules().tick) {
+                self.liquidate();
+            }
+        }
+    }
+
+    /// Whether a market at `price` fills a limit order or hits a take-profit; no stop.
+    fn is_reached(&self, one: &Working, price: Price) -> bool {
+        match one.kind {
+            OrderKind::Limit { price: limit } => one.is_as_good(price, self.mark(one, limit)),
+            OrderKind::TakeProfit { trigger } => one.is_as_good(price, trigger),
+            _ => false,
+        }
+    }
+
+    /// Whether the slice's extremes do to an order what its close does not.
+    fn may_have_reached(&self, one: &Working) -> bool {
+        let slice = &self.setting.slice;
+        let (best, worst) = match one.buys() {
+            true => (slice.low, slice.high),
+            false => (slice.high, slice.low),
+        };
+        if !matches!(one.kind, OrderKind::TrailingStop { .. }) {
+            return self.is_reached(one, best);
+        }
+        let mut moved = *one;
+        moved.see(best);
+        moved.is_triggered_at(worst, self.rules().tick)
     }
 
     fn leg(&mut self, to: Price) {
@@ -91,7 +145,7 @@ impl Walk<'_> {
         }
         self.price = to;
         for one in &mut self.orders {
-            if one.is_active() {
+            if one.is_active() && !one.is_late {
                 one.see(to);
             }
         }
@@ -131,10 +185,9 @@ impl Walk<'_> {
         let tick = self.rules().tick;
         match one.kind {
             OrderKind::Market => None,
+            OrderKind::Limit { .. } | OrderKind::TakeProfit { .. } if one.is_late => None,
             OrderKind::Limit { price } => {
-                let through = self.through(one, price);
-                let touches = self.rules().through_ticks == 0 && !one.is_touched;
-                let mark = if touches { price } else { through };
+                let mark = self.mark(one, price);
                 // The market comes to a limit from its better side's other side.
                 one.is_as_good(to, mark).then(|| nearer(one, from, mark))
             }
@@ -150,6 +203,16 @@ impl Walk<'_> {
                 let is_hit = passed || one.is_as_good(trigger, to);
                 is_hit.then_some(if passed { from } else { trigger })
             }
+        }
+    }
+
+    /// The price that must trade so that something of a limit order fills.
+    fn mark(&self, one: &Working, limit: Price) -> Price {
+        let touches = self.rules().through_ticks == 0 && !one.is_touched;
+        if touches {
+            limit
+        } else {
+            self.through(one, limit)
         }
     }
 
@@ -172,6 +235,10 @@ impl Walk<'_> {
                 OrderKind::TakeProfit { trigger } => trigger,
                 _ => self.price,
             };
+            // A stop that began inside the slice may have begun behind what hits it here.
+            let tick = self.rules().tick;
+            let is_certain = one.is_triggered_at(self.setting.slice.close, tick);
+            self.is_ambiguous |= one.is_late && !is_certain;
             return self.meet(id, reference, false);
         };
         if one.is_as_good(self.price, self.through(&one, price)) {

@@ -63,6 +63,8 @@ pub(super) struct Walk<'a> {
     budget: Option<Quantity>,
     /// What takers have had of an order book.
     pub(super) drained: Drained,
+    /// Whether an order that began inside the slice left open what becomes of it.
+    pub(super) is_ambiguous: bool,
     dated: Timestamp,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Walk<'a> {
             price: slice.open,
             budget: part.map(|part| setting.rules.part_of(slice.volume, part)),
             drained: Drained::default(),
+            is_ambiguous: false,
             dated: slice.opened_at,
             setting,
         }
@@ -96,7 +99,7 @@ impl<'a> Walk<'a> {
     /// The open: everything that is there meets it.
     pub(super) fn open(&mut self) {
         for one in &mut self.orders {
-            (one.is_spent, one.is_touched) = (false, false);
+            (one.is_spent, one.is_touched, one.is_late) = (false, false, false);
         }
         self.end_cancelled_by(self.setting.slice.opened_at);
         self.expire_old();
@@ -118,7 +121,9 @@ impl<'a> Walk<'a> {
                 self.orders[at].stage == Stage::Coming,
                 self.orders[at].arrives_at,
             );
-            let met = if is_new && arrives_at > opened_at {
+            let is_late = is_new && arrives_at > opened_at;
+            self.orders[at].is_late = is_late;
+            let met = if is_late {
                 self.late_price(&self.orders[at])
             } else {
                 self.price
@@ -129,18 +134,20 @@ impl<'a> Walk<'a> {
             self.meet(id, met, !is_new);
         }
         self.orders.iter_mut().for_each(|one| {
-            if one.stage == Stage::Active {
+            if one.stage == Stage::Active && !one.is_late {
                 one.see(self.price);
             }
         });
         self.dated = self.setting.slice.closed_at;
     }
 
-    /// Whether an order is there at the open.
+    /// Whether an order is there at the open: one that arrives in the first half, and a stop
+    /// whenever it arrives.
     fn is_there(&self, one: &Working) -> bool {
         let slice = &self.setting.slice;
         let elapsed = one.arrives_at.nanos_since(slice.opened_at);
-        elapsed <= 0 || elapsed.saturating_mul(2) <= slice.closed_at.nanos_since(slice.opened_at)
+        let length = slice.closed_at.nanos_since(slice.opened_at);
+        elapsed <= 0 || elapsed.saturating_mul(2) <= length || (one.is_stop() && elapsed < length)
     }
 
     /// What arrives in the second half of the slice is there from its end on, and its patience
@@ -414,7 +421,7 @@ impl<'a> Walk<'a> {
         if let Some(parent) = filled.order.terms.parent {
             self.end(parent, Expiry::GroupFilled);
         }
-        self.feed_children(id, quantity.abs());
+        self.feed_children(&filled, quantity.abs());
         self.drop_pointless();
     }
 
@@ -437,16 +444,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn feed_children(&mut self, parent: OrderId, amount: Quantity) {
+    fn feed_children(&mut self, parent: &Working, amount: Quantity) {
+        let opened_at = self.setting.slice.opened_at;
         let mut born = Vec::new();
         for at in 0..self.orders.len() {
-            if self.orders[at].order.terms.parent != Some(parent) {
+            if self.orders[at].order.terms.parent != Some(parent.order.id) {
                 continue;
             }
             let is_there = self.is_there(&self.orders[at]);
             let one = &mut self.orders[at];
             one.waiting += if one.buys() { amount } else { -amount };
             if one.stage == Stage::Held && is_there {
+                one.is_late = parent.is_late || one.arrives_at > opened_at;
                 born.push(one.order.id);
             } else if one.stage == Stage::Held {
                 // Decided later than its parent, it is still on its way.

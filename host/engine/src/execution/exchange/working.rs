@@ -36,6 +36,8 @@ pub(super) struct Working {
     pub(super) is_touched: bool,
     /// Whether it gets nothing more in this slice.
     pub(super) is_spent: bool,
+    /// Whether it began inside the slice: which part of the way is behind that, nobody knows.
+    pub(super) is_late: bool,
 }
 
 impl Working {
@@ -57,6 +59,7 @@ impl Working {
             ahead: Quantity::ZERO,
             is_touched: false,
             is_spent: false,
+            is_late: false,
         }
     }
 
@@ -133,6 +136,14 @@ impl Working {
                 Some((self.trail(distance_micro_bps, tick), true))
             }
         }
+    }
+
+    /// Whether it is a stop that was not hit: an order that a worse market triggers.
+    pub(super) fn is_stop(&self) -> bool {
+        matches!(
+            self.kind,
+            OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. }
+        )
     }
 
     /// Whether a market at `price` triggers it.

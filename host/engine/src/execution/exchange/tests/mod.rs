@@ -4,6 +4,7 @@ mod account;
 mod against_model;
 mod cancels;
 mod currencies;
+mod late;
 mod model;
 mod records;
 mod scenarios;

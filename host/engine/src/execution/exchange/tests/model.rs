@@ -45,6 +45,8 @@ struct Entry {
     touched: bool,
     /// Gets nothing more in this slice.
     spent: bool,
+    /// Began inside this slice.
+    late: bool,
 }
 
 impl Entry {
@@ -99,9 +101,14 @@ struct Candle {
 }
 
 impl Candle {
-    /// Whether an order arrives before the slice's second half.
+    /// Whether an order arrives before the slice's second half, or a stop before its end.
     fn reaches(&self, one: &Entry) -> bool {
+        let waits_for_worse = matches!(
+            one.kind,
+            OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. }
+        );
         2 * (one.arrives - self.opened) <= self.closed - self.opened
+            || (waits_for_worse && one.arrives < self.closed)
     }
 }
 
@@ -132,6 +139,8 @@ pub(super) struct Model {
     budget: Option<i128>,
     /// When the signal's bar opened.
     bar_opened: i64,
+    /// Whether nobody can say what becomes of an order that began inside the slice.
+    unsure: bool,
     /// What was had of order books in this slice: of when, whether bought, how much.
     had: Vec<(i64, bool, i128)>,
 }
@@ -166,6 +175,7 @@ impl Model {
             stands: 0,
             budget: None,
             bar_opened: 0,
+            unsure: false,
             had: Vec::new(),
         }
     }
@@ -208,6 +218,7 @@ impl Model {
             ahead: 0,
             touched: false,
             spent: false,
+            late: false,
         });
     }
 
@@ -363,6 +374,8 @@ impl Model {
         self.symbol = symbol;
         self.settings = self.all[symbol].clone();
         self.had.clear();
+        self.unsure = false;
+        self.entries.iter_mut().for_each(|one| one.late = false);
         self.account.opened = bar.opened_at.as_nanos();
         self.candle = Candle {
             opened: bar.opened_at.as_nanos(),
@@ -402,7 +415,7 @@ impl Model {
         }
         let differs = tried
             .iter()
-            .any(|one| told(&one.outbox) != told(&tried[0].outbox));
+            .any(|one| one.unsure || told(&one.outbox) != told(&tried[0].outbox));
         let equity = |one: &Self| one.account.equity(symbol, close);
         let least = tried.iter().map(equity).min();
         let chosen = tried.into_iter().find(|one| Some(equity(one)) == least);
@@ -485,12 +498,13 @@ impl Model {
                 if one.place == Place::Active {
                     self.meet_again(id, open);
                 } else {
-                    let price = self.price_met(one);
+                    let (price, late) = (self.price_met(one), one.arrives > candle.opened);
+                    self.get_mut(id).late = late;
                     self.begin(id, price);
                 }
             }
         }
-        for id in self.ids(|one| one.place == Place::Active) {
+        for id in self.ids(|one| one.place == Place::Active && !one.late) {
             self.trail(id, open);
         }
         // What is not there by now but arrives before the close is there from the close on, whether
@@ -1041,6 +1055,8 @@ impl Model {
         }
         for child in children {
             if self.get(child).is_some_and(|one| one.place == Place::Held) {
+                let one = self.get_mut(child);
+                one.late = filled.late || one.arrives > candle.opened;
                 self.begin(child, self.stands);
             }
         }
@@ -1109,6 +1125,54 @@ impl Model {
                 self.leg(leg[0], leg[1], true);
             }
         }
+        self.stands = prices[3];
+        self.judge_late();
+    }
+
+    /// The close is behind everything that began inside the slice; of the rest of the way nobody
+    /// knows.
+    fn judge_late(&mut self) {
+        let [_, high, low, close] = self.candle.prices;
+        let tick = self.settings.tick;
+        for id in self.ids(|one| one.place == Place::Active && one.late && !one.spent) {
+            let Some(one) = self.get(id).cloned().filter(|one| !one.spent) else {
+                continue;
+            };
+            let (good, bad) = if one.buys() { (low, high) } else { (high, low) };
+            let side = if one.buys() { -1 } else { 1 };
+            match one.kind {
+                OrderKind::Limit { price } => {
+                    let mark = price.units() + side * self.settings.through * tick;
+                    if one.as_good(close, mark) {
+                        self.rest(id, close);
+                    } else {
+                        self.unsure |= one.as_good(good, mark);
+                    }
+                }
+                OrderKind::TakeProfit { trigger } => {
+                    if one.as_good(close, trigger.units()) {
+                        self.convert(id, trigger.units());
+                    } else {
+                        self.unsure |= one.as_good(good, trigger.units());
+                    }
+                }
+                OrderKind::TrailingStop { .. } => {
+                    let mut moved = one.clone();
+                    moved.best = if one.buys() {
+                        one.best.min(good)
+                    } else {
+                        one.best.max(good)
+                    };
+                    let trigger = moved.trigger(tick).map_or(0, |(trigger, _)| trigger);
+                    self.unsure |= bad == trigger || !one.as_good(bad, trigger);
+                    self.trail(id, close);
+                }
+                _ => {}
+            }
+            if self.is_due(close) {
+                self.liquidate(close);
+            }
+        }
     }
 
     fn leg(&mut self, from: i128, to: i128, rising: bool) {
@@ -1134,10 +1198,21 @@ impl Model {
         }
     }
 
+    /// A stop that began inside the slice is hit: the close may be no reason for it.
+    fn doubt(&mut self, id: OrderId) {
+        let close = self.candle.prices[3];
+        if let Some(one) = self.get(id).filter(|one| one.late)
+            && let Some((trigger, true)) = one.trigger(self.settings.tick)
+        {
+            let certain = close == trigger || !one.as_good(close, trigger);
+            self.unsure |= !certain;
+        }
+    }
+
     /// Everything that a leg hits while it stands at `price`.
     fn stand(&mut self, price: i128, rising: bool) {
         self.stands = price;
-        for id in self.ids(|one| one.place == Place::Active && one.buys() != rising) {
+        for id in self.ids(|one| one.place == Place::Active && one.buys() != rising && !one.late) {
             self.trail(id, price);
         }
         let mut done = BTreeSet::new();
@@ -1156,9 +1231,11 @@ impl Model {
                             } else {
                                 price <= trigger
                             };
-                            reached && (one.buys() == rising) == worse
+                            reached && (one.buys() == rising) == worse && (worse || !one.late)
                         }
-                        (None, Some(limit)) => one.buys() != rising && one.as_good(price, limit),
+                        (None, Some(limit)) => {
+                            one.buys() != rising && one.as_good(price, limit) && !one.late
+                        }
                         (None, None) => false,
                     }
             });
@@ -1170,6 +1247,7 @@ impl Model {
             if is_limit {
                 self.rest(id, price);
             } else {
+                self.doubt(id);
                 let kind = self.get(id).map(|one| one.kind);
                 self.convert(
                     id,

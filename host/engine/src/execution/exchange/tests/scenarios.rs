@@ -494,7 +494,7 @@ fn a_late_take_profit_gets_its_trigger_at_most() {
          bar 100 100 100 100 x10
          = #0 bought 1 at 100 fee 0 slip 0 spread 0 left 0 t0
          sell 1 take-profit 103
-         bar 104 105 100 101 x10
+         bar 104 105 100 104 x10
          = #1 sold 1 at 103 fee 0 slip 0 spread 0 left 0 t120
          = cash 1003 held 0 ambiguous 0 of 2",
     );

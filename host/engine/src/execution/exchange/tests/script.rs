@@ -119,6 +119,7 @@ impl Player {
             }
         }
         let (ambiguous, slices) = self.venue.exchange.ambiguous_slices();
+        assert_eq!((ambiguous, slices), self.model.ambiguous_slices());
         let held: Vec<String> = (0..self.symbols)
             .map(|at| self.venue.exchange.held(SymbolId(at as u32)).to_string())
             .collect();
