@@ -244,7 +244,6 @@ fn unknown_libraries(loaded: &Loaded) -> Vec<Problem> {
 /// Lots that the account could never pay for. Data that cannot be read says nothing here: that is
 /// told when everything else is right.
 fn lot_problems(loaded: &Loaded, source: Option<&dyn DataSource>) -> Vec<Problem> {
-    let key = "execution.lot_size";
     let mut others = Vec::new();
     let request = spec::data_request(loaded, &mut others);
     let (Some(source), Some(request), true) = (source, request, others.is_empty()) else {
@@ -255,7 +254,7 @@ fn lot_problems(loaded: &Loaded, source: Option<&dyn DataSource>) -> Vec<Problem
         return Vec::new();
     };
     let found = impossible_lots(&data.market, &config).into_iter();
-    let told = found.filter(|one| one.key != key || !loaded.is_refused(key));
+    let told = found.filter(|one| !loaded.is_refused(&one.key));
     told.map(|one| loaded.problem(&one.key, one.message))
         .collect()
 }

@@ -415,8 +415,11 @@ impl Driver {
 /// A session of `spec` that has taken no step.
 fn session(spec: &BacktestSpec<'_>, models: &[ModelInfo]) -> Result<Session, SetupError> {
     let market = spec.market;
-    let problems = lots::impossible(market, spec.config);
+    let mut problems = lots::impossible(market, spec.config);
     if !problems.is_empty() {
+        let names: Vec<&str> = market.names().collect();
+        problems.extend(spec.config.validate_for(&names));
+        problems.extend(spec.config.validate_records(market.records()));
         return Err(SetupError::Config(problems));
     }
     let setup = SessionSetup {

@@ -1,13 +1,18 @@
-//! Lots that an account could never pay for: found before a backtest, not after a run without a
-//! trade.
+//! Lots that an account could never pay for and ticks above the price: found before a backtest, not
+//! after a run without a trade, or one in which every price is one tick.
 
+use crate::execution::SymbolConfig;
 use crate::portfolio::Currencies;
 use crate::problem::{Problem, Problems};
 use crate::session::SessionConfig;
 use crate::types::{BarSeries, CurrencyId, Market};
 
+/// So many bars of a series are looked at for a price below the tick.
+const SAMPLES: usize = 1_024;
+
 /// Every symbol of which one lot costs more than the account can hold, at its lowest price of the
-/// whole market. Settings that are wrong in other ways are not looked at.
+/// whole market, and every one whose prices are below its tick. Settings that are wrong in other
+/// ways are not looked at.
 #[must_use]
 pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
     let mut problems = Problems::default();
@@ -18,6 +23,7 @@ pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
     };
     let all = market.series().iter().zip(currencies.quotes());
     for (series, quote) in all {
+        require_tick(series, config, &mut problems);
         let Some(most) = most_of(config, (&currencies, *quote)) else {
             continue;
         };
@@ -27,7 +33,7 @@ pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
         };
         problems.require(
             false,
-            "execution.lot_size",
+            &key_of(config, series, "lot_size", |own| own.lot_size),
             format!(
                 "of {} is {lot}, which costs {} at the lowest price of the data, more than the \
                  account can pay for ({most}): nothing trades",
@@ -37,6 +43,41 @@ pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
         );
     }
     problems.into_vec()
+}
+
+/// Asks for a tick that is no larger than the price. A few bars that are spread over the series tell:
+/// what falls below its tick later is sold at its price, not at the tick.
+fn require_tick(series: &BarSeries, config: &SessionConfig, problems: &mut Problems) {
+    let tick = config.execution.of_symbol(&series.name).tick_size;
+    let stride = series.bars.len().div_ceil(SAMPLES).max(1);
+    let mut bars = series.bars.iter().step_by(stride);
+    let Some(bar) = bars.find(|bar| bar.close > 0.0 && bar.close < tick) else {
+        return;
+    };
+    let (name, close) = (&series.name, bar.close);
+    problems.require(
+        false,
+        &key_of(config, series, "tick_size", |own| own.tick_size),
+        format!(
+            "of {name} is {tick}, above its price ({close} at {}): prices are rounded to the tick \
+             against every order, so nothing could be traded near its price; set the venue's tick, \
+             at most {close}, in `execution.symbols.{name}.tick_size` or for all symbols",
+            bar.closed_at
+        ),
+    );
+}
+
+/// The key that a setting of the symbol comes from.
+fn key_of(
+    config: &SessionConfig,
+    series: &BarSeries,
+    setting: &str,
+    own: impl Fn(&SymbolConfig) -> Option<f64>,
+) -> String {
+    match config.execution.symbols.get(&series.name).and_then(own) {
+        Some(_) => format!("execution.symbols.{}.{setting}", series.name),
+        None => format!("execution.{setting}"),
+    }
 }
 
 /// The most that the account can pay in `quote`; `None` where it borrows against several

@@ -346,6 +346,7 @@ impl<'a> SweepTable<'a> {
         }
         let mut problems = problems.into_vec();
         problems.extend(config.validate());
+        problems.extend(super::lots::impossible(self.market, config));
         problems.extend(found.err().unwrap_or_default());
         problems
     }

@@ -168,7 +168,8 @@ impl Venue {
         if quantity > Quantity::ZERO {
             (reference + distance).up_to(self.tick)
         } else {
-            (reference - distance).down_to(self.tick).max(self.tick)
+            let least = self.tick.min(reference);
+            (reference - distance).down_to(self.tick).max(least)
         }
     }
 

@@ -99,8 +99,10 @@ impl Rules {
         if buys {
             (reference + distance).up_to(self.tick)
         } else {
-            // A price below the tick still sells for the tick at least, never for nothing.
-            (reference - distance).down_to(self.tick).max(self.tick)
+            // A price below the tick still sells for the tick at least, never for nothing, but not
+            // for more than the market stands at.
+            let least = self.tick.min(reference);
+            (reference - distance).down_to(self.tick).max(least)
         }
     }
 

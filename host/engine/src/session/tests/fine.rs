@@ -245,3 +245,55 @@ fn what_does_not_belong_to_the_venue_is_all_refused_before_the_first_step() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn a_tick_above_the_price_is_refused_by_its_key_with_everything_else() {
+    use crate::backtest::{SweepError, SweepTable};
+    use crate::execution::SymbolConfig;
+    let market = hours(None);
+    let refused = |config: &SessionConfig| {
+        let spec = BacktestSpec {
+            market: &market,
+            config,
+            config_digest: "",
+        };
+        let mut signals = PrecomputedSignals::new(&market, vec![model()], vec![]).unwrap();
+        let refused = run_backtest(&spec, &mut signals, &mut NullJournal);
+        match refused.unwrap_err() {
+            BacktestError::Setup(SetupError::Config(problems)) => problems,
+            other => panic!("{other}"),
+        }
+    };
+    let mut config = config(false);
+    config.execution.tick_size = 1_000.0;
+    config.execution.lot_size = 200.0;
+    config.execution.fee_bps = -1.0;
+    let problems = refused(&config);
+    let keys: Vec<&str> = problems.iter().map(|one| one.key.as_str()).collect();
+    let expected = [
+        "execution.tick_size",
+        "execution.lot_size",
+        "execution.fee_bps",
+    ];
+    assert_eq!(keys, expected);
+    let told = &problems[0].message;
+    assert!(
+        told.contains("of S0 is 1000, above its price (100 at"),
+        "{told}"
+    );
+    let own = SymbolConfig {
+        tick_size: Some(100.5),
+        ..SymbolConfig::default()
+    };
+    let mut config = protected();
+    config.execution.symbols.insert("S0".to_owned(), own);
+    assert_eq!(refused(&config)[0].key, "execution.symbols.S0.tick_size");
+    // A sweep refuses what a session refuses.
+    let mut config = super::config(false);
+    config.execution.tick_size = 1_000.0;
+    let table = SweepTable::new(&market, &[model()], &[], &FusionConfig::default()).unwrap();
+    match table.run(&config).unwrap_err() {
+        SweepError::Unsupported(problems) => assert_eq!(problems[0].key, "execution.tick_size"),
+        other => panic!("{other}"),
+    }
+}

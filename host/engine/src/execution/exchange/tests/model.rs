@@ -875,7 +875,7 @@ impl Model {
         if buys {
             floor_to(reference + away + tick - 1, tick)
         } else {
-            floor_to(reference - away, tick).max(tick)
+            floor_to(reference - away, tick).max(tick.min(reference))
         }
     }
 

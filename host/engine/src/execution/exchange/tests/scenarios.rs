@@ -621,3 +621,19 @@ fn a_child_on_its_way_when_its_parent_fills_counts_as_arriving_at_the_end_of_the
          = cash 999 held 0 ambiguous 0 of 4",
     );
 }
+
+#[test]
+fn a_price_below_the_tick_is_never_rounded_in_favour_of_the_order() {
+    // 0.5 is below the tick of 1: bought at 1, sold at 0.5 and not at 1.
+    check(
+        "{}",
+        UNLIMITED,
+        "buy 2 market
+         bar 0.5 0.5 0.5 0.5 x10
+         = #0 bought 2 at 1 fee 0 slip 1 spread 0 left 0 t0
+         sell 2 market
+         bar 0.5 0.5 0.5 0.5 x10
+         = #1 sold 2 at 0.5 fee 0 slip 0 spread 0 left 0 t60
+         = cash 999 held 0 ambiguous 0 of 2",
+    );
+}
