@@ -249,12 +249,9 @@ fn providers(settings: &EngineSettings) -> Vec<Check> {
     const NAME: &str = "ONNX Runtime";
     match wiring::providers(settings) {
         None => Vec::new(),
-        Some(Err(reason)) => vec![Check::not_ok(
-            NAME,
-            State::Warning,
-            reason,
-            "ONNX models cannot run; run `make setup`, or name a copy in engine.libraries",
-        )],
+        Some(Err((reason, advice))) => {
+            vec![Check::not_ok(NAME, State::Warning, reason, advice)]
+        }
         Some(Ok((version, found))) => {
             let works = |one: &&wiring::ProviderState| one.problem.is_none();
             let names: Vec<&str> = found

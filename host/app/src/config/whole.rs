@@ -71,13 +71,13 @@ impl Walk<'_> {
             },
         };
         for name in missing(object, rule) {
-            let what = rule.pointer(&format!("/properties/{name}"));
-            let what = what.map_or(String::new(), |rule| {
+            let below = rule.pointer(&format!("/properties/{name}"));
+            let what = below.map_or(String::new(), |rule| {
                 format!("; it must be {}", wanted(rule))
             });
             self.tell(path, &name, format!("is missing{what}"));
+            object.insert(name, below.map_or(Value::Null, stand_in));
         }
-        let mut whole = self.found.len() == before;
         let Some(Value::Object(properties)) = rule.get("properties") else {
             return true;
         };

@@ -26,16 +26,26 @@ pub(crate) struct ProviderState {
 /// Version of the runtime and every provider; `None` where the plugin is not installed.
 ///
 /// # Errors
-/// Why nothing can be said, in words.
+/// Why nothing can be said, in words, and what to do.
 pub(crate) fn providers(
     settings: &EngineSettings,
-) -> Option<Result<(String, Vec<ProviderState>), String>> {
+) -> Option<Result<(String, Vec<ProviderState>), (String, &'static str)>> {
     let packages = discover(&settings.plugin_dirs);
     let package = find(&packages, PLUGIN, None).ok()?;
-    let probe = || -> anyhow::Result<(String, Vec<ProviderState>)> {
+    let plugin = || -> anyhow::Result<_> {
         let options =
             load_options(settings).map_err(|failure| anyhow::anyhow!(failure.message()))?;
         let loaded = load(package, &options)?;
+        Ok((options, loaded))
+    };
+    let (options, loaded) = match plugin() {
+        Ok(found) => found,
+        Err(error) => {
+            let advice = "ONNX models cannot run; see what this says of the plugin";
+            return Some(Err((format!("{error:#}"), advice)));
+        }
+    };
+    let probe = || -> anyhow::Result<(String, Vec<ProviderState>)> {
         let config = Config::new()
             .with("probe", true)
             .with("providers", PROVIDERS.to_vec());
@@ -58,5 +68,6 @@ pub(crate) fn providers(
         let found = PROVIDERS.into_iter().filter_map(outcome).collect();
         Ok((version.to_owned(), found))
     };
-    Some(probe().map_err(|error| format!("{error:#}")))
+    let advice = "ONNX models cannot run; run `make setup`, or name a copy in engine.libraries";
+    Some(probe().map_err(|error| (format!("{error:#}"), advice)))
 }
