@@ -44,6 +44,19 @@ pub enum ParamDomain {
     Text,
 }
 
+/// What is allowed, in words, such as `a whole number of at least 1`.
+impl std::fmt::Display for ParamDomain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Float { min, max } => f.write_str(&range_text("a number", *min, *max)),
+            Self::Integer { min, max } => f.write_str(&range_text("a whole number", *min, *max)),
+            Self::Boolean => f.write_str("true or false"),
+            Self::Choice { values } => write!(f, "one of {}", values.join(", ")),
+            Self::Text => f.write_str("text"),
+        }
+    }
+}
+
 /// Where a hyper-parameter search looks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SearchRange {
@@ -177,22 +190,21 @@ impl ParamSpec {
         match &self.domain {
             ParamDomain::Float { min, max } => match value.as_f64() {
                 Some(number) if in_range(number, *min, *max) => None,
-                Some(_) => outside(range_text("a number", *min, *max)),
+                Some(_) => outside(self.domain.to_string()),
                 None => outside("a number".to_owned()),
             },
             ParamDomain::Integer { min, max } => match whole(value) {
                 Some(number) if in_range(number, *min, *max) => None,
-                Some(_) => outside(range_text("a whole number", *min, *max)),
+                Some(_) => outside(self.domain.to_string()),
                 None => outside("a whole number".to_owned()),
             },
             ParamDomain::Boolean if value.is_boolean() => None,
-            ParamDomain::Boolean => outside("true or false".to_owned()),
             ParamDomain::Choice { values } => match value.as_str() {
                 Some(word) if values.iter().any(|known| known == word) => None,
-                _ => outside(format!("one of {}", values.join(", "))),
+                _ => outside(self.domain.to_string()),
             },
             ParamDomain::Text if value.is_string() => None,
-            ParamDomain::Text => outside("text".to_owned()),
+            ParamDomain::Boolean | ParamDomain::Text => outside(self.domain.to_string()),
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &["doctor"],
     &["data", "import"],
     &["data", "validate"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["features", "describe"],
     &["features", "audit"],
     &["plugin", "list"],
+    &["plugin", "describe"],
     &["plugin", "keygen"],
     &["plugin", "pack"],
     &["plugin", "sign"],

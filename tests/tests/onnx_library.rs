@@ -22,7 +22,16 @@ fn assert_refused(path: &str, words: &[&str]) {
 #[test]
 fn a_library_that_is_missing_too_old_or_another_is_refused_before_use() {
     let missing = "/nowhere/libonnxruntime.so";
-    assert_refused(missing, &[missing, "plugins/native/fetch.py"]);
+    assert_refused(
+        missing,
+        &[
+            missing,
+            "No such file",
+            "plugins/native/fetch.py",
+            "engine.libraries.onnxruntime",
+            "FUSEBOX_ONNXRUNTIME_LIBRARY",
+        ],
+    );
     assert_refused("libm.so.6", &["is not ONNX Runtime"]);
     for version in ["1.20.1", "1.23.9", "2.0.0", "nonsense"] {
         let path = fake_onnx_runtime(version);

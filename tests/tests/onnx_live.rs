@@ -268,3 +268,41 @@ fn doctor_says_where_models_run() {
     let widest = shown.lines().map(|line| line.chars().count()).max();
     assert!((80..=100).contains(&widest.unwrap()), "{shown}");
 }
+
+#[test]
+fn what_keeps_models_from_running_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join(".fusebox/models");
+    fs::create_dir_all(&models).unwrap();
+    fs::write(models.join("alone.onnx"), onnx_model("perceptron")).unwrap();
+    let ran = command(dir.path())
+        .args(["doctor", "--json", "--plugin-dir"])
+        .arg(onnx_plugin_dir())
+        .env(
+            "FUSEBOX_ENGINE__LIBRARIES__ONNXRUNTIME",
+            "/gone/libonnxruntime.so",
+        )
+        .env("FUSEBOX_ONNXRUNTIME_LIBRARY", onnx_runtime())
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let check = |name: &str| {
+        let found = checks.iter().find(|check| check["name"] == name);
+        found.unwrap_or_else(|| panic!("{name}: {report}"))
+    };
+    // The copy that was named is what is looked for, though there is another.
+    let told = check("ONNX Runtime")["detail"].as_str().unwrap();
+    for words in [
+        "/gone/libonnxruntime.so",
+        "No such file",
+        "engine.libraries",
+    ] {
+        assert!(told.contains(words), "{words} not in {told}");
+    }
+    let alone = check("model file");
+    assert_eq!(alone["state"], "warning");
+    assert!(alone["detail"].as_str().unwrap().contains("alone.onnx"));
+    let advice = alone["advice"].as_str().unwrap();
+    assert!(advice.contains(".fusebox/models/alone.toml"), "{advice}");
+}

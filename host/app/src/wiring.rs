@@ -37,7 +37,7 @@ use crate::failure::Failure;
 pub(crate) use installed::{Installed, Standing};
 pub(crate) use libraries::libraries;
 pub(crate) use params::param_problems;
-pub(crate) use plugins::{PluginState, State, load_options, plugins, plugins_now};
+pub(crate) use plugins::{PluginState, State, describe, load_options, plugins, plugins_now};
 pub(crate) use providers::{ProviderState, providers};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
 
@@ -196,11 +196,17 @@ fn failure(error: TrainingError) -> Failure {
     }
 }
 
+/// Version of the compiler, which calls itself `rustc 1.95.0 (…)`.
+fn compiler() -> &'static str {
+    let told = env!("FUSEBOX_RUSTC_VERSION");
+    told.strip_prefix("rustc ").unwrap_or(told)
+}
+
 /// Adds what only this machine knows: paths of native libraries, versions.
 fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings) {
     let mut versions = vec![
         ("fusebox".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("rustc".to_owned(), env!("FUSEBOX_RUSTC_VERSION").to_owned()),
+        ("rustc".to_owned(), compiler().to_owned()),
     ];
     for library in libraries::LIBRARIES {
         if !library.is_used(plugin, &spec.model.params) {
@@ -219,7 +225,14 @@ fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings)
                 );
             }
             // The plugin has the last word: it may find the library by other means.
-            Err(reason) => tracing::warn!("{}: {reason}; run `make setup`", library.name),
+            Err(reason) => {
+                tracing::warn!("{}: {reason}; run `make setup`", library.name);
+                if let Some(path) = libraries::path_for(&library, settings) {
+                    let path = Value::String(path.display().to_string());
+                    let setting = library.setting.to_owned();
+                    spec.model.host_settings.insert(setting, path);
+                }
+            }
         }
     }
     spec.provenance.versions = versions;

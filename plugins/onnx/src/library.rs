@@ -90,8 +90,9 @@ fn start(path: PathBuf) -> Result<Runtime> {
 
 fn advice() -> String {
     format!(
-        "run `python3 plugins/native/fetch.py --only onnxruntime`, or set the key `{LIBRARY_KEY}` \
-         or the variable {LIBRARY_VARIABLE} to {SYSTEM_NAME} {}.{} or newer",
+        "fetch it with `python3 plugins/native/fetch.py --only onnxruntime` (`make setup` does), \
+         or name {SYSTEM_NAME} {}.{} or newer: for the host as `engine.libraries.onnxruntime`, for \
+         this model by the key `{LIBRARY_KEY}`, or by the variable {LIBRARY_VARIABLE}",
         version::OLDEST.0,
         version::OLDEST.1
     )

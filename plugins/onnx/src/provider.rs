@@ -127,11 +127,14 @@ pub(crate) fn open(runtime: &Runtime, settings: &Settings, model: &[u8]) -> Resu
 /// One line for each provider that was passed over.
 fn tell(passed_over: &[(Provider, String)], taken: Option<Provider>) {
     for (provider, reason) in passed_over {
-        let taken = taken.map_or("none", Provider::name);
+        let instead = match taken {
+            Some(taken) => format!("the model runs on {}", taken.name()),
+            None => "and no other one does".to_owned(),
+        };
         let name = provider.name();
         log(
             LogLevel::Warn,
-            &format!("provider {name} does not work here, the model runs on {taken}: {reason}"),
+            &format!("provider {name} does not work here, {instead}: {reason}"),
         );
     }
 }

@@ -35,8 +35,12 @@ pub(crate) fn checked(path: &Path, advice: &str) -> Result<String> {
     // Runtime set up nothing but memory of their own.
     let library = unsafe { libloading::Library::new(path) };
     let library = library.map_err(|error| {
+        // What the loader of the system said stands behind the error, which only says that it
+        // failed.
+        let source = std::error::Error::source(&error);
+        let told = source.map_or_else(|| error.to_string(), ToString::to_string);
         refuse(format!(
-            "ONNX Runtime cannot be loaded from `{shown}`: {error}"
+            "ONNX Runtime cannot be loaded from `{shown}`: {told}"
         ))
     })?;
     // SAFETY: the symbol of this name is a function without arguments in every version.

@@ -81,6 +81,7 @@ pub(super) fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
     checks.extend(libraries(&settings));
     checks.extend(trust(&settings));
     checks.extend(providers(&settings));
+    checks.extend(models_alone(&settings));
     checks.extend(args.data.as_deref().map(data_directory));
     let is_ok = checks.iter().all(|check| check.state != State::Failed);
     let document = json!({"ok": is_ok, "checks": checks});
@@ -270,6 +271,16 @@ fn providers(settings: &EngineSettings) -> Vec<Check> {
                 .collect()
         }
     }
+}
+
+/// Model files that nobody takes, because nothing lies beside them.
+fn models_alone(settings: &EngineSettings) -> Vec<Check> {
+    let alone = fusebox_loader::live::files_without_sidecar(&settings.model_dirs);
+    let check = |(path, words): (PathBuf, String)| {
+        let detail = format!("{} is not taken", path.display());
+        Check::not_ok("model file", State::Warning, detail, &words)
+    };
+    alone.into_iter().map(check).collect()
 }
 
 /// The keyring and the list of revocations, and the plugins under them.

@@ -80,15 +80,32 @@ pub(crate) const LIBRARIES: [KnownLibrary; 3] = [
 pub(super) fn host_settings(settings: &EngineSettings) -> BTreeMap<String, Config> {
     let mut found: BTreeMap<String, Config> = BTreeMap::new();
     for library in LIBRARIES {
-        if let Ok(copy) = find(&library, settings) {
-            let path = copy.path.display().to_string();
+        if let Some(path) = path_for(&library, settings) {
             found
                 .entry(library.plugin.to_owned())
                 .or_default()
-                .set(library.setting, path);
+                .set(library.setting, path.display().to_string());
         }
     }
     found
+}
+
+/// The path that a plugin is given: that of the copy which was found, or the one that somebody
+/// named and that cannot be read, so that the plugin's error is about it and not about another.
+pub(super) fn path_for(library: &KnownLibrary, settings: &EngineSettings) -> Option<PathBuf> {
+    match find(library, settings) {
+        Ok(copy) => Some(copy.path),
+        Err(_) => named(library, settings).map(|(path, _)| path),
+    }
+}
+
+/// The copy that the configuration names, else the environment.
+fn named(library: &KnownLibrary, settings: &EngineSettings) -> Option<(PathBuf, &'static str)> {
+    if let Some(path) = settings.libraries.get(library.name) {
+        return Some((path.clone(), "engine.libraries"));
+    }
+    let path = settings.variable(library.variable)?;
+    Some((PathBuf::from(path), library.variable))
 }
 
 /// The directories of the libraries that are there: the project's own with all that lies in it, and
@@ -142,7 +159,7 @@ pub(crate) fn libraries(settings: &EngineSettings) -> Vec<LibraryState> {
         .map(|library| LibraryState {
             name: library.name,
             outcome: find(library, settings),
-            advice: "run `make setup`, or name a copy in engine.libraries",
+            advice: "run `make setup`, or name a copy that is there in engine.libraries",
         })
         .collect()
 }
@@ -152,11 +169,8 @@ pub(crate) fn find(
     library: &KnownLibrary,
     settings: &EngineSettings,
 ) -> Result<FoundLibrary, String> {
-    let configured = settings.libraries.get(library.name).cloned();
-    let (path, from) = if let Some(path) = configured {
-        (path, "engine.libraries")
-    } else if let Some(path) = settings.variable(library.variable) {
-        (PathBuf::from(path), library.variable)
+    let (path, from) = if let Some(named) = named(library, settings) {
+        named
     } else if let Some(path) = set_up(library, Path::new(NATIVE_DIR)) {
         (path, NATIVE_DIR)
     } else {

@@ -119,9 +119,8 @@ fn params(card: &ModelCard, settings: &EngineSettings) -> Result<Config, Failure
             continue;
         }
         // The plugin has the last word: it may find the library by other means.
-        if let Ok(found) = libraries::find(&library, settings) {
-            let path = Value::String(found.path.display().to_string());
-            config.set(library.setting, path);
+        if let Some(path) = libraries::path_for(&library, settings) {
+            config.set(library.setting, path.display().to_string());
         }
     }
     Ok(config)

@@ -163,6 +163,42 @@ pub(super) fn load_chosen(
     })
 }
 
+/// Loads the plugin of an id, or of the last word of one, and asks what it learns; `None` for one
+/// without a learner.
+///
+/// # Errors
+/// [`Failure`] with exit code 2 where there is no such plugin or several, 1 where it cannot be
+/// loaded or does not answer.
+pub(crate) fn describe(
+    (name, version): (&str, Option<&str>),
+    settings: &EngineSettings,
+) -> Result<(PluginId, Option<LearnerInfo>), Failure> {
+    let packages = discover(&settings.plugin_dirs);
+    let is_meant = |id: &&str| *id == name || super::live::short_name(id) == name;
+    let mut ids: Vec<&str> = packages.iter().map(|one| one.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let meant: Vec<&str> = ids.iter().copied().filter(is_meant).collect();
+    let id = match meant[..] {
+        [] => name,
+        [only] => only,
+        _ if meant.contains(&name) => name,
+        _ => {
+            let ids = meant.join(", ");
+            let words = format!("several plugins are called `{name}`: {ids}; name one in full");
+            return Err(Failure::Usage(words));
+        }
+    };
+    let package = find(&packages, id, version);
+    let package = package.map_err(|error| Failure::Refused(error.into()))?;
+    let loaded = load(package, &load_options(settings)?).map_err(anyhow::Error::from)?;
+    let learner = loaded.learner();
+    let plugin = RunPlugin { learner, loaded };
+    let learner = plugin.learner().map(Learner::describe).transpose();
+    let learner = learner.map_err(anyhow::Error::from)?;
+    Ok((plugin.identity(), learner))
+}
+
 /// How plugins are loaded on this machine.
 pub(crate) fn load_options(settings: &EngineSettings) -> Result<LoadOptions, Failure> {
     let mut options = LoadOptions::new(&settings.cache_dir).with_trust(settings.trust.policy()?);

@@ -184,6 +184,8 @@ fn every_damaged_missing_and_extra_file_is_found() {
     assert!(damaged.iter().any(|one| one.path.ends_with("1.0.9.json")));
     assert_eq!(find(FindingKind::Missing)[0].models, ["other 1.0.0"]);
     assert!(find(FindingKind::Extra)[0].path.ends_with("stray"));
+    let told = damaged.iter().find(|one| one.path.ends_with("1.0.9.json"));
+    assert!(told.unwrap().message.contains("none is removed"));
     for entry in [&entry, &other] {
         let told = registry.read(entry, Role::Model).unwrap_err();
         assert!(matches!(told, RegistryError::Damaged { .. }), "{told}");
@@ -197,6 +199,27 @@ fn every_damaged_missing_and_extra_file_is_found() {
     assert_eq!(
         registry.read(&entry, Role::Model).unwrap().unwrap(),
         b"weights"
+    );
+}
+
+#[test]
+fn objects_of_a_version_that_cannot_be_read_are_not_told_as_needless() {
+    let (_dir, registry) = registry();
+    let (entry, _) = registry.add(&model("direction", "weights")).unwrap();
+    fs::write(registry.entry_path("direction", "1.0.0"), b"{").unwrap();
+    let (_, findings) = registry.verify().unwrap();
+    let kinds: Vec<FindingKind> = findings.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [FindingKind::Damaged], "{findings:?}");
+    assert!(!findings[0].message.contains("gc"), "{findings:?}");
+    let object = registry.object_path(&entry.file(Role::Model).unwrap().sha256);
+    assert!(object.exists());
+    fs::remove_file(registry.entry_path("direction", "1.0.0")).unwrap();
+    let (_, findings) = registry.verify().unwrap();
+    assert_eq!(findings.len(), 3, "{findings:?}");
+    assert!(
+        findings
+            .iter()
+            .all(|one| one.message.contains("fusebox model gc"))
     );
 }
 

@@ -55,12 +55,17 @@ impl Registry {
             match read_entry(&path) {
                 Ok(entry) => entries.push(entry),
                 Err(RegistryError::Damaged { message, .. }) => {
+                    let message = format!(
+                        "{message}; restore this file, or remove it and train again: until then \
+                         nobody knows which objects it needs, and none is removed"
+                    );
                     findings.push(self.finding((FindingKind::Damaged, &path), &[], message));
                 }
                 Err(error) => return Err(error),
             }
             known.insert(path);
         }
+        let is_all_read = findings.is_empty();
         let mut needed: BTreeMap<&str, (&EntryFile, Vec<String>)> = BTreeMap::new();
         for entry in &entries {
             for file in &entry.files {
@@ -74,8 +79,13 @@ impl Registry {
             known.insert(path);
         }
         for path in files_below(self.root())? {
-            if !known.contains(&path) {
-                let message = "no version needs it; `fusebox model gc` removes objects";
+            // What a version needs is not known while it cannot be read.
+            let may_be_needed = !is_all_read && self.object_name(&path).is_some();
+            if !known.contains(&path) && !may_be_needed {
+                let message = match is_all_read {
+                    true => "no version needs it; `fusebox model gc` removes objects",
+                    false => "no version can need it; remove it by hand",
+                };
                 findings.push(self.finding((FindingKind::Extra, &path), &[], message.to_owned()));
             }
         }

@@ -8,7 +8,7 @@ use fusebox_engine::journal::JournalError;
 use fusebox_engine::labels::LabelProblem;
 use fusebox_engine::problem::Problem;
 use fusebox_engine::session::SetupError;
-use fusebox_plugin_api::error::PluginError;
+use fusebox_plugin_api::error::{PluginError, Status};
 
 use super::output::OutputError;
 use crate::backtesting::{BacktestingError, TableError};
@@ -121,6 +121,10 @@ impl TrainingError {
     /// Whether other settings, and not another attempt, are what is needed.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
+        // Some settings a learner can only judge when it sees the data.
+        if let Self::Plugin { source, .. } = self {
+            return source.status() == Status::Config;
+        }
         matches!(
             self,
             Self::Config(_)
@@ -165,6 +169,14 @@ mod tests {
         assert!(TrainingError::from(never).is_configuration());
         let settings = SetupError::Config(Vec::new());
         assert!(TrainingError::from(BacktestError::Setup(settings)).is_configuration());
+        let of_plugin = |source| TrainingError::Plugin {
+            plugin: "p 1.0.0".to_owned(),
+            fold: 1,
+            doing: "fit",
+            source,
+        };
+        assert!(of_plugin(PluginError::config("no such column")).is_configuration());
+        assert!(!of_plugin(PluginError::data("one class")).is_configuration());
         let full = JournalError::Write {
             seq: 0,
             source: std::io::Error::other("full"),

@@ -20,7 +20,8 @@ pub(super) fn specs() -> Vec<ParamSpec> {
             "return_label",
             "",
             "Label column with the return that `ic`, `rank_ic` and `sharpe` look at; empty takes \
-             the learned label, a class counted from the middle one.",
+             the learned label, a class counted from the middle one. Trainings offer \
+             `forward_return`, the log return over the span of the label.",
         ),
         ParamSpec::choice(
             "metric_position",

@@ -124,6 +124,7 @@ fn cells(event: &AuditEvent) -> [String; 8] {
 /// The version of the weights with that of the code, or of the code alone.
 fn version(event: &AuditEvent) -> String {
     match &event.weights {
+        Some(weights) if event.version.is_empty() => weights.clone(),
         Some(weights) => format!("{weights} (code {})", event.version),
         None if event.version.is_empty() => "-".to_owned(),
         None => event.version.clone(),

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod control;
+mod describe;
 mod golden;
 mod install;
 mod keygen;
@@ -33,6 +34,7 @@ pub(super) enum PluginCommand {
     New(new::NewArgs),
     Check(check::CheckArgs),
     List(list::ListArgs),
+    Describe(describe::DescribeArgs),
     Keygen(keygen::KeygenArgs),
     Pack(pack::PackArgs),
     Sign(sign::SignArgs),
@@ -56,6 +58,7 @@ pub(super) fn run(command: PluginCommand, context: &Context) -> Result<(), Failu
         PluginCommand::New(args) => new::run(&args, context),
         PluginCommand::Check(args) => check::run(&args, context),
         PluginCommand::List(args) => list::run(&args, context),
+        PluginCommand::Describe(args) => describe::run(&args, context),
         PluginCommand::Keygen(args) => keygen::run(&args, context),
         PluginCommand::Pack(args) => pack::run(&args, context),
         PluginCommand::Sign(args) => sign::run(&args, context),

@@ -28,7 +28,8 @@ plugin's code again.
 
 Examples:
   fusebox plugin model fast 1.0.0 --plugin com.example.ema --params '{\"alpha\": 0.5}'
-  fusebox plugin model direction 1.1.0 --plugin ai.fusebox.gbm --artifact out/demo/fold-9.model")]
+  fusebox plugin model direction 1.1.0 --plugin ai.fusebox.gbm \\
+      --artifact out/demo/models/fold-09.model")]
 pub(crate) struct ModelArgs {
     /// Name of the model
     name: String,

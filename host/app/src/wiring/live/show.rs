@@ -146,6 +146,7 @@ fn is_notable(event: &AuditEvent) -> bool {
 /// A version of the weights with that of the code, or of the code alone.
 fn named(version: &str, weights: Option<&str>) -> String {
     match weights {
+        Some(weights) if version.is_empty() => weights.to_owned(),
         Some(weights) => format!("{weights} (code {version})"),
         None => version.to_owned(),
     }
