@@ -284,6 +284,7 @@ fn a_registered_model_is_shown_exported_verified_and_its_damage_is_found() {
     ] {
         assert!(show.stdout.contains(words), "{words}: {}", show.stdout);
     }
+    assert!(!show.stdout.contains("rustc rustc"), "{}", show.stdout);
     let wrong = model(dir.path(), &["show", "direction-15m-lightgmb"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("did you mean"), "{wrong:?}");
@@ -330,10 +331,54 @@ fn damage_is_found(dir: &Path, (name, sha256): (&str, &str)) {
     assert_eq!(found["models"][0], format!("{name} 1.0.0"));
     let refused = model(dir, &["export", name, "--format", "files", "--out", "more"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(!dir.join("more").exists(), "nothing is left behind");
     assert_eq!(model(dir, &["remove", name, "1.0.0"]).code, Some(0));
     assert_eq!(model(dir, &["gc"]).code, Some(0));
     let empty = model(dir, &["verify"]);
     assert_eq!(empty.code, Some(0), "{empty:?}");
+}
+
+/// The shipped pipelines stop early by what their answers are worth, not by the loss alone.
+#[test]
+fn metrics_of_returns_are_counted_on_the_returns_after_each_bar() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = ["lightgbm", "xgboost"];
+    for (metric, reported) in [
+        ("ic", "valid_information_coefficient"),
+        ("sharpe", "valid_sharpe"),
+    ] {
+        let set = [
+            format!("model.params.metric={metric}"),
+            "model.params.return_label=forward_return".to_owned(),
+            "model.params.early_stopping_rounds=10".to_owned(),
+        ];
+        let more: Vec<&str> = set.iter().flat_map(|one| ["--set", one.as_str()]).collect();
+        let trained = ran(train(dir.path(), &both, metric, &more));
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+        let told = fs::read_to_string(dir.path().join(metric).join("evaluation.json"));
+        let told = told.unwrap();
+        for name in [reported, "valid_log_loss"] {
+            assert!(told.contains(name), "{name} is in no learning curve");
+        }
+        let name = "direction-15m-lightgbm";
+        let artifact = dir
+            .path()
+            .join(metric)
+            .join(name)
+            .join("models/final.model");
+        let artifact = fs::read(artifact).unwrap();
+        let header = artifact.split(|byte| *byte == b'\n').nth(1).unwrap();
+        let header: Value = serde_json::from_slice(header).unwrap();
+        assert_eq!(
+            header["label"], "direction",
+            "returns are not what is learned"
+        );
+        assert!(header["best_score"].is_number(), "{header}");
+    }
+    // The models are verified and made live with the settings on their cards.
+    let sound = model(dir.path(), &["verify", "--json"]);
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    assert_eq!(sound.json()["answered_as_known"], 4);
 }
 
 /// The exported package goes live, through the checks of its known answers, its features and bars.
@@ -430,6 +475,7 @@ fn what_cannot_be_learned_is_told_with_its_fold_and_nothing_is_left_over() {
             assert!(told.contains(word), "{word}: {told}");
         }
         assert!(!dir.path().join("out").exists());
+        refused.code
     };
     let one_class = [
         "--set",
@@ -449,7 +495,16 @@ fn what_cannot_be_learned_is_told_with_its_fold_and_nothing_is_left_over() {
         &["run.name", "directory"],
     );
     let set = ["--fresh", "--set", "model.params.booster=xgboost"];
-    refuse(&set, &["min_data_in_leaf", "XGBoost"]);
+    let code = refuse(&set, &["min_data_in_leaf", "XGBoost"]);
+    assert_eq!(code, Some(2), "a setting, though only a fit finds it");
+    let column = [
+        "--fresh",
+        "--set",
+        "model.params.metric=ic",
+        "--set",
+        "model.params.return_label=nowhere",
+    ];
+    assert_eq!(refuse(&column, &["no label `nowhere`"]), Some(2));
     // Hyper-parameters, which only the plugin knows, are told with everything else.
     let params = [
         "--fresh",

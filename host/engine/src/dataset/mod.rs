@@ -24,7 +24,9 @@ mod windows;
 
 pub use batches::{Batch, BatchOrder};
 pub use groups::GroupSplit;
-pub use samples::{DatasetError, DatasetOptions, Samples, SymbolSamples, TestBlock};
+pub use samples::{
+    DatasetError, DatasetOptions, FORWARD_RETURN, Samples, SymbolSamples, TestBlock,
+};
 pub use scaler::{Scaler, ScalerError, ScalerKind, ScalerReport};
 pub use span::{Span, SpanError};
 pub use split::{

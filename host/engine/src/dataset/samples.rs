@@ -46,7 +46,14 @@ pub struct DatasetOptions {
     pub weights: WeightOptions,
     /// Rows before the period that windows of sequence models may reach into; 0 for row models.
     pub context_rows: usize,
+    /// Whether the label column [`FORWARD_RETURN`] stands after the others: what a metric of
+    /// returns is counted on where the labels are classes. Nothing is to be learned from it.
+    pub forward_return: bool,
 }
+
+/// The label column with the log return from the close of a bar to the price at which its label
+/// ended, whatever the labels are.
+pub const FORWARD_RETURN: &str = "forward_return";
 
 /// Consecutive rows to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,6 +282,15 @@ impl Samples {
         blocks
     }
 
+    fn schema_with(&self, options: &DatasetOptions) -> Arc<DatasetSchema> {
+        if !options.forward_return {
+            return Arc::clone(&self.schema);
+        }
+        let mut schema = DatasetSchema::clone(&self.schema);
+        schema.labels.push(FORWARD_RETURN.to_owned());
+        Arc::new(schema)
+    }
+
     fn dataset(
         &self,
         periods: &[Period],
@@ -282,22 +298,22 @@ impl Samples {
         options: &DatasetOptions,
     ) -> Result<Dataset, DatasetError> {
         let weights = self.weights(periods, held_out, &options.weights);
+        let schema = self.schema_with(options);
         let mut batches = Vec::new();
         for (symbol, weights) in self.symbols.iter().zip(&weights) {
             let inside = periods.iter().map(|period| symbol.rows_in(*period));
             for rows in inside.flat_map(|rows| symbol.runs_in(rows)) {
                 let context = symbol.context_before(&rows, options.context_rows);
-                let columns =
-                    symbol.batch(context.start..rows.end, (rows.start, held_out), weights);
-                let batch = columns.map(|columns| DatasetBatch::new(&self.schema, columns));
+                let own = (rows.start, held_out, options.forward_return);
+                let columns = symbol.batch(context.start..rows.end, own, weights);
+                let batch = columns.map(|columns| DatasetBatch::new(&schema, columns));
                 let refused =
                     |error: &dyn std::fmt::Display| DatasetError::Refused(error.to_string());
                 let batch = batch.ok_or_else(|| refused(&"rows lie outside the matrix"))?;
                 batches.push(batch.map_err(|error| refused(&error))?);
             }
         }
-        Dataset::new(Arc::clone(&self.schema), batches)
-            .map_err(|error| DatasetError::Refused(error.to_string()))
+        Dataset::new(schema, batches).map_err(|error| DatasetError::Refused(error.to_string()))
     }
 }
 
@@ -368,7 +384,7 @@ impl SymbolRows {
     fn batch(
         &self,
         rows: Range<usize>,
-        (first_own, held_out): (usize, &[HeldOut]),
+        (first_own, held_out, forward_return): (usize, &[HeldOut], bool),
         weights: &[f32],
     ) -> Option<BatchColumns> {
         let features = &self.samples.features;
@@ -377,7 +393,7 @@ impl SymbolRows {
         let count = rows.len();
         let run = self.run[rows.start]?;
         let matrix = Shared::from(Arc::clone(&features.values));
-        let label_columns = labels.task.columns().len();
+        let label_columns = labels.task.columns().len() + usize::from(forward_return);
         let mut shown = Vec::with_capacity(count * label_columns);
         let (mut weight, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut roles = Vec::with_capacity(count);
@@ -385,6 +401,7 @@ impl SymbolRows {
             match self.sample(row, held_out).filter(|_| row >= first_own) {
                 Some(label) => {
                     labels.learner_values(row, &mut shown);
+                    shown.extend(forward_return.then_some(label.log_return as f32));
                     weight.push(weights[row]);
                     ends.push(label.end.as_nanos());
                     roles.push(Role::Sample as u8);

@@ -6,7 +6,7 @@
 use std::sync::atomic::AtomicBool;
 
 use fusebox_engine::dataset::{
-    DatasetOptions, Fold, Samples, Scaler, ScalerReport, TestBlock, WeightOptions,
+    DatasetOptions, FORWARD_RETURN, Fold, Samples, Scaler, ScalerReport, TestBlock, WeightOptions,
 };
 use fusebox_engine::eval::majority_class;
 use fusebox_engine::labels::Direction;
@@ -77,6 +77,10 @@ pub(super) struct StoredScaler {
 
 /// What a learner of boosting rounds calls their number.
 const ROUNDS: &str = "rounds";
+/// What a learner calls the label column that it learns, and the one whose returns its metrics are
+/// counted on.
+const LABEL: &str = "label";
+const RETURN_LABEL: &str = "return_label";
 
 /// What differs between the fits of one run.
 struct Learning<'a> {
@@ -105,6 +109,8 @@ pub(super) struct Trainer<'a> {
     window: usize,
     resumes: bool,
     knows_rounds: bool,
+    /// Whether the learner's metrics are counted on the returns after each bar.
+    forward_return: bool,
     keep: Keep<'a>,
 }
 
@@ -151,6 +157,7 @@ impl<'a> Trainer<'a> {
         for (key, value) in &spec.model.host_settings {
             config.set(key, value.clone());
         }
+        let forward_return = asks_for_returns(&mut config, spec);
         let window = match info.input {
             InputShape::Row => 1,
             InputShape::Window { default_steps, .. } => default_steps as usize,
@@ -165,6 +172,7 @@ impl<'a> Trainer<'a> {
             window,
             resumes: info.resumes,
             knows_rounds: info.params.iter().any(|one| one.name == ROUNDS),
+            forward_return,
             keep: Keep::default(),
         })
     }
@@ -284,6 +292,7 @@ impl<'a> Trainer<'a> {
         let options = DatasetOptions {
             weights: WeightOptions::of(&self.spec.labels, seed),
             context_rows: self.window - 1,
+            forward_return: self.forward_return,
         };
         let train = samples.train(fold, &options)?;
         let valid = samples.valid(fold, &options)?;
@@ -480,6 +489,22 @@ impl<'a> Trainer<'a> {
 /// The first row of a block whose window is complete.
 fn first_predicted(block: &TestBlock, window: usize) -> usize {
     block.rows.start.max(block.context.start + window - 1)
+}
+
+/// Whether the hyper-parameters name the returns after each bar as a label column. There are two
+/// columns then, so the one that is learned is named too, unless somebody chose.
+fn asks_for_returns(config: &mut Config, spec: &PipelineSpec) -> bool {
+    let text = |config: &Config, key: &str| config.get_or(key, String::new()).unwrap_or_default();
+    if text(config, RETURN_LABEL) != FORWARD_RETURN {
+        return false;
+    }
+    if let ([learned], "") = (
+        &spec.labels.task().columns()[..],
+        text(config, LABEL).as_str(),
+    ) {
+        config.set(LABEL, learned.as_str());
+    }
+    true
 }
 
 fn importance(model: &dyn Model) -> Result<Option<Vec<f64>>, PluginError> {

@@ -265,6 +265,37 @@ fn context_rows_come_before_the_period_without_labels_and_weight() {
 }
 
 #[test]
+fn forward_returns_stand_after_the_label_where_they_are_asked_for() {
+    let all = samples(vec![symbol(0, 100, 3)]);
+    let fold = &walk(&all, &plan()).unwrap()[1];
+    let options = DatasetOptions {
+        context_rows: 2,
+        forward_return: true,
+        ..DatasetOptions::default()
+    };
+    let valid = all.valid(fold, &options).unwrap();
+    assert_eq!(valid.schema().labels, ["direction", FORWARD_RETURN]);
+    assert_eq!(all.schema().labels, ["direction"], "others do not see it");
+    let plain = all.valid(fold, &DatasetOptions::default()).unwrap();
+    let (view, plain) = (valid.views().next().unwrap(), plain.views().next().unwrap());
+    let labels = &all.get(SymbolId(0)).unwrap().labels;
+    for row in 0..view.rows() {
+        let [class, returned] = view.label_row(row) else {
+            panic!("two labels");
+        };
+        if !view.is_sample(row) {
+            assert!(class.is_nan() && returned.is_nan());
+            continue;
+        }
+        let bar = (view.event_ns[row] / HOUR - 1) as usize;
+        let known = labels.get(bar).unwrap();
+        assert_eq!(returned.to_bits(), (known.log_return as f32).to_bits());
+        let alone = plain.label_row(row - 2)[0];
+        assert_eq!(class.to_bits(), alone.to_bits());
+    }
+}
+
+#[test]
 fn uniqueness_weights_have_mean_one_and_favour_labels_that_stand_alone() {
     let mut one = symbol(0, 100, 4);
     for row in 20..30 {
@@ -277,7 +308,7 @@ fn uniqueness_weights_have_mean_one_and_favour_labels_that_stand_alone() {
             scheme: Weighting::Uniqueness,
             ..WeightOptions::default()
         },
-        context_rows: 0,
+        ..DatasetOptions::default()
     };
     let train = all.train(fold, &options).unwrap();
     let view = train.views().next().unwrap();
@@ -536,7 +567,7 @@ fn every_scheme_of_weights_has_mean_one_over_the_samples() {
     let weights = |weights: WeightOptions| {
         let options = DatasetOptions {
             weights,
-            context_rows: 0,
+            ..DatasetOptions::default()
         };
         let train = all.train(fold, &options).unwrap();
         let samples = train.views().flat_map(|view| {
