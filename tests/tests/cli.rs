@@ -13,7 +13,7 @@ use std::time::Duration;
 use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, run};
 use fusebox_tests::fixtures::{package_unchecked, plugin_dir, project_root};
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 31] = [
     &["doctor"],
     &["data", "import"],
     &["data", "validate"],
@@ -39,6 +39,7 @@ const COMMANDS: [&[&str]; 30] = [
     &["model", "show"],
     &["model", "export"],
     &["model", "verify"],
+    &["model", "update"],
     &["model", "remove"],
     &["model", "gc"],
     &["backtest"],

@@ -15,6 +15,7 @@ mod providers;
 mod spec;
 pub(crate) mod train;
 mod trust;
+mod update;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub(crate) use params::param_problems;
 pub(crate) use plugins::{PluginState, State, describe, load_options, plugins, plugins_now};
 pub(crate) use providers::{ProviderState, providers};
 pub(crate) use trust::{TrustSettings, in_use, now_unix_s};
+pub(crate) use update::{register_update, update};
 
 /// What a run needs to know of the machine.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@
 
 mod batches;
 mod groups;
+mod newer;
 mod samples;
 mod scaler;
 mod span;
@@ -24,6 +25,7 @@ mod windows;
 
 pub use batches::{Batch, BatchOrder};
 pub use groups::GroupSplit;
+pub use newer::{NewerError, NewerRows};
 pub use samples::{
     DatasetError, DatasetOptions, FORWARD_RETURN, Samples, SymbolSamples, TestBlock,
 };

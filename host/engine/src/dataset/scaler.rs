@@ -89,7 +89,7 @@ impl TryFrom<StoredScaler> for Scaler {
 }
 
 /// What a fit found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScalerReport {
     /// Samples that it was fitted on.
     pub samples: usize,

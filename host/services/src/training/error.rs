@@ -1,7 +1,7 @@
 //! Why a run stops.
 
 use fusebox_engine::backtest::{BacktestError, SignalTableError};
-use fusebox_engine::dataset::{DatasetError, ScalerError, SplitError};
+use fusebox_engine::dataset::{DatasetError, NewerError, ScalerError, SplitError};
 use fusebox_engine::eval::OutcomeError;
 use fusebox_engine::features::{ExtractError, FeatureSetError};
 use fusebox_engine::journal::JournalError;
@@ -53,6 +53,12 @@ pub enum TrainingError {
     /// The plan of folds does not fit the data.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// The pipeline is not that of the model that is to be updated, in every way that it differs.
+    #[error("the model cannot be updated with this pipeline:{}", lines(.0))]
+    Update(Vec<String>),
+    /// No rows to update a model with.
+    #[error(transparent)]
+    Newer(#[from] NewerError),
     /// The dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -128,6 +134,8 @@ impl TrainingError {
         matches!(
             self,
             Self::Config(_)
+                | Self::Update(_)
+                | Self::Newer(_)
                 | Self::NoLearner { .. }
                 | Self::Params { .. }
                 | Self::Features(_)

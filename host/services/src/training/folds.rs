@@ -33,6 +33,10 @@ use super::store::FoldStore;
 use crate::progress::Progress;
 use crate::report::LearningCurve;
 
+mod other;
+
+pub(super) use other::Other;
+
 /// A probability vector for one out-of-sample row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowPrediction {
@@ -96,6 +100,8 @@ struct Learned {
     curve: LearningCurve,
     scaler: Option<Scaler>,
     stored: Option<StoredScaler>,
+    /// The readout that it came with; `None` where it is made for the fold.
+    readout: Option<Vec<u8>>,
 }
 
 /// Trains folds of one run.
@@ -328,6 +334,7 @@ impl<'a> Trainer<'a> {
             curve: fitted.curve,
             scaler,
             stored,
+            readout: None,
         })
     }
 
@@ -344,15 +351,20 @@ impl<'a> Trainer<'a> {
             curve,
             scaler,
             stored,
+            readout,
         } = learned;
         let mut model = self
             .plugin
             .create_model(&self.config, &artifact)
             .map_err(failed("load the model that it saved"))?;
         let info = model.info().map_err(failed("describe its model"))?;
-        let (readout, stored_readout) = self
-            .readout(&info, samples, fold)
-            .map_err(failed("load the model that it saved"))?;
+        let (readout, stored_readout) = match readout {
+            Some(json) => ModelReadout::parse(&json)
+                .map(|readout| (readout, Some(json)))
+                .map_err(PluginError::data),
+            None => self.readout(&info, samples, fold),
+        }
+        .map_err(failed("load the model that it saved"))?;
         let how = (&readout, scaler.as_ref());
         let predictions = self
             .predict(model.as_mut(), samples, fold, how)

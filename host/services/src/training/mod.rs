@@ -63,8 +63,9 @@ pub use run::{
 pub use spec::{EvaluationSpec, FinalModel, ModelSpec, PipelineSpec, Provenance};
 pub use train::{
     CARD_FILE, CARD_FORMAT, CARD_TEXT_FILE, CardData, CardFeatures, CardLabels, CardMetric,
-    CardModel, CardSplit, EVALUATION_FILE, EVALUATION_PAGE, FINAL_GOLDEN, FINAL_MODEL, ModelCard,
-    TRAINING_KIND, TrainEnvironment, TrainJob, TrainSummary, TrainedRun, train,
+    CardModel, CardParent, CardSplit, EVALUATION_FILE, EVALUATION_PAGE, FINAL_GOLDEN, FINAL_MODEL,
+    ModelCard, Parent, TRAINING_KIND, TrainEnvironment, TrainJob, TrainSummary, TrainedRun,
+    UpdateEnvironment, UpdateMode, UpdateOptions, UpdateVerdict, Updated, train, update,
 };
 
 #[cfg(test)]

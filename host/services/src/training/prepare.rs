@@ -31,18 +31,7 @@ pub(super) fn prepare(
     source: &dyn DataSource,
     progress: &dyn Progress,
 ) -> Result<Prepared, TrainingError> {
-    progress.start("bars", 1);
-    let loaded = source.load(&spec.data);
-    progress.finish();
-    let loaded = loaded?;
-
-    let market = &loaded.market;
-    let features = FeatureSet::parse(&spec.features, &FeatureContext::of(market))?;
-    progress.start("features and labels", market.series().len() as u64);
-    let symbols = symbol_samples(spec, market, &features, progress);
-    progress.finish();
-
-    let samples = Samples::new(symbols?, market.time_frame())?;
+    let (loaded, features, samples) = samples_of(spec, source, progress)?;
     let plan = samples.split(&spec.split)?;
     let tested = plan.tested().map(|tested| (tested.from, tested.to));
     progress.start("records", 1);
@@ -61,6 +50,27 @@ pub(super) fn prepare(
         samples,
         plan,
     })
+}
+
+/// Loads the bars and makes features and labels, for plans of any kind.
+pub(super) fn samples_of(
+    spec: &PipelineSpec,
+    source: &dyn DataSource,
+    progress: &dyn Progress,
+) -> Result<(LoadedMarket, FeatureSet, Samples), TrainingError> {
+    progress.start("bars", 1);
+    let loaded = source.load(&spec.data);
+    progress.finish();
+    let loaded = loaded?;
+
+    let market = &loaded.market;
+    let features = FeatureSet::parse(&spec.features, &FeatureContext::of(market))?;
+    progress.start("features and labels", market.series().len() as u64);
+    let symbols = symbol_samples(spec, market, &features, progress);
+    progress.finish();
+
+    let samples = Samples::new(symbols?, market.time_frame())?;
+    Ok((loaded, features, samples))
 }
 
 fn symbol_samples(

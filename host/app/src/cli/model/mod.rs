@@ -3,6 +3,7 @@
 mod export;
 mod list;
 mod remove;
+mod update;
 mod verify;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(super) enum ModelCommand {
     Show(list::ShowArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
+    Update(update::UpdateArgs),
     Remove(remove::RemoveArgs),
     Gc(remove::GcArgs),
 }
@@ -41,6 +43,7 @@ pub(super) fn run(command: ModelCommand, context: &Context) -> Result<(), Failur
         ModelCommand::Show(args) => list::show(&args, context),
         ModelCommand::Export(args) => export::run(&args, context),
         ModelCommand::Verify(args) => verify::run(&args, context),
+        ModelCommand::Update(args) => update::run(&args, context),
         ModelCommand::Remove(args) => remove::remove(&args, context),
         ModelCommand::Gc(args) => remove::gc(&args, context),
     }

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dataset::{
-    GroupSplit, Span, SplitConfig, SplitError, SplitKind, SplitPlan, SplitProblem, Splitter,
+    GroupSplit, NewerRows, Span, SplitConfig, SplitError, SplitKind, SplitPlan, SplitProblem,
+    Splitter,
 };
 use crate::labels::{ClassWeights, Direction, LabelReason, Targets, Weighting};
 
@@ -655,4 +656,47 @@ fn learners_are_shown_what_the_task_asks_for() {
     let view = train.views().next().unwrap();
     assert_eq!(view.label_row(3), [6.0, 7.0]);
     assert!(view.label_row(39).iter().all(|one| one.is_nan()), "purged");
+}
+
+#[test]
+fn newer_rows_are_cut_in_two_that_share_no_bar() {
+    let all = samples(vec![symbol(0, 200, 3), symbol(1, 180, 6)]);
+    let since = Timestamp::from_nanos(100 * HOUR);
+    for (held_out_share, embargo_bars) in [(0.3, 0), (0.3, 5), (0.05, 2), (0.9, 1)] {
+        let wanted = NewerRows {
+            since,
+            held_out_share,
+            embargo_bars,
+        };
+        let fold = all.newer(wanted).unwrap();
+        let (train, test) = (fold.train_period(), fold.test_period());
+        assert_eq!((train.from, train.to), (since, test.from));
+        let learned = all.train(&fold, &DatasetOptions::default()).unwrap();
+        let free = test.from.as_nanos() - i64::from(embargo_bars) * HOUR;
+        let mut count = 0;
+        for view in learned.views() {
+            for row in (0..view.rows()).filter(|row| view.is_sample(*row)) {
+                assert!(view.event_ns[row] > since.as_nanos());
+                assert!(
+                    view.label_end_ns[row] <= free,
+                    "a label reaches into the test"
+                );
+                count += 1;
+            }
+        }
+        assert_eq!(count, fold.train_counts.samples);
+        let rows = |counts: PartCounts| counts.rows as f64;
+        let share = rows(fold.test_counts) / (rows(fold.train_counts) + rows(fold.test_counts));
+        assert!((share - held_out_share).abs() < 0.02, "{share}");
+    }
+    let told = |since: i64, held_out_share: f64| {
+        let wanted = NewerRows {
+            since: Timestamp::from_nanos(since * HOUR),
+            held_out_share,
+            embargo_bars: 0,
+        };
+        all.newer(wanted).unwrap_err().to_string()
+    };
+    assert!(told(200, 0.3).contains("no row is newer"));
+    assert!(told(195, 0.5).contains("could be learned from"));
 }

@@ -15,6 +15,7 @@ use super::super::output::hex;
 use super::super::plugin::PluginId;
 use super::super::prepare::Prepared;
 use super::super::spec::{FinalModel, PipelineSpec};
+use super::update::{UpdateMode, UpdateVerdict};
 use crate::report::{
     ClassCount, DataSource, Estimate, FileDigest, Interval, NamedText, Outcome, Period,
     PluginIdentity, ReportData, model_verdict, strategy_verdict,
@@ -64,6 +65,27 @@ pub struct ModelCard {
     pub licence: String,
     /// SHA-256 of the resolved configuration.
     pub config_sha256: String,
+    /// The model that it was made from by newer rows; `None` where it was fitted anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<CardParent>,
+}
+
+/// Where an updated model came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardParent {
+    /// Name and version of the model before the update.
+    pub model: String,
+    /// Digest of that version.
+    pub digest: String,
+    /// SHA-256 of its artifact.
+    pub model_sha256: String,
+    /// How it took in rows.
+    pub update: UpdateMode,
+    /// How many.
+    pub learned_rows: u64,
+    /// What the rows that were held out say of the update.
+    pub verdict: UpdateVerdict,
 }
 
 /// The artifact of a card.
@@ -228,6 +250,7 @@ pub(super) fn card(
                   used for"
             .to_owned(),
         config_sha256: record.config.sha256.clone(),
+        parent: None,
     }
 }
 
@@ -246,33 +269,44 @@ fn task_in_words(model: &FoldModel) -> String {
 fn data(report: &ReportData) -> CardData {
     let market = &report.market;
     let files = report.reproducibility.files.clone();
-    let mut hasher = Sha256::new();
-    for file in &files {
-        hasher.update(format!("{}  {}\n", file.sha256, file.path));
-    }
-    if files.is_empty() {
-        let described = (
-            &market.source,
-            &market.symbols,
-            market.time_frame.to_string(),
-        );
-        let range = (market.first_opened_at, market.last_closed_at);
-        // Plain values, which JSON can always hold.
-        hasher.update(serde_json::to_vec(&(described, range)).unwrap_or_default());
-    }
+    let time_frame = market.time_frame.to_string();
+    let period = Period {
+        from: market.first_opened_at,
+        to: market.last_closed_at,
+    };
     CardData {
+        sha256: data_digest(
+            &files,
+            (&market.source, &market.symbols),
+            (&time_frame, period),
+        ),
         source: market.source.clone(),
         exchange: market.exchange.clone(),
         symbols: market.symbols.clone(),
-        time_frame: market.time_frame.to_string(),
-        period: Period {
-            from: market.first_opened_at,
-            to: market.last_closed_at,
-        },
+        time_frame,
+        period,
         bars: market.bars,
-        sha256: hex(&hasher.finalize()),
         files,
     }
+}
+
+/// SHA-256 of the digests of the files, or of what a simulated market is made by.
+pub(super) fn data_digest(
+    files: &[FileDigest],
+    (source, symbols): (&DataSource, &[String]),
+    (time_frame, period): (&str, Period),
+) -> String {
+    let mut hasher = Sha256::new();
+    for file in files {
+        hasher.update(format!("{}  {}\n", file.sha256, file.path));
+    }
+    if files.is_empty() {
+        let described = (source, symbols, time_frame);
+        let range = (period.from, period.to);
+        // Plain values, which JSON can always hold.
+        hasher.update(serde_json::to_vec(&(described, range)).unwrap_or_default());
+    }
+    hex(&hasher.finalize())
 }
 
 fn split(spec: &PipelineSpec, report: &ReportData) -> CardSplit {

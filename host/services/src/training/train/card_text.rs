@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::super::spec::FinalModel;
-use super::card::{CardMetric, ModelCard};
+use super::card::{CardMetric, CardParent, ModelCard};
+use super::update::{UpdateMode, UpdateVerdict};
 use crate::report::{DataSource, Interval};
 
 impl ModelCard {
@@ -35,8 +36,9 @@ fn warnings(text: &mut String, card: &ModelCard) {
 
 fn facts(text: &mut String, card: &ModelCard) {
     let model = &card.model;
-    let kind = match (model.kind, model.fold) {
-        (FinalModel::LastFold, Some(fold)) => format!("of fold {fold}, the last one"),
+    let kind = match (&card.parent, model.kind, model.fold) {
+        (Some(parent), _, _) => updated_from(parent),
+        (None, FinalModel::LastFold, Some(fold)) => format!("of fold {fold}, the last one"),
         _ => "fitted on every row".to_owned(),
     };
     let rounds = model.rounds.map(|rounds| format!(", {rounds} rounds"));
@@ -59,6 +61,26 @@ fn facts(text: &mut String, card: &ModelCard) {
         card.trials,
         card.config_sha256,
     );
+}
+
+fn updated_from(parent: &CardParent) -> String {
+    let how = match parent.update {
+        UpdateMode::Continue { rounds } => format!("{rounds} more rounds"),
+        UpdateMode::Refit { decay } => format!("leaves of {decay} of their old values"),
+    };
+    let verdict = match parent.verdict {
+        UpdateVerdict::Better => "better than",
+        UpdateVerdict::Undecided => "no better than",
+        UpdateVerdict::Worse => "worse than",
+    };
+    format!(
+        "updated from {} (version {}, artifact {}) by {how} on {} newer rows, {verdict} it on what \
+         was held out",
+        plain(&parent.model),
+        parent.digest,
+        parent.model_sha256,
+        parent.learned_rows
+    )
 }
 
 fn metrics(text: &mut String, metrics: &[CardMetric]) {

@@ -11,6 +11,7 @@
 //! | `identity` | what a training is of, value by value |
 //! | `final_model` | the model that is used afterwards |
 //! | `card`, `card_text` | the model card |
+//! | `update` | a registered model that takes in newer rows |
 //! | `evaluate`, `compare` | the evaluation page's data: each model, and each against others |
 
 mod card;
@@ -20,15 +21,20 @@ mod evaluate;
 mod final_model;
 mod identity;
 mod partial;
+mod update;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use card::{
-    CARD_FORMAT, CardData, CardFeatures, CardLabels, CardMetric, CardModel, CardSplit, ModelCard,
+    CARD_FORMAT, CardData, CardFeatures, CardLabels, CardMetric, CardModel, CardParent, CardSplit,
+    ModelCard,
 };
 pub use final_model::{CARD_FILE, CARD_TEXT_FILE, FINAL_GOLDEN, FINAL_MODEL};
 pub use partial::TRAINING_KIND;
+pub use update::{
+    Parent, UpdateEnvironment, UpdateMode, UpdateOptions, UpdateVerdict, Updated, update,
+};
 
 use compare::{Judging, Predicted, compare};
 use partial::{Opening, Partial};

@@ -1,0 +1,259 @@
+//! `fusebox model update` through the real binary and both boosters: newer rows taken in, judged
+//! on what was held out, registered with a card that names its parent; refused where pipeline and
+//! model do not belong together; killed without a trace.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test that calls them"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fusebox_tests::binary::{Ran, command, gbm_plugin_dir};
+use fusebox_tests::fixtures::project_root;
+use serde_json::Value;
+
+/// A short walk over a simulated market, so that a training takes seconds.
+const SHORT: [&str; 12] = [
+    "data.source=simulated",
+    "data.from=2022-01-01",
+    "split.train=6w",
+    "split.valid=1w",
+    "split.test=2w",
+    "split.step=2w",
+    "model.params.rounds=30",
+    "evaluation.bootstrap_samples=100",
+    "evaluation.random_runs=3",
+    "evaluation.trade_simulations=50",
+    "evaluation.capacity_multiples=[]",
+    "train.explain_rows=60",
+];
+const TRAINED: &str = "data.to=2022-03-20";
+const NEWER: &str = "data.to=2022-05-01";
+
+fn native(file: &str) -> PathBuf {
+    project_root().join(".fusebox/native").join(file)
+}
+
+fn binary(dir: &Path) -> Command {
+    let script = Command::new("python3")
+        .arg("plugins/native/fetch.py")
+        .current_dir(project_root())
+        .output()
+        .unwrap();
+    assert!(script.status.success(), "{script:?}");
+    let mut command = command(dir);
+    command
+        .env(
+            "FUSEBOX_LIGHTGBM_LIBRARY",
+            native("lightgbm-4.7.0/lib_lightgbm.so"),
+        )
+        .env(
+            "FUSEBOX_XGBOOST_LIBRARY",
+            native("xgboost-3.4.1/xgboost/lib/libxgboost.so"),
+        );
+    command
+}
+
+fn name(booster: &str) -> String {
+    format!("direction-15m-{booster}")
+}
+
+/// A command about the pipeline of a booster, cut short, with bars up to `to`.
+fn with_pipeline(
+    dir: &Path,
+    (words, booster): (&[&str], &str),
+    to: &str,
+    more: &[&str],
+) -> Command {
+    let mut command = binary(dir);
+    command.args(words);
+    let file = format!("configs/pipelines/{}.toml", name(booster));
+    command.arg(project_root().join(file)).arg("--json");
+    command.arg("--plugin-dir").arg(gbm_plugin_dir());
+    command.args(SHORT.iter().flat_map(|value| ["--set", value]));
+    command.args(["--set", to]).args(more);
+    command
+}
+
+fn ran(mut command: Command) -> Ran {
+    Ran::from(command.output().unwrap())
+}
+
+fn train(dir: &Path, booster: &str) -> Value {
+    let out = ["--out", booster];
+    let trained = ran(with_pipeline(dir, (&["train"], booster), TRAINED, &out));
+    assert_eq!(trained.code, Some(0), "{trained:?}");
+    trained.json()["runs"][0]["card"].clone()
+}
+
+fn update(dir: &Path, booster: &str, to: &str, more: &[&str]) -> Command {
+    let name = name(booster);
+    let words = ["model", "update", name.as_str()];
+    with_pipeline(dir, (&words, booster), to, more)
+}
+
+fn versions(dir: &Path) -> Vec<String> {
+    let mut list = binary(dir);
+    list.args(["model", "list", "--json"]);
+    let list = ran(list).json();
+    let models = list["models"].as_array().unwrap().iter();
+    models
+        .map(|model| {
+            format!(
+                "{} {}",
+                model["name"].as_str().unwrap(),
+                model["version"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+fn assert_sound(dir: &Path, models: u64) {
+    let mut verify = binary(dir);
+    verify.args(["model", "verify", "--json", "--plugin-dir"]);
+    verify.arg(gbm_plugin_dir());
+    let sound = ran(verify);
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    assert_eq!(sound.json()["answered_as_known"], models);
+}
+
+#[test]
+fn a_model_takes_in_newer_rows_and_is_judged_on_what_neither_has_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    for booster in ["lightgbm", "xgboost"] {
+        let old = train(at, booster);
+        let refit = ["--mode", "refit", "--decay", "0.5"];
+        let refitted = ran(update(at, booster, NEWER, &refit));
+        assert_eq!(refitted.code, Some(0), "{refitted:?}");
+        let told = refitted.json();
+        let card = &told["card"];
+        assert_eq!(told["registered"]["version"], "1.0.1");
+        assert_eq!(told["parent"]["version"], "1.0.0");
+        assert_eq!(card["parent"]["digest"], told["parent"]["digest"]);
+        assert_eq!(card["parent"]["model_sha256"], old["model"]["sha256"]);
+        assert_eq!(card["parent"]["update"]["decay"], 0.5);
+        assert_ne!(card["model"]["sha256"], old["model"]["sha256"]);
+        assert_eq!(card["model"]["rounds"], told["card"]["model"]["rounds"]);
+        // From the end of the training to the cut, and from there to the end of the data.
+        let (learned, judged) = (&card["parent"]["learned_rows"], &told["test"]["rows"]);
+        assert!(learned.as_u64().unwrap() > 1_000 && judged.as_u64().unwrap() > 500);
+        assert_eq!(
+            card["model"]["trained"]["to"],
+            card["split"]["tested"]["from"]
+        );
+        assert_eq!(
+            card["model"]["trained"]["from"],
+            old["model"]["trained"]["from"]
+        );
+        let count = |card: &Value| card["model"]["training_samples"].as_u64().unwrap();
+        assert_eq!(count(card), count(&old) + learned.as_u64().unwrap());
+        assert!(card["split"]["purged_rows"].as_u64().unwrap() > 0, "{card}");
+        assert!(
+            card["split"]["embargoed_rows"].as_u64().unwrap() > 0,
+            "{card}"
+        );
+        let loss = &card["metrics"][0];
+        assert!(
+            loss["value"].is_number() && loss["baseline"].is_number(),
+            "{loss}"
+        );
+        // The same again is the same model.
+        let again = [&refit[..], &["--from", "1.0.0"]].concat();
+        let again = ran(update(at, booster, NEWER, &again)).json();
+        assert_eq!(again["is_new"], false);
+        assert_eq!(again["model_sha256"], card["model"]["sha256"]);
+
+        let more = ["--mode", "continue", "--rounds", "5", "--from", "1.0.0"];
+        let grown = ran(update(at, booster, NEWER, &more));
+        assert_eq!(grown.code, Some(0), "{grown:?}");
+        let grown = grown.json();
+        assert_eq!(grown["registered"]["version"], "1.0.2");
+        let rounds = |card: &Value| card["model"]["rounds"].as_u64().unwrap();
+        assert_eq!(rounds(&grown["card"]), rounds(&old) + 5);
+        let mut show = binary(at);
+        show.args(["model", "show", &name(booster)]);
+        let shown = ran(show).stdout;
+        assert!(
+            shown.contains("updated from") && shown.contains("1.0.0"),
+            "{shown}"
+        );
+    }
+    assert_eq!(versions(at).len(), 6);
+    assert_sound(at, 6);
+}
+
+#[test]
+fn an_update_that_is_no_better_is_said_to_be_none_and_kept_out_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "lightgbm");
+    // With all of the old values nothing changes.
+    let same = ["--mode", "refit", "--decay", "1", "--only-if-better"];
+    let same = ran(update(dir.path(), "lightgbm", NEWER, &same));
+    assert_eq!(same.code, Some(1), "{same:?}");
+    let told = same.json();
+    assert_eq!(told["verdict"], "undecided");
+    assert!(told["registered"].is_null());
+    let warnings = told["card"]["warnings"].to_string();
+    assert!(warnings.contains("no better than"), "{warnings}");
+    assert_eq!(versions(dir.path()).len(), 1);
+}
+
+#[test]
+fn what_does_not_belong_together_is_told_at_once_and_nothing_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "lightgbm");
+    let refuse = |to: &str, more: &[&str], words: &[&str]| {
+        let refused = ran(update(dir.path(), "lightgbm", to, more));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        for word in words {
+            assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+        }
+    };
+    let wrong = ["--mode", "refit", "--rounds", "3", "--held-out", "1.5"];
+    let wrong = [&wrong[..], &["--set", "risk.max_drawdown=7"]].concat();
+    refuse(
+        NEWER,
+        &wrong,
+        &["--rounds", "--held-out", "risk.max_drawdown"],
+    );
+    let other = ["--mode", "refit", "--set", "labels.horizon_bars=12"];
+    let other = [&other[..], &["--set", "features.set=[\"rsi(14)\"]"]].concat();
+    let words = [
+        "`labels.horizon_bars` was 24",
+        "it is 12",
+        "`features.set` has the digest",
+    ];
+    refuse(NEWER, &other, &words);
+    refuse(TRAINED, &["--mode", "refit", "--from", "9.0.0"], &["1.0.0"]);
+    let old = "data.to=2022-02-20";
+    refuse(
+        old,
+        &["--mode", "refit"],
+        &["no row is newer", "take newer data"],
+    );
+    assert_eq!(versions(dir.path()).len(), 1);
+    assert_sound(dir.path(), 1);
+}
+
+#[test]
+fn an_update_that_is_killed_leaves_the_registry_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "lightgbm");
+    for wait_ms in [300, 900, 1_800] {
+        let more = ["--mode", "continue", "--rounds", "1900"];
+        let mut command = update(dir.path(), "lightgbm", NEWER, &more);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(
+            versions(dir.path()),
+            [format!("{} 1.0.0", name("lightgbm"))]
+        );
+    }
+    assert_sound(dir.path(), 1);
+}
