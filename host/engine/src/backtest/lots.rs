@@ -7,12 +7,9 @@ use crate::problem::{Problem, Problems};
 use crate::session::SessionConfig;
 use crate::types::{BarSeries, CurrencyId, Market};
 
-/// So many bars of a series are looked at for a price below the tick.
-const SAMPLES: usize = 1_024;
-
 /// Every symbol of which one lot costs more than the account can hold, at its lowest price of the
-/// whole market, and every one whose prices are below its tick. Settings that are wrong in other
-/// ways are not looked at.
+/// whole market, and every one whose tick is above the price that its data begins with. Settings
+/// that are wrong in other ways are not looked at.
 #[must_use]
 pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
     let mut problems = Problems::default();
@@ -45,13 +42,12 @@ pub fn impossible(market: &Market, config: &SessionConfig) -> Vec<Problem> {
     problems.into_vec()
 }
 
-/// Asks for a tick that is no larger than the price. A few bars that are spread over the series tell:
-/// what falls below its tick later is sold at its price, not at the tick.
+/// Asks for a tick that is no larger than the price that the data begins with. What falls below its
+/// tick later is still traded, never in favour of an order.
 fn require_tick(series: &BarSeries, config: &SessionConfig, problems: &mut Problems) {
     let tick = config.execution.of_symbol(&series.name).tick_size;
-    let stride = series.bars.len().div_ceil(SAMPLES).max(1);
-    let mut bars = series.bars.iter().step_by(stride);
-    let Some(bar) = bars.find(|bar| bar.close > 0.0 && bar.close < tick) else {
+    let first = series.bars.first();
+    let Some(bar) = first.filter(|bar| bar.close > 0.0 && bar.close < tick) else {
         return;
     };
     let (name, close) = (&series.name, bar.close);

@@ -12,7 +12,8 @@ pub(super) struct Seat {
     pub(super) value: Cash,
     /// When the position was opened; of no meaning while nothing is held.
     pub(super) opened_at: Timestamp,
-    /// The order that opens, and the one that only closes: both wait where the first was called off.
+    /// The order that opens, and the one that only closes: both wait where the first was called
+    /// off.
     pub(super) opening: Option<Waiting>,
     pub(super) closing: Option<Waiting>,
 }

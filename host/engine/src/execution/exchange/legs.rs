@@ -26,9 +26,9 @@ impl Walk<'_> {
             || (self.stand.rules().is_some() && !self.stand.held.is_zero())
     }
 
-    /// The rest of the slice by the worst of the ways that it may have gone, of equals the first, and
-    /// whether they differ: the low or the high first, and where the end of orders was asked for
-    /// inside the slice, that before the way or behind it.
+    /// The rest of the slice by the worst of the ways that it may have gone, of equals the first,
+    /// and whether they differ: the low or the high first, and where the end of orders was asked
+    /// for inside the slice, that before the way or behind it.
     pub(super) fn go_worst(self) -> (Self, bool) {
         if !self.has_cancels() {
             return self.go_both(false);

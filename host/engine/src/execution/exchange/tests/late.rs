@@ -37,7 +37,8 @@ fn a_close_beyond_the_limit_fills_it_for_certain() {
 fn a_close_at_the_limit_is_a_touch_where_that_is_enough() {
     // 4 before it in the queue, 10 trade: 6 are left for it.
     check(
-        r#"{"latency_ms": 900000, "limit_through_ticks": 0, "limit_queue_ahead": 0.4, "lot_size": 1}"#,
+        r#"{"latency_ms": 900000, "limit_through_ticks": 0, "limit_queue_ahead": 0.4,
+            "lot_size": 1}"#,
         SPOT,
         "buy 7 limit 95
          bar 100 101 94 95 x10
@@ -129,9 +130,9 @@ fn a_take_profit_needs_the_close() {
 
 #[test]
 fn a_trailing_stop_does_not_follow_what_may_be_older() {
-    // Its best is 95 = 100 - half of 10, so its trigger 85.5, down to 85, is not hit. The extreme of
-    // 120 would have sold at 108, better than the close of 100. From there on its best is the close:
-    // 90 is met on the way to 89.
+    // Its best is 95 = 100 - half of 10, so its trigger 85.5, down to 85, is not hit. The extreme
+    // of 120 would have sold at 108, better than the close of 100. From there on its best is the
+    // close: 90 is met on the way to 89.
     check(
         LATE,
         UNLIMITED,
