@@ -14,6 +14,8 @@ FUSEBOX := target/release/fusebox
 
 # Reloads of `make soak`.
 SOAK_RELOADS ?= 10000
+# Random sequences of `make sequences`.
+SEQUENCES ?= 100000
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 300
 FUZZ_VERSION := 0.13.2
@@ -26,7 +28,7 @@ else
 DATA_FLAGS := --set data.source=simulated
 endif
 
-.PHONY: help demo test bench fuzz leaks million soak check setup build reference clean need-cargo need-python need-cc
+.PHONY: help demo test bench fuzz leaks million soak sequences check setup build reference clean need-cargo need-python need-cc
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +69,9 @@ million: setup ## Flat trees and ONNX against the libraries on 1,000,000 rows; m
 
 soak: need-cargo need-cc ## Many reloads under load; SOAK_RELOADS of them (10000)
 	FUSEBOX_SOAK_RELOADS=$(SOAK_RELOADS) $(CARGO) test -p fusebox-tests --test reload_soak -- --nocapture
+
+sequences: need-cargo need-cc ## Random orders at the exchange and at its slow model; SEQUENCES of them (100000)
+	PROPTEST_CASES=$(SEQUENCES) $(CARGO) test -p fusebox-engine --lib exchange::tests::against_model
 
 check: ## Format, lints, licences (cargo-deny where it is installed)
 	$(CARGO) fmt --all --check

@@ -19,7 +19,7 @@ use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::ports::{Answers, SignalError, SignalSource};
 use fusebox_engine::risk::{RiskConfig, Sizing};
 use fusebox_engine::session::{Session, SessionConfig, SessionSetup, StepError, StepInput};
-use fusebox_engine::strategy::{EntryOrder, FailSafe, Protection, StrategyConfig};
+use fusebox_engine::strategy::{EntryOrder, EntryTime, FailSafe, Protection, StrategyConfig};
 use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId, TimeFrame, Timestamp};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -171,7 +171,7 @@ fn poisoned(rows: &[Rows], kept: usize, rng: &mut ChaCha8Rng) -> Vec<Rows> {
                 any(1e3, 1e5),
                 f64::NAN,
             ]),
-            2 => Some([any(1e-3, 1.0), 1e-9, 1e9, any(1e-3, 1.0), -1.0]),
+            2 => Some([any(0.02, 1.0), 1e-9, 1e9, any(0.02, 1.0), -1.0]),
             3 => row.map(|[open, high, low, close, volume]| [close, low, high, open, -volume]),
             _ => Some([
                 any(1.0, 1e4),
@@ -220,14 +220,34 @@ fn execution(some: &mut impl FnMut(f64, f64) -> Option<f64>) -> ExecutionConfig 
 fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
     let mut draw = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     let allow_short = draw(0.0, 1.0) > 0.4;
-    let entry = if draw(0.0, 1.0) > 0.5 {
-        EntryOrder::Market
-    } else {
-        EntryOrder::Limit {
-            offset_bps: draw(0.0, 80.0),
-            valid_bars: draw(1.0, 4.0) as u32,
-            post_only: draw(0.0, 1.0) > 0.5,
-        }
+    let (offset_bps, valid_bars) = (draw(0.0, 80.0), draw(1.0, 4.0) as u32);
+    let time = |part: f64| match part {
+        ..0.25 => EntryTime::Gtc,
+        0.25..0.5 => EntryTime::Ioc,
+        0.5..0.75 => EntryTime::Fok,
+        _ => EntryTime::PostOnly,
+    };
+    let entry = match draw(0.0, 1.0) {
+        ..0.3 => EntryOrder::Market,
+        0.3..0.4 => EntryOrder::AtOnce {
+            whole: draw(0.0, 1.0) > 0.5,
+        },
+        0.4..0.65 => EntryOrder::Limit {
+            offset_bps,
+            valid_bars,
+            time_in_force: time(draw(0.0, 1.0)),
+        },
+        0.65..0.85 => EntryOrder::Stop {
+            offset_bps,
+            valid_bars,
+            time_in_force: time(draw(0.0, 0.75)),
+        },
+        _ => EntryOrder::StopLimit {
+            offset_bps,
+            limit_offset_bps: draw(-80.0, 80.0),
+            valid_bars,
+            time_in_force: time(draw(0.0, 1.0)),
+        },
     };
     let mut some = |low: f64, high: f64| (draw(0.0, 1.0) > 0.5).then(|| draw(low, high));
     let protection = Protection {
@@ -243,7 +263,8 @@ fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
         max_order_notional: Some(1e9),
         max_drawdown: Some(0.95),
         max_data_age_bars: Some(1),
-        price_collar_bps: some(5.0, 200.0),
+        // No stop lies farther away than that.
+        price_collar_bps: some(80.0, 200.0),
         sizing: match some(0.1, 2.0) {
             Some(annual_volatility) => Sizing::VolatilityTarget {
                 annual_volatility,

@@ -13,7 +13,7 @@ use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::ports::{Answers, SignalError, SignalSource};
 use fusebox_engine::risk::RiskConfig;
 use fusebox_engine::session::SessionConfig;
-use fusebox_engine::strategy::{EntryOrder, FailSafe, Protection, StrategyConfig};
+use fusebox_engine::strategy::{EntryOrder, EntryTime, FailSafe, Protection, StrategyConfig};
 use fusebox_engine::types::{Bar, BarSeries, Market, SymbolId, TimeFrame, Timestamp};
 use fusebox_services::data::{DataRequest, load_market};
 use serde::Deserialize;
@@ -168,7 +168,7 @@ fn config<F>(all: &Reference, case: &Case<F>) -> SessionConfig {
                 "limit" => EntryOrder::Limit {
                     offset_bps: all.limit_offset_bps,
                     valid_bars: 1,
-                    post_only: false,
+                    time_in_force: EntryTime::Gtc,
                 },
                 _ => EntryOrder::Market,
             },

@@ -433,7 +433,7 @@ mod tests {
         config.strategy.entry = crate::strategy::EntryOrder::Limit {
             offset_bps: 500.0,
             valid_bars: 6,
-            post_only: false,
+            time_in_force: crate::strategy::EntryTime::Gtc,
         };
         let bytes = journal(&market, &config);
         let text = String::from_utf8(bytes.clone()).unwrap();

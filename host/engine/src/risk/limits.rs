@@ -6,10 +6,9 @@
 //! all; closings are never collared, and neither is a turn, whose closing half must not wait.
 
 use super::breaker::BreakerLimits;
+use super::entry::{self, Decision};
 use super::{ApprovedOrder, Breaker, Refusal, RiskConfig, Sizing, SizingInput};
-use crate::execution::{
-    ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms, TimeInForce,
-};
+use crate::execution::{ExecutionConfig, Order, OrderId, OrderKind, OrderReason, OrderTerms};
 use crate::fusion::{ModelRef, Prediction};
 use crate::portfolio::PortfolioConfig;
 use crate::problem::{micro_bps_of_bps, micro_bps_of_fraction};
@@ -304,47 +303,20 @@ impl RiskDesk {
             .collect()
     }
 
-    /// The terms of an order that opens `opening`: those of the strategy's entry, or of a collar.
+    /// The terms of an order that opens `opening`.
     fn terms(&self, opening: Quantity, proposal: &Proposal, account: &Account) -> OrderTerms {
-        let (decided_at, tick) = (proposal.decided_at, self.steps(proposal.symbol).tick_size);
-        if let (
-            EntryOrder::Limit {
-                offset_bps,
-                valid_bars,
-                post_only,
-            },
-            Some(mark),
-        ) = (self.entry, account.mark)
-        {
-            let distance = mark.scaled_by_micro_bps(micro_bps_of_bps(offset_bps));
-            let price = if opening > Quantity::ZERO {
-                (mark - distance).down_to(tick).max(tick)
-            } else {
-                (mark + distance).up_to(tick)
-            };
-            let wait = self.bar_nanos.saturating_mul(i64::from(valid_bars));
-            return OrderTerms {
-                kind: OrderKind::Limit { price },
-                expires_at: Some(decided_at.saturating_add_nanos(wait)),
-                post_only,
-                ..OrderTerms::default()
-            };
-        }
-        let collar = self.limits.and_then(|limits| limits.collar_micro_bps);
-        let (Some(collar), Some(mark), false) = (collar, account.mark, opening.is_zero()) else {
+        let (Some(mark), false) = (account.mark, opening.is_zero()) else {
             return OrderTerms::default();
         };
-        let distance = mark.scaled_by_micro_bps(collar);
-        let price = if opening > Quantity::ZERO {
-            (mark + distance).down_to(tick)
-        } else {
-            (mark - distance).up_to(tick)
+        let decision = Decision {
+            at: proposal.decided_at,
+            mark,
+            tick: self.steps(proposal.symbol).tick_size,
+            buys: opening > Quantity::ZERO,
+            collar: self.limits.and_then(|limits| limits.collar_micro_bps),
+            bar_nanos: self.bar_nanos,
         };
-        OrderTerms {
-            kind: OrderKind::Limit { price },
-            time_in_force: TimeInForce::Ioc,
-            ..OrderTerms::default()
-        }
+        entry::terms(self.entry, &decision)
     }
 
     /// Why nothing may be opened at all now.

@@ -26,6 +26,7 @@
 mod breaker;
 mod climate;
 mod config;
+mod entry;
 mod limits;
 mod sizing;
 

@@ -48,6 +48,18 @@ impl SessionConfig {
         strategy
             .fail_safe
             .validate(risk.max_data_age_bars, &mut problems);
+        let collar = self.risk.price_collar_bps;
+        if let Some((trigger, collar)) = self.strategy.entry.trigger_bps().zip(collar) {
+            problems.require(
+                // What is no number is told where it is set.
+                trigger.is_nan() || collar.is_nan() || trigger <= collar,
+                "strategy.entry.offset_bps",
+                format!(
+                    "is {trigger}, beyond `risk.price_collar_bps` ({collar}): an entry that is \
+                     triggered there may not fill; bring it nearer or widen the collar"
+                ),
+            );
+        }
         self.validate_sizes(&mut problems);
         problems.into_vec()
     }

@@ -2,6 +2,7 @@
 
 mod called_off;
 mod currencies;
+mod entries;
 mod fail_safe;
 mod fine;
 mod orders;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fail_safe::FailSafe;
 pub use ml_signal::MlSignal;
-pub use orders::{EntryOrder, Protection};
+pub use orders::{EntryOrder, EntryTime, Protection};
 
 use crate::fusion::Fused;
 use crate::problem::{Problem, Problems};

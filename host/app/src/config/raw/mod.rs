@@ -29,7 +29,9 @@ pub(crate) use learning::{
 };
 pub(crate) use live::RawLive;
 pub(crate) use plugins::{KEYRING, REVOCATIONS, RawIsolation, RawUnsigned, RawWorker};
-pub(crate) use trading::{RawEntry, RawFailSafe, RawRisk, RawSizing, RawStrategy};
+pub(crate) use trading::{
+    RawEntry, RawEntryTime, RawFailSafe, RawMarketTime, RawRisk, RawSizing, RawStrategy,
+};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

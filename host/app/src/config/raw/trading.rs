@@ -35,25 +35,96 @@ pub(crate) struct RawStrategy {
     pub(crate) protection: RawProtection,
 }
 
-/// `[strategy.entry]`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// `[strategy.entry]`. Offsets are in basis points of the close at which the entry is decided; a
+/// turn to the other side is always a plain market order.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum RawEntry {
     /// At the market.
-    #[default]
-    Market,
+    Market {
+        /// What becomes of what the first bar does not fill.
+        #[serde(default)]
+        time_in_force: RawMarketTime,
+    },
     /// By a limit order that waits; a signal for another side cancels it.
     Limit {
-        /// How far below the close a purchase waits (a sale above it), in basis points.
+        /// How far below the close a purchase waits (a sale above it), in basis points; below 0 it
+        /// may take.
+        #[schemars(range(min = -5_000, max = 10_000))]
+        offset_bps: f64,
+        /// Bars that it waits.
+        #[schemars(range(min = 1, max = 10_000))]
+        valid_bars: u32,
+        /// How it waits.
+        #[serde(default)]
+        time_in_force: RawEntryTime,
+    },
+    /// By a stop: a market order once the price has moved the position's way.
+    Stop {
+        /// How far above the close a purchase is triggered (a sale below it), in basis points; at
+        /// most `risk.price_collar_bps`, which it may not fill beyond.
         #[schemars(range(min = 0, max = 10_000))]
         offset_bps: f64,
         /// Bars that it waits.
         #[schemars(range(min = 1, max = 10_000))]
         valid_bars: u32,
-        /// Whether it must not take: it is rejected where it would fill at once.
+        /// What becomes of what does not fill when it is triggered.
         #[serde(default)]
-        post_only: bool,
+        time_in_force: RawMarketTime,
     },
+    /// By a stop that becomes a limit order.
+    StopLimit {
+        /// How far above the close a purchase is triggered (a sale below it), in basis points; at
+        /// most `risk.price_collar_bps`, which it may not fill beyond.
+        #[schemars(range(min = 0, max = 10_000))]
+        offset_bps: f64,
+        /// How far above its trigger a purchase may fill (a sale below it), in basis points of the
+        /// close; below 0 it waits for the price to come back.
+        #[schemars(range(min = -5_000, max = 10_000))]
+        limit_offset_bps: f64,
+        /// Bars that it waits.
+        #[schemars(range(min = 1, max = 10_000))]
+        valid_bars: u32,
+        /// How it waits once it is triggered.
+        #[serde(default)]
+        time_in_force: RawEntryTime,
+    },
+}
+
+impl Default for RawEntry {
+    fn default() -> Self {
+        Self::Market {
+            time_in_force: RawMarketTime::default(),
+        }
+    }
+}
+
+/// `time_in_force` of entries that take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawMarketTime {
+    /// It waits for the next bars.
+    #[default]
+    Gtc,
+    /// It is cancelled.
+    Ioc,
+    /// The order fills whole in its first bar, or not at all.
+    Fok,
+}
+
+/// `time_in_force` of entries with a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawEntryTime {
+    /// Until it is filled or `valid_bars` are over.
+    #[default]
+    Gtc,
+    /// It fills what it can in the first bar that it meets; the rest is cancelled.
+    Ioc,
+    /// It fills whole in the first bar that it meets, or not at all.
+    Fok,
+    /// As `gtc`, but it must not take: it is rejected where it would fill at once.
+    PostOnly,
 }
 
 /// `[strategy.protection]`. Distances are parts of the close at which the position was decided.

@@ -9,25 +9,62 @@ use fusebox_engine::portfolio::{
     InitialCash, MarginConfig, MarginMode, PortfolioConfig, RateConfig,
 };
 use fusebox_engine::risk::{RiskConfig, Sizing};
-use fusebox_engine::strategy::{EntryOrder, Protection};
+use fusebox_engine::strategy::{EntryOrder, EntryTime, Protection};
 
 use crate::config::raw::{
-    RawEntry, RawExecution, RawInitialCash, RawMarginMode, RawPortfolio, RawRate, RawRisk,
-    RawSizing, RawSlippage, RawStrategy, RawSymbolRules,
+    RawEntry, RawEntryTime, RawExecution, RawInitialCash, RawMarginMode, RawMarketTime,
+    RawPortfolio, RawRate, RawRisk, RawSizing, RawSlippage, RawStrategy, RawSymbolRules,
 };
 
 pub(super) fn entry(raw: &RawStrategy) -> EntryOrder {
     match raw.entry {
-        RawEntry::Market => EntryOrder::Market,
+        RawEntry::Market { time_in_force } => match time_in_force {
+            RawMarketTime::Gtc => EntryOrder::Market,
+            RawMarketTime::Ioc => EntryOrder::AtOnce { whole: false },
+            RawMarketTime::Fok => EntryOrder::AtOnce { whole: true },
+        },
         RawEntry::Limit {
             offset_bps,
             valid_bars,
-            post_only,
+            time_in_force,
         } => EntryOrder::Limit {
             offset_bps,
             valid_bars,
-            post_only,
+            time_in_force: entry_time(time_in_force),
         },
+        RawEntry::Stop {
+            offset_bps,
+            valid_bars,
+            time_in_force,
+        } => EntryOrder::Stop {
+            offset_bps,
+            valid_bars,
+            time_in_force: match time_in_force {
+                RawMarketTime::Gtc => EntryTime::Gtc,
+                RawMarketTime::Ioc => EntryTime::Ioc,
+                RawMarketTime::Fok => EntryTime::Fok,
+            },
+        },
+        RawEntry::StopLimit {
+            offset_bps,
+            limit_offset_bps,
+            valid_bars,
+            time_in_force,
+        } => EntryOrder::StopLimit {
+            offset_bps,
+            limit_offset_bps,
+            valid_bars,
+            time_in_force: entry_time(time_in_force),
+        },
+    }
+}
+
+fn entry_time(raw: RawEntryTime) -> EntryTime {
+    match raw {
+        RawEntryTime::Gtc => EntryTime::Gtc,
+        RawEntryTime::Ioc => EntryTime::Ioc,
+        RawEntryTime::Fok => EntryTime::Fok,
+        RawEntryTime::PostOnly => EntryTime::PostOnly,
     }
 }
 

@@ -206,3 +206,34 @@ fn settings_that_need_more_are_all_named() {
         assert!(error.contains(key), "{key} is not in {error}");
     }
 }
+
+/// A property over sessions that never call an order off would say nothing of those that do.
+#[test]
+fn the_random_sessions_call_orders_off_and_some_fill_before_that() {
+    use crate::journal::{Event, JsonLines, read_entries};
+    let (mut called_off, mut filled) = (0, 0);
+    for seed in 0..60 {
+        let (market, predictions) = market(seed, 3, 200);
+        let mut signals = PrecomputedSignals::new(&market, vec![model()], predictions).unwrap();
+        let config = config(seed, true);
+        let spec = BacktestSpec {
+            market: &market,
+            config: &config,
+            config_digest: "",
+        };
+        let mut journal = JsonLines::new(Vec::new());
+        run_backtest(&spec, &mut signals, &mut journal).unwrap();
+        let mut asked = std::collections::BTreeSet::new();
+        for entry in read_entries(journal.into_inner().unwrap().as_slice()) {
+            match entry.unwrap().event {
+                Event::CancelRequested { order } => {
+                    asked.insert(order);
+                    called_off += 1;
+                }
+                Event::OrderFilled(fill) if asked.contains(&fill.order) => filled += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(called_off > 20 && filled > 2, "{called_off} {filled}");
+}

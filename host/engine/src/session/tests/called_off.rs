@@ -74,7 +74,7 @@ fn a_breaker_ends_an_entry_that_rests() {
     config.strategy.entry = EntryOrder::Limit {
         offset_bps: 100.0,
         valid_bars: 10,
-        post_only: false,
+        time_in_force: crate::strategy::EntryTime::Gtc,
     };
     let (result, events) = run(&config, &FALL, &[0.9; 6]);
     assert_eq!(
@@ -84,6 +84,24 @@ fn a_breaker_ends_an_entry_that_rests() {
     assert_eq!(expiries(&events), [Expiry::Cancelled]);
     let expected = [("10", "99"), ("10", "99"), ("-10", "80"), ("-10", "75")];
     assert_eq!(fills(&events), told(&expected));
+    assert!(result.open_positions.is_empty());
+}
+
+#[test]
+fn what_fills_before_a_cancellation_arrives_is_closed_by_the_next_step() {
+    let mut config = slow();
+    config.risk.max_drawdown = Some(0.03);
+    config.execution.latency_ms = 250;
+    let mut rows = FALL;
+    (rows[3].4, rows[4].4) = (100.0, 100.0);
+    let (result, events) = run(&config, &rows, &[0.9; 6]);
+    // At the fourth hour's open half of 100 is to be had: 20 are sold, and 30 of the 40 that wait
+    // are bought, because their cancellation is there a quarter of a second later.
+    let quantities: Vec<String> = fills(&events).into_iter().map(|one| one.0).collect();
+    assert_eq!(quantities, ["10", "10", "-20", "30", "-30"]);
+    assert_eq!(expiries(&events), [Expiry::Cancelled]);
+    let breaker = |quantity: &str, hour| (OrderReason::Breaker, quantity.to_owned(), hour);
+    assert_eq!(closings(&events), [breaker("-20", 3), breaker("-30", 4)]);
     assert!(result.open_positions.is_empty());
 }
 
@@ -270,7 +288,7 @@ proptest! {
             config.strategy.entry = EntryOrder::Limit {
                 offset_bps: 150.0,
                 valid_bars: 5,
-                post_only: false,
+                time_in_force: crate::strategy::EntryTime::Gtc,
             };
         }
         let mut market = market(&table);

@@ -127,7 +127,7 @@ fn an_entry_by_limit_waits_is_called_off_or_times_out() {
     config.strategy.entry = EntryOrder::Limit {
         offset_bps: 100.0,
         valid_bars: 2,
-        post_only: true,
+        time_in_force: crate::strategy::EntryTime::PostOnly,
     };
     let calm = (100.0, 100.5, 99.5, 100.0, 10.0);
     let dip = (100.0, 100.5, 98.5, 100.0, 10.0);
