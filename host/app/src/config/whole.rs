@@ -156,6 +156,7 @@ impl Walk<'_> {
             let problem =
                 |name: &str, what: String| format!("has an item {place} whose `{name}` {what}");
             let mut told: Vec<String> = missing(object, rule)
+                .into_iter()
                 .map(|name| problem(&name, "is missing".to_owned()))
                 .collect();
             for (name, value) in object {
@@ -214,14 +215,11 @@ fn kind<'r>(rule: &'r Value, tag: &str) -> Option<&'r str> {
     rule.pointer(&format!("/properties/{tag}/const"))?.as_str()
 }
 
-fn missing(object: &Map<String, Value>, rule: &Value) -> impl Iterator<Item = String> {
+fn missing(object: &Map<String, Value>, rule: &Value) -> Vec<String> {
     let required = rule.get("required").and_then(Value::as_array);
     let names = required.into_iter().flatten().filter_map(Value::as_str);
-    let gone: Vec<String> = names
-        .filter(|name| !object.contains_key(*name))
-        .map(str::to_owned)
-        .collect();
-    gone.into_iter()
+    let gone = names.filter(|name| !object.contains_key(*name));
+    gone.map(str::to_owned).collect()
 }
 
 /// Some value that `rule` allows.
