@@ -166,54 +166,43 @@ mod tests {
         format!("{kind} {:?}{post} until {until}", terms.time_in_force)
     }
 
+    /// Holds entries, in a collar or without one, to their terms for purchases and sales.
+    fn check(cases: &[(EntryOrder, Option<i64>, &str, &str)]) {
+        for &(entry, collar, buy, sell) in cases {
+            assert_eq!(told(entry, true, collar), buy, "{entry:?}");
+            assert_eq!(told(entry, false, collar), sell, "{entry:?}");
+        }
+    }
+
     #[test]
-    fn every_entry_has_its_terms_rounded_against_it() {
-        let (valid_bars, time_in_force) = (3, EntryTime::Gtc);
+    fn market_entries_have_their_terms() {
+        let (whole, part) = (
+            EntryOrder::AtOnce { whole: true },
+            EntryOrder::AtOnce { whole: false },
+        );
+        let (gtc, ioc) = ("market Gtc until 0", "limit 101 Ioc until 0");
+        check(&[
+            (EntryOrder::Market, None, gtc, gtc),
+            (EntryOrder::Market, Some(100), ioc, "limit 99.5 Ioc until 0"),
+            (whole, None, "market Fok until 0", "market Fok until 0"),
+            (part, Some(100), ioc, "limit 99.5 Ioc until 0"),
+        ]);
+    }
+
+    #[test]
+    fn limit_entries_are_rounded_away_from_the_market() {
         let limit = |offset_bps, time_in_force| EntryOrder::Limit {
             offset_bps,
-            valid_bars,
+            valid_bars: 3,
             time_in_force,
         };
-        let stop = |offset_bps| EntryOrder::Stop {
-            offset_bps,
-            valid_bars,
-            time_in_force,
-        };
-        let stop_limit = |offset_bps, limit_offset_bps| EntryOrder::StopLimit {
-            offset_bps,
-            limit_offset_bps,
-            valid_bars,
-            time_in_force: EntryTime::PostOnly,
-        };
-        let whole = EntryOrder::AtOnce { whole: true };
-        let part = EntryOrder::AtOnce { whole: false };
+        let (below, above) = (
+            "limit 99 Gtc post until 37",
+            "limit 101.5 Gtc post until 37",
+        );
         // 1% of 100.2 is 1.002.
-        let cases = [
-            (
-                EntryOrder::Market,
-                None,
-                "market Gtc until 0",
-                "market Gtc until 0",
-            ),
-            (
-                EntryOrder::Market,
-                Some(100),
-                "limit 101 Ioc until 0",
-                "limit 99.5 Ioc until 0",
-            ),
-            (whole, None, "market Fok until 0", "market Fok until 0"),
-            (
-                part,
-                Some(100),
-                "limit 101 Ioc until 0",
-                "limit 99.5 Ioc until 0",
-            ),
-            (
-                limit(100.0, EntryTime::PostOnly),
-                None,
-                "limit 99 Gtc post until 37",
-                "limit 101.5 Gtc post until 37",
-            ),
+        check(&[
+            (limit(100.0, EntryTime::PostOnly), None, below, above),
             (
                 limit(-100.0, EntryTime::Fok),
                 None,
@@ -226,34 +215,47 @@ mod tests {
                 "limit 101 Ioc until 37",
                 "limit 99.5 Ioc until 37",
             ),
+        ]);
+    }
+
+    #[test]
+    fn stop_entries_are_rounded_into_the_market() {
+        let stop = EntryOrder::Stop {
+            offset_bps: 100.0,
+            valid_bars: 3,
+            time_in_force: EntryTime::Gtc,
+        };
+        let stop_limit = |limit_offset_bps| EntryOrder::StopLimit {
+            offset_bps: 100.0,
+            limit_offset_bps,
+            valid_bars: 3,
+            time_in_force: EntryTime::PostOnly,
+        };
+        check(&[
             (
-                stop(100.0),
+                stop,
                 None,
                 "stop 101.5 Gtc until 37",
                 "stop 99 Gtc until 37",
             ),
             (
-                stop(100.0),
+                stop,
                 Some(300),
                 "stop 101.5 limit 103 Gtc until 37",
                 "stop 99 limit 97.5 Gtc until 37",
             ),
             (
-                stop_limit(100.0, 100.0),
+                stop_limit(100.0),
                 None,
                 "stop 101.5 limit 102.5 Gtc post until 37",
                 "stop 99 limit 98 Gtc post until 37",
             ),
             (
-                stop_limit(100.0, -100.0),
+                stop_limit(-100.0),
                 None,
                 "stop 101.5 limit 100 Gtc post until 37",
                 "stop 99 limit 100.5 Gtc post until 37",
             ),
-        ];
-        for (entry, collar, buy, sell) in cases {
-            assert_eq!(told(entry, true, collar), buy, "{entry:?}");
-            assert_eq!(told(entry, false, collar), sell, "{entry:?}");
-        }
+        ]);
     }
 }
