@@ -2,8 +2,9 @@
 //!
 //! [`SweepTable::run`] takes the same decisions as a [`Session`](crate::session::Session) with the
 //! same strategy, risk desk and breakers, and comes to the same equity, to the last unit. It trades
-//! whole market orders at the next open; settings that need more are refused, all at once, with
-//! their keys. The table is read only, so runs may share it across threads.
+//! market orders at the opens, as much as volume leaves of them; settings that need more are
+//! refused, all at once, with their keys. The table is read only, so runs may share it across
+//! threads.
 //!
 //! | file | part |
 //! |---|---|
@@ -388,7 +389,7 @@ fn execution_parts(config: &ExecutionConfig, records: &VenueRecords) -> Parts {
         fee_tiers,
         slippage,
         latency_ms,
-        participation,
+        participation: _,
         funding,
         borrow_annual_bps,
         symbols,
@@ -396,7 +397,6 @@ fn execution_parts(config: &ExecutionConfig, records: &VenueRecords) -> Parts {
     vec![
         ("execution.slippage", *slippage == SlippageConfig::None),
         ("execution.latency_ms", *latency_ms == 0),
-        ("execution.participation", participation.is_none()),
         ("execution.fee_tiers", fee_tiers.is_empty()),
         (
             "execution.funding",

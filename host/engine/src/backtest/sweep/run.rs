@@ -12,7 +12,7 @@ use crate::fusion::{Fused, Prediction};
 use crate::risk::{Account, Proposal, Reading, RiskDesk, RiskSetup};
 use crate::session::SessionConfig;
 use crate::strategy::{Direction, Holding, MlSignal, Strategy, StrategyConfig};
-use crate::types::{Cash, Price, Rate, SymbolId, Timestamp};
+use crate::types::{Bar, Cash, Price, Quantity, Rate, SymbolId, Timestamp};
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -198,8 +198,10 @@ impl<'a> Run<'a> {
                     continue;
                 };
                 if seat.is_waiting() && seat.buys() == buys {
-                    for slot in seat.turns() {
-                        self.settle_one((symbol, slot), cell, at);
+                    let turns = seat.turns();
+                    let mut budget = self.venue.budget(self.bar(symbol, cell));
+                    for slot in turns {
+                        self.settle_one((symbol, slot), (cell, at), &mut budget);
                     }
                 }
             }
@@ -226,9 +228,20 @@ impl<'a> Run<'a> {
             .saturating_add_nanos(bars.saturating_mul(length))
     }
 
-    fn settle_one(&mut self, (symbol, slot): (usize, Slot), cell: &Cell, at: Timestamp) {
+    /// The newest bar of a symbol.
+    fn bar(&self, symbol: usize, cell: &Cell) -> Option<&'a Bar> {
+        let series = self.table.market.series().get(symbol)?;
+        series.bars.get(cell.bar as usize)
+    }
+
+    fn settle_one(
+        &mut self,
+        (symbol, slot): (usize, Slot),
+        (cell, at): (&Cell, Timestamp),
+        budget: &mut Option<Quantity>,
+    ) {
         let (cash, known) = (self.cash, self.known(cell, at));
-        let series = self.table.market.series().get(symbol);
+        let bar = self.bar(symbol, cell);
         let Some(seat) = self.seats.get_mut(symbol) else {
             return;
         };
@@ -249,7 +262,8 @@ impl<'a> Run<'a> {
                 open: Price::from_units(i128::from(cell.open)),
                 opened_at: cell.opened_at,
                 closed_at: cell.bar_closed_at,
-                bar: series.and_then(|series| series.bars.get(cell.bar as usize)),
+                budget: *budget,
+                bar,
             };
             self.venue.meet(order, &opening, (held, cash))
         };
@@ -257,8 +271,14 @@ impl<'a> Run<'a> {
         match met {
             Met::Waits(from) => order.arrives_at = from,
             Met::Nothing => self.answered(symbol, slot),
+            Met::Goes => order.is_active = true,
             Met::Deal(deal) => {
-                self.answered(symbol, slot);
+                if deal.rest.is_zero() {
+                    self.answered(symbol, slot);
+                } else {
+                    (order.is_active, order.quantity) = (true, deal.rest);
+                }
+                *budget = budget.map(|budget| budget - deal.quantity.abs());
                 self.book(symbol, &deal, filled_at);
             }
         }
@@ -481,6 +501,7 @@ impl<'a> Run<'a> {
                 reduces_only: order.reduces_only(),
                 cancelled_at: None,
                 arrives_at: at,
+                is_active: false,
             });
             self.waiting += 1;
         }

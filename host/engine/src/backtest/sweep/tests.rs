@@ -127,6 +127,8 @@ fn config(seed: u64, allow_short: bool) -> SessionConfig {
             min_notional: 5.0,
             order_expiry_bars: draw(0.0, 3.0) as u32,
             spread_bps: draw(0.0, 5.0),
+            // Bars of 10, so that most of these cut most orders.
+            participation: (draw(0.0, 1.0) > 0.5).then(|| draw(0.01, 1.0)),
             ..ExecutionConfig::costing(draw(0.0, 20.0), draw(0.0, 5.0))
         },
         portfolio: PortfolioConfig {
@@ -193,13 +195,13 @@ fn settings_that_need_more_are_all_named() {
     let table = SweepTable::new(&market, &[model()], &predictions, &fusion).unwrap();
     let mut config = config(1, true);
     config.execution.latency_ms = 5;
-    config.execution.participation = Some(0.1);
+    config.execution.borrow_annual_bps = 1.0;
     config.risk.price_collar_bps = Some(50.0);
     config.strategy.entry_threshold = -1.0;
     let error = table.run(&config).unwrap_err().to_string();
     for key in [
         "latency_ms",
-        "participation",
+        "borrow_annual_bps",
         "price_collar_bps",
         "entry_threshold",
     ] {

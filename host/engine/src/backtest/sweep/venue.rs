@@ -1,5 +1,5 @@
 //! What a market order gets at an open: the part of `docs/execution.md` that is left where nothing
-//! rests, nothing is cut by volume and nothing is paid between fills.
+//! rests and nothing is paid between fills.
 //!
 //! It says what the [`Exchange`](crate::execution::Exchange) would say, and the tests hold it to
 //! that; it keeps no account of its own.
@@ -18,6 +18,8 @@ pub(super) struct Waiting {
     pub(super) cancelled_at: Option<Timestamp>,
     /// When it is at the exchange.
     pub(super) arrives_at: Timestamp,
+    /// Whether it has met a bar, and goes on with what volume left over.
+    pub(super) is_active: bool,
 }
 
 impl Waiting {
@@ -37,6 +39,8 @@ pub(super) struct Opening<'a> {
     pub(super) open: Price,
     pub(super) opened_at: Timestamp,
     pub(super) closed_at: Timestamp,
+    /// What fills may take of it still; `None` is everything.
+    pub(super) budget: Option<Quantity>,
     /// The whole bar, which only an order needs that comes late.
     pub(super) bar: Option<&'a Bar>,
 }
@@ -46,9 +50,11 @@ pub(super) struct Opening<'a> {
 pub(super) enum Met {
     /// It waits, from this moment on.
     Waits(Timestamp),
+    /// It has met the bar, whose volume had nothing left.
+    Goes,
     /// It is over, without a fill.
     Nothing,
-    /// It is over, filled whole or in part.
+    /// It is filled, whole or in part.
     Deal(Deal),
 }
 
@@ -60,6 +66,8 @@ pub(super) struct Deal {
     pub(super) value: Cash,
     pub(super) fee: Cash,
     pub(super) slippage: Cash,
+    /// What goes on waiting; nothing where the order is over.
+    pub(super) rest: Quantity,
 }
 
 /// The rules of the venue.
@@ -76,6 +84,8 @@ pub(super) struct Venue {
     fee: i64,
     /// How long an order waits for a bar, nanoseconds.
     patience: i64,
+    /// Part of a bar's volume that fills may take.
+    participation: Option<f64>,
 }
 
 impl Venue {
@@ -94,12 +104,20 @@ impl Venue {
             against: half_spread + micro_bps_of_bps(execution.slippage_bps),
             fee: micro_bps_of_bps(execution.fee_bps),
             patience: time_frame.nanos().saturating_mul(bars),
+            participation: execution.participation,
         })
+    }
+
+    /// What fills may take of a bar; `None` where that is everything.
+    pub(super) fn budget(&self, bar: Option<&Bar>) -> Option<Quantity> {
+        let (part, bar) = self.participation.zip(bar)?;
+        let budget = Quantity::from_f64(bar.volume * part).unwrap_or_default();
+        Some(budget.max(Quantity::ZERO).toward_zero(self.lot))
     }
 
     /// Whether an order is given up at `now`, before it has met a bar.
     pub(super) fn gives_up(&self, order: &Waiting, now: Timestamp) -> bool {
-        now.nanos_since(order.arrives_at) > self.patience
+        !order.is_active && now.nanos_since(order.arrives_at) > self.patience
     }
 
     /// What `order` gets where `held` and `cash` are there.
@@ -109,6 +127,12 @@ impl Venue {
         opening: &Opening<'_>,
         (held, cash): (Quantity, Cash),
     ) -> Met {
+        if order.is_active {
+            return match order.is_cancelled_by(opening.opened_at) {
+                true => Met::Nothing,
+                false => self.take(order, opening, opening.open, (held, cash)),
+            };
+        }
         if order.is_cancelled_by(opening.opened_at) || self.gives_up(order, opening.opened_at) {
             return Met::Nothing;
         }
@@ -133,27 +157,63 @@ impl Venue {
         {
             return Met::Nothing;
         }
+        self.take(order, opening, reference, (held, cash))
+    }
+
+    /// What an order takes that is there, where the market stands at `reference`.
+    fn take(
+        &self,
+        order: &Waiting,
+        opening: &Opening<'_>,
+        reference: Price,
+        (held, cash): (Quantity, Cash),
+    ) -> Met {
         let sells_spot = self.is_spot && order.quantity.signum() < 0;
         let is_cut = sells_spot || order.reduces_only;
-        let wanted = if is_cut { closing } else { order.quantity };
+        let reducible = |quantity: Quantity, held: Quantity| match is_cut {
+            true => closing(quantity, held),
+            false => quantity,
+        };
+        let wanted = reducible(order.quantity, held);
+        if wanted.is_zero() {
+            return Met::Nothing;
+        }
+        let within = self.within(wanted, opening.budget);
         let price = self.price(reference, wanted);
-        let (mut quantity, mut value, mut fee) = self.priced(wanted, price);
+        let (mut quantity, mut value, mut fee) = self.priced(within, price);
+        let mut lacks_cash = false;
         if self.is_spot && value + fee > cash && value > Cash::ZERO {
             // Whole lots, as many as the cash pays for with their fee.
-            (quantity, value, fee) = self.priced(self.affordable(wanted, price, cash), price);
-            if quantity.is_zero() || value < self.min_notional {
+            (quantity, value, fee) = self.priced(self.affordable(within, price, cash), price);
+            lacks_cash = quantity != within;
+            if lacks_cash && (quantity.is_zero() || value < self.min_notional) {
                 return Met::Nothing;
             }
         }
         if quantity.is_zero() {
-            return Met::Nothing;
+            return Met::Goes;
         }
+        let rest = order.quantity - quantity;
+        let is_over = lacks_cash || reducible(rest, held + quantity).is_zero();
         Met::Deal(Deal {
             quantity,
             value,
             fee,
             slippage: (price - reference).times(quantity),
+            rest: if is_over { Quantity::ZERO } else { rest },
         })
+    }
+
+    /// What of `quantity` a budget leaves.
+    fn within(&self, quantity: Quantity, budget: Option<Quantity>) -> Quantity {
+        match budget {
+            Some(budget) if quantity.abs() > budget => {
+                // What a close off the lot has left of the budget may lie off it too.
+                let most = budget.toward_zero(self.lot);
+                if quantity.signum() < 0 { -most } else { most }
+            }
+            _ => quantity,
+        }
     }
 
     /// What `quantity` is worth at `price`, with its sign, and the fee on it.
