@@ -313,6 +313,9 @@ def microstructure_family(b):
     mean_size = total(v, 24) / total(b["trades"], 24)
     yield "trade_size_ratio(24)", np.log(np.where(v > 0, size, mean_size) / mean_size)
     yield "volatility_per_trade(48)", np.sqrt(total(r**2, 48) / total(b["trades"], 48))
+    traded = total(v, 24)
+    per_volume = total(b["trades"], 24) / np.where(traded > 0, traded, 1)
+    yield "trades_per_volume(24)", np.where(traded > 0, per_volume, 0 * traded)
     price = np.where(v > 0, b["quote_volume"] / np.where(v > 0, v, 1), c)
     yield "bar_vwap_distance", np.log(c / price)
 

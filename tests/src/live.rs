@@ -222,6 +222,7 @@ pub fn inputs() -> impl Iterator<Item = f32> {
 /// Commits a model package of the average.
 pub fn weights(machine: &Machine, number: &str, alpha: f64, replace: bool) {
     let spec = ModelPackageSpec {
+        audit: None,
         name: "ema".to_owned(),
         version: number.to_owned(),
         plugin: EMA.to_owned(),

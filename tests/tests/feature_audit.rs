@@ -618,54 +618,76 @@ fn a_set_whose_warm_up_is_declared_too_short_is_found() {
     assert_eq!(found, [("rsi(14)", Check::WarmUp)]);
 }
 
-/// Centres each column with the mean of `fitted` rows.
-fn centred(rows: &StepRows, fitted: Range<usize>) -> StepRows {
-    let mut values = rows.values.clone();
-    for column in 0..rows.width {
-        let own = values.iter().skip(column).step_by(rows.width);
-        let own: Vec<f64> = own.copied().collect();
-        let mean = mean(&own[fitted.clone()]);
-        for value in values.iter_mut().skip(column).step_by(rows.width) {
+/// Centres each column with the mean of the rows that are marked.
+fn centred(rows: &StepRows, is_fitted: &[bool]) -> StepRows {
+    let (mut values, width) = (rows.values.clone(), rows.columns.len());
+    for column in 0..width {
+        let own = values.iter().skip(column).step_by(width).zip(is_fitted);
+        let own: Vec<f64> = own.filter(|one| *one.1).map(|one| *one.0).collect();
+        let mean = mean(&own);
+        for value in values.iter_mut().skip(column).step_by(width) {
             *value -= mean;
         }
     }
     StepRows {
-        width: rows.width,
+        columns: rows.columns.clone(),
         values,
     }
 }
 
+/// Which of `count` rows lie in `range`.
+fn within(range: Range<usize>, count: usize) -> Vec<bool> {
+    (0..count).map(|row| range.contains(&row)).collect()
+}
+
 #[test]
 fn a_scaler_may_be_fitted_on_the_training_rows_only() {
-    let values = (0..600).map(|i| f64::from(i * 37 % 101)).collect();
-    let rows = StepRows { width: 3, values };
+    let rows = StepRows {
+        columns: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        values: (0..600).map(|i| f64::from(i * 37 % 101)).collect(),
+    };
     let judge = |step: &mut dyn fusebox_engine::features::audit::FittedStep| {
         let mut random = ChaCha8Rng::seed_from_u64(5);
-        audit_step(step, &rows, 20..120, (&mut random, 6)).unwrap()
+        audit_step(step, &rows, &within(20..120, 200), (&mut random, 6)).unwrap()
     };
-    let mut honest = |rows: &StepRows, train: Range<usize>| Ok(centred(rows, train));
-    assert!(judge(&mut honest).is_empty());
-    let mut greedy =
-        |rows: &StepRows, _: Range<usize>| Ok(centred(rows, 0..rows.values.len() / rows.width));
-    let found = judge(&mut greedy);
+    let mut honest = |rows: &StepRows, training: &[bool]| Ok(centred(rows, training));
+    let found = judge(&mut honest);
+    assert!(
+        found.findings.is_empty() && found.histories == 7,
+        "{found:?}"
+    );
+    let mut greedy = |rows: &StepRows, _: &[bool]| Ok(centred(rows, &within(0..200, 200)));
+    let found = judge(&mut greedy).findings;
     assert_eq!(found.len(), 3);
     assert!(found.iter().all(|one| one.check == Check::FitScope));
+    assert_eq!(found[1].column, "b");
     // Fitted on the test rows as well, but the training rows are spared.
-    let mut sly = |rows: &StepRows, train: Range<usize>| {
-        let mut out = centred(rows, train.clone());
-        let own = centred(rows, train.end..rows.values.len() / rows.width);
-        let after = train.end * rows.width;
+    let mut sly = |rows: &StepRows, training: &[bool]| {
+        let mut out = centred(rows, training);
+        let own = centred(rows, &within(120..200, 200));
+        let after = 120 * rows.columns.len();
         out.values[after..].copy_from_slice(&own.values[after..]);
         Ok(out)
     };
-    let found = judge(&mut sly);
+    let found = judge(&mut sly).findings;
     assert_eq!(found.len(), 3);
     assert!(found[0].meaning.contains("another such row"), "{found:?}");
-    let mut broken = |_: &StepRows, _: Range<usize>| Err("no memory".to_owned());
+    let mut fits = 0.0;
+    let mut restless = |rows: &StepRows, training: &[bool]| {
+        fits += 1.0;
+        let mut out = centred(rows, training);
+        out.values[7] += fits;
+        Ok(out)
+    };
+    let found = judge(&mut restless).findings;
+    assert!(found[0].meaning.contains("the step is random"), "{found:?}");
+    let mut broken = |_: &StepRows, _: &[bool]| Err("no memory".to_owned());
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    let error = audit_step(&mut broken, &rows, 20..120, (&mut random, 6)).unwrap_err();
+    let part = within(20..120, 200);
+    let error = audit_step(&mut broken, &rows, &part, (&mut random, 6)).unwrap_err();
     assert_eq!(error, "no memory");
-    let whole = audit_step(&mut broken, &rows, 0..200, (&mut random, 6)).unwrap_err();
+    let all = within(0..200, 200);
+    let whole = audit_step(&mut broken, &rows, &all, (&mut random, 6)).unwrap_err();
     assert!(whole.contains("some, not all"), "{whole}");
 }
 
@@ -737,6 +759,147 @@ fn code_in_another_language_is_audited_and_its_verdict_is_kept() {
             ran.stdout
         );
     }
+}
+
+/// Centres every column with the mean of the training rows, or of all rows.
+const SCALER: &str = r#"
+import csv, sys
+rows = list(csv.reader(sys.stdin))
+names, rows = rows[0][1:], rows[1:]
+print(",".join('"' + name + '"' for name in names))
+means = []
+for column in range(len(names)):
+    known = [float(row[column + 1]) for row in rows if row[column + 1] and CONDITION]
+    means.append(sum(known) / len(known))
+for row in rows:
+    print(",".join(repr(float(x) - m) if x else "" for x, m in zip(row[1:], means)))
+"#;
+
+#[test]
+fn a_planted_scaler_over_everything_is_caught_by_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, condition) in [("own.py", "row[0] == '1'"), ("all.py", "True")] {
+        let text = SCALER.replace("CONDITION", condition);
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let audit = |script: &str| {
+        let step = format!("python3 {script}");
+        let fixed = ["features", "audit", "--features", "rsi(14); log_return(3)"];
+        let more = ["--max-bars", "400", "--step", &step, "--json"];
+        run(dir.path(), &[&fixed[..], &more].concat())
+    };
+    let honest = audit("own.py");
+    assert_eq!(honest.code, Some(0), "{honest:?}");
+    let scope = |ran: &Ran| {
+        let verdict = ran.json()["verdict"].clone();
+        let checks = verdict["report"]["checks"].as_array().unwrap().clone();
+        let scope = checks.iter().find(|one| one["check"] == "fit_scope");
+        (scope.unwrap().clone(), verdict)
+    };
+    let (checked, verdict) = scope(&honest);
+    assert!(checked["values"].as_u64().unwrap() > 1000, "{checked}");
+    assert_eq!(verdict["fitted_steps"][0]["name"], "command");
+    let greedy = audit("all.py");
+    assert_eq!(greedy.code, Some(1), "{greedy:?}");
+    let (checked, verdict) = scope(&greedy);
+    assert_eq!(checked["findings"], 2, "{checked}");
+    let found = verdict["report"]["findings"].as_array().unwrap();
+    for one in found {
+        assert_eq!(one["check"], "fit_scope");
+        assert!(one["column"].as_str().unwrap().contains("all.py"), "{one}");
+        assert!(
+            one["meaning"]
+                .as_str()
+                .unwrap()
+                .contains("more than the training part")
+        );
+    }
+}
+
+#[test]
+fn the_scaler_of_a_pipeline_is_audited_on_its_own_folds() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = fusebox_tests::fixtures::project_root()
+        .join("configs/pipelines/direction-1h-lightgbm.toml");
+    let pipeline = pipeline.to_string_lossy().into_owned();
+    let fixed = [
+        "features",
+        "audit",
+        &pipeline,
+        "--max-bars",
+        "2000",
+        "--rounds",
+        "2",
+        "--set",
+        "data.source=simulated",
+        "--set",
+        "data.from=2022-01-01",
+        "--set",
+        "data.to=2022-06-01",
+        "--set",
+        "split.train=6w",
+        "--set",
+        "split.valid=1w",
+        "--set",
+        "split.test=2w",
+        "--set",
+        "split.step=2w",
+    ];
+    let audit = |more: &[&str]| run(dir.path(), &[&fixed[..], more].concat());
+    let ran = audit(&["--set", "model.scaler=robust"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for words in [
+        "fit scope",
+        "fitted step: scaler (robust), 3 training parts",
+    ] {
+        assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
+    }
+    let plain = audit(&["--set", "model.scaler=none"]);
+    assert!(
+        plain.stdout.contains("nothing is fitted besides the model"),
+        "{plain:?}"
+    );
+    let returns = audit(&["--set", "labels.kind=forward_returns", "--json"]);
+    let steps = returns.json()["verdict"]["fitted_steps"].clone();
+    let readout = steps
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|one| one["name"] == "readout");
+    assert!(readout, "{steps}");
+    let wrong = audit(&["--set", "split.train=600w", "--set", "model.scaler=robust"]);
+    assert_ne!(
+        wrong.code,
+        Some(0),
+        "a split that cannot be carried out is told: {wrong:?}"
+    );
+}
+
+#[test]
+fn a_verdict_on_a_script_is_one_on_its_content() {
+    let (dir, first) = audit_of("python3 back.py", &["--json"]);
+    let digest = |ran: &Ran| ran.json()["verdict"]["subject"]["sha256"].to_string();
+    let files = first.json()["verdict"]["subject"]["files"].clone();
+    assert_eq!(files[0]["path"], "back.py");
+    let again = |more: &[&str]| {
+        let fixed = [
+            "features",
+            "audit",
+            "--max-bars",
+            "300",
+            "--rounds",
+            "1",
+            "--json",
+        ];
+        let command = ["--command", "python3 back.py"];
+        run(dir.path(), &[&fixed[..], &command, more].concat())
+    };
+    assert_eq!(digest(&first), digest(&again(&[])));
+    std::fs::write(dir.path().join("lib.py"), "x = 1").unwrap();
+    assert_ne!(digest(&first), digest(&again(&["--source", "lib.py"])));
+    let script = SCRIPT.replace("SHIFT", "-2");
+    std::fs::write(dir.path().join("back.py"), script).unwrap();
+    assert_ne!(digest(&first), digest(&again(&[])));
 }
 
 #[test]

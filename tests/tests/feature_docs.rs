@@ -62,8 +62,19 @@ depend on the cuts, not by a bit.
 
 `fusebox features audit` runs a pipeline's features, a list of them, or a program in any
 language (`--command`, candles as CSV in, columns as CSV out) on histories that were cut, shaken
-after a point and begun later, and holds the columns against the bars that follow. Its verdict
-is stored in `audits/DIGEST.json` of the state directory, by the digest of the feature set.
+after a point and begun later, and holds the columns against the bars that follow. Of a pipeline
+it audits what is fitted as well: its scaler, and the readout of returns, on the first, the middle
+and the last of its own folds; a fitted step in any language is audited with `--step`. Its verdict
+is stored in `audits/DIGEST.json` of the state directory, by the digest of the feature set, or of
+the command with the content of the files that it names and of every `--source`. A model goes live
+only where the verdict on its features passed.
+
+Histories are cut 3, 10, 30, 60 and 100 bars after the beginning, just before the end, before holes
+and at missing bars, one bar before the ends of some hours, days, weeks and months, and at
+`--rounds` random moments. A leak that shows at every bar, or every day, is found. One at a single
+fixed moment of the data, that reads fewer bars ahead than lie before the next cut, can pass: more
+rounds and other seeds make that less likely, never impossible. As many bars are taken as the
+longest warm-up needs, so that nothing that is shipped is left unchecked.
 ";
 
 fn document() -> String {

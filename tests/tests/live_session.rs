@@ -265,6 +265,7 @@ fn a_session_goes_on_over_reloads_and_every_order_names_its_generation() {
 /// Commits weights that were trained on these features, of a model that answers the row itself.
 fn commit_weights(machine: &Machine, number: &str, feature_set: Option<&str>, scaler: &str) {
     let spec = ModelPackageSpec {
+        audit: None,
         name: "ema".to_owned(),
         version: number.to_owned(),
         plugin: live::EMA.to_owned(),

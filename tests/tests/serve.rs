@@ -269,7 +269,12 @@ fn a_model_package_carries_what_its_model_was_trained_on() {
         let params = ["--params", "{\"alpha\": 1.0}"];
         let ran = run(
             at,
-            &[&fixed[..], &params, &["--artifact", "fold-01.model"]].concat(),
+            &[
+                &fixed[..],
+                &params,
+                &["--artifact", "fold-01.model", "--allow-unaudited"],
+            ]
+            .concat(),
         );
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.json()
@@ -340,29 +345,161 @@ fn weights_whose_features_failed_their_audit_are_not_put_where_they_go_live() {
         let files = ["--artifact", "fold-01.model", "--json", "--replace"];
         run(at, &[&fixed[..], &files, more].concat())
     };
-    let ran = package(&[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.json()["audit_passed"].is_null());
-    let refused = package(&["--require-audit"]);
+    let refused = package(&[]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert!(refused.stderr.contains("never audited"), "{refused:?}");
+    for words in [
+        "never audited",
+        "fusebox features audit --features 'rsi(14)'",
+        "--allow-unaudited",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
+    let allowed = package(&["--allow-unaudited"]);
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    assert_eq!(allowed.json()["audit"]["state"], "unaudited");
+    let recorded = std::fs::read_to_string(at.join(".fusebox/models/fast/1.0.0/model.toml"));
+    assert!(recorded.unwrap().contains("state = \"unaudited\""));
+    let strict = package(&["--allow-unaudited", "--engine", "strict.toml"]);
+    assert_eq!(strict.code, Some(2), "{strict:?}");
+    std::fs::write(
+        at.join("strict.toml"),
+        "[engine.live]\nrequire_audit = true\n",
+    )
+    .unwrap();
+    let strict = package(&["--allow-unaudited", "--engine", "strict.toml"]);
+    assert!(
+        strict.stderr.contains("engine.live.require_audit"),
+        "{strict:?}"
+    );
 
-    let audits = at.join(".fusebox/state/audits");
-    std::fs::create_dir_all(&audits).unwrap();
-    let verdict = |passed: bool| {
-        let subject = serde_json::json!({"kind": "feature_set", "sha256": digest});
-        let verdict = serde_json::json!({"format": 1, "subject": subject, "passed": passed});
-        std::fs::write(audits.join(format!("{digest}.json")), verdict.to_string()).unwrap();
-    };
-    verdict(true);
-    let ran = package(&["--require-audit"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.json()["audit_passed"], true);
-    verdict(false);
+    // The command that the message names is the one that opens the gate.
+    let audit = [
+        "features",
+        "audit",
+        "--features",
+        "rsi(14)",
+        "--max-bars",
+        "500",
+    ];
+    let audited = run(at, &audit);
+    assert_eq!(audited.code, Some(0), "{audited:?}");
+    for more in [&[][..], &["--engine", "strict.toml"]] {
+        let ran = package(more);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.json()["audit_passed"], true);
+        assert_eq!(ran.json()["audit"]["sha256"], digest.as_str());
+    }
+
+    // A scaler must have been looked at too.
+    let scaler = r#"{"kind": "robust", "columns": ["rsi(14)"],
+        "scales": [{"linear": {"center": "0", "scale": "2"}}]}"#;
+    std::fs::write(at.join("fold-01.scaler.json"), scaler).unwrap();
     let refused = package(&[]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(
-        refused.stderr.contains("failed their last audit"),
+        refused.stderr.contains("its scaler (robust)"),
+        "{refused:?}"
+    );
+    let stored = at.join(format!(".fusebox/state/audits/{digest}.json"));
+    let mut verdict: Value = serde_json::from_slice(&std::fs::read(&stored).unwrap()).unwrap();
+    verdict["fitted_steps"] = serde_json::json!([{"name": "scaler", "kind": "robust", "folds": 3}]);
+    std::fs::write(&stored, verdict.to_string()).unwrap();
+    assert_eq!(package(&[]).code, Some(0));
+
+    verdict["passed"] = false.into();
+    std::fs::write(&stored, verdict.to_string()).unwrap();
+    for more in [&[][..], &["--allow-unaudited"]] {
+        let refused = package(more);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(
+            refused.stderr.contains("failed their last audit"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn rows_of_a_program_are_vouched_for_by_the_audit_of_that_very_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("fold-01.model"), b"weights").unwrap();
+    let script = "import sys\nrows = sys.stdin.read().splitlines()[1:]\nprint('range')\n\
+        for row in rows:\n    c = row.split(',')\n    print(float(c[4]) / float(c[5]))\n";
+    std::fs::write(at.join("rows.py"), script).unwrap();
+    let package = || {
+        let fixed = [
+            "plugin",
+            "model",
+            "fast",
+            "1.0.0",
+            "--plugin",
+            EMA,
+            "--replace",
+            "--json",
+        ];
+        let more = [
+            "--artifact",
+            "fold-01.model",
+            "--features-by",
+            "python3 rows.py",
+        ];
+        run(at, &[&fixed[..], &more].concat())
+    };
+    let refused = package();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let command = "fusebox features audit --command 'python3 rows.py'";
+    assert!(refused.stderr.contains(command), "{refused:?}");
+    let audit = [
+        "features",
+        "audit",
+        "--command",
+        "python3 rows.py",
+        "--max-bars",
+        "300",
+    ];
+    let audited = run(at, &audit);
+    assert_eq!(audited.code, Some(0), "{audited:?}");
+    assert_eq!(package().code, Some(0));
+    // One more blank: another program, which nobody audited.
+    std::fs::write(at.join("rows.py"), format!("{script} ")).unwrap();
+    let refused = package();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("never audited"), "{refused:?}");
+}
+
+#[test]
+fn where_the_engine_demands_an_audit_nothing_else_goes_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    install(at, "1.0.0", "0.0");
+    std::fs::write(
+        at.join("strict.toml"),
+        "[engine.live]\nrequire_audit = true\n",
+    )
+    .unwrap();
+    let package = ["plugin", "model", "fast", "1.0.0", "--plugin", EMA];
+    let params = ["--params", "{\"alpha\": 1.0}"];
+    let packaged = run(at, &[&package[..], &params].concat());
+    assert_eq!(packaged.code, Some(0), "{packaged:?}");
+    let serve = |more: &[&str]| {
+        let fixed = [
+            "plugin",
+            "serve",
+            "--model",
+            "fast",
+            "--bars",
+            "40",
+            "--bars-per-second",
+            "0",
+        ];
+        run(at, &[&fixed[..], &["--features", "rsi(14)"], more].concat())
+    };
+    let served = serve(&[]);
+    assert_eq!(served.code, Some(0), "{served:?}");
+    let refused = serve(&["--engine", "strict.toml"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("engine.live.require_audit"),
         "{refused:?}"
     );
 }

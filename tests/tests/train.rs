@@ -87,6 +87,38 @@ fn ran(mut command: Command) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
+#[test]
+fn a_horizon_that_nobody_learns_is_told_with_everything_else_before_any_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let horizons = [
+        "labels.kind=forward_returns",
+        "labels.more_horizons_bars=[48]",
+    ];
+    let sets: Vec<&str> = horizons.iter().flat_map(|value| ["--set", value]).collect();
+    let alone = ran(train(dir.path(), &["lightgbm"], "out", &sets));
+    assert_eq!(alone.code, Some(2), "{alone:?}");
+    let words = "`labels.more_horizons_bars` makes several labels";
+    assert!(
+        alone.stdout.contains(words) || alone.stderr.contains(words),
+        "{alone:?}"
+    );
+    let more = [
+        &sets[..],
+        &[
+            "--set",
+            "labels.horizon_bars=0",
+            "--set",
+            "model.params.max_depth=x",
+        ],
+    ];
+    let both = ran(train(dir.path(), &["lightgbm"], "out", &more.concat()));
+    assert_eq!(both.code, Some(2), "{both:?}");
+    let told = format!("{}{}", both.stdout, both.stderr);
+    for words in [words, "labels.horizon_bars", "model.params.max_depth"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
 /// A command of the registry in `dir`.
 fn model(dir: &Path, arguments: &[&str]) -> Ran {
     let mut command = binary(dir);
@@ -297,7 +329,17 @@ fn a_registered_model_is_shown_exported_verified_and_its_damage_is_found() {
     let artifact = dir.path().join("files").join(format!("{name}.model"));
     let trained = dir.path().join("out").join(name).join("models/final.model");
     assert_eq!(fs::read(artifact).unwrap(), fs::read(trained).unwrap());
-    let package = model(dir.path(), &["export", name, "--out", "models", "--json"]);
+    let package = model(
+        dir.path(),
+        &[
+            "export",
+            name,
+            "--out",
+            "models",
+            "--allow-unaudited",
+            "--json",
+        ],
+    );
     assert_eq!(package.code, Some(0), "{package:?}");
     let manifest = dir
         .path()
@@ -388,7 +430,7 @@ fn an_exported_model_goes_live() {
     let trained = ran(train(dir.path(), &["xgboost"], "out", &[]));
     assert_eq!(trained.code, Some(0), "{trained:?}");
     let name = "direction-15m-xgboost";
-    let package = model(dir.path(), &["export", name]);
+    let package = model(dir.path(), &["export", name, "--allow-unaudited"]);
     assert_eq!(package.code, Some(0), "{package:?}");
     let mut serve = binary(dir.path());
     serve.args(["plugin", "serve"]).arg(pipeline("xgboost"));

@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backtest;
+pub(crate) mod gate;
 mod installed;
 mod libraries;
 pub(crate) mod live;
@@ -60,6 +61,8 @@ pub(crate) struct EngineSettings {
     pub(crate) worker: WorkerOptions,
     /// Where model packages are looked for.
     pub(crate) model_dirs: Vec<PathBuf>,
+    /// Whether only models go live whose features passed an audit.
+    pub(crate) require_audit: bool,
     /// Configured native libraries by name.
     pub(crate) libraries: BTreeMap<String, PathBuf>,
     variables: Vec<(String, String)>,
@@ -77,6 +80,7 @@ impl EngineSettings {
             trust: TrustSettings::new(engine),
             worker: engine.worker.options(),
             model_dirs: engine.live.model_dirs.iter().map(PathBuf::from).collect(),
+            require_audit: engine.live.require_audit,
             libraries: engine
                 .libraries
                 .iter()

@@ -19,7 +19,7 @@ use fusebox_plugin_api::config::Config;
 use fusebox_services::serving::{KeptState, LiveRows, ModelServer, ServedRows};
 use fusebox_services::training::{ModelFeatures, ModelFiles, ModelReadout, ReadoutNeeds};
 
-use super::EngineSettings;
+use super::{EngineSettings, gate};
 use crate::config::{Loaded, Problem};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -91,10 +91,14 @@ pub(crate) fn serve(
 ) -> Result<(), Failure> {
     let (mut spec, market, files) = prepare(loaded, plan)?;
     let name = spec.name.clone();
-    let rows = Arc::new(match &files {
+    let rows = match &files {
         Some(files) => ServedRows::of_model(files.scaler.clone(), files.readout.clone()),
         None => ServedRows::new(),
-    });
+    };
+    let rows = Arc::new(rows.requiring_audit(settings.require_audit));
+    if let Some(files) = files.as_ref().filter(|_| settings.require_audit) {
+        gate::pass(&gate::Gated::of_files(files), settings)?;
+    }
     spec.rows = Some(rows.clone());
     let gaps = ExtractOptions {
         max_gap_bars: loaded.raw.features.max_gap_bars,

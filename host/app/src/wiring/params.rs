@@ -6,6 +6,7 @@
 
 use fusebox_plugin_api::config::nearest;
 use fusebox_plugin_api::params::ParamSpec;
+use fusebox_services::training::{LABEL_PARAM, label_problem};
 use serde_json::Value;
 
 use super::EngineSettings;
@@ -15,7 +16,9 @@ use crate::config::{Loaded, Problem};
 /// Every hyper-parameter that the plugin of `loaded` does not know or does not take.
 pub(crate) fn param_problems(loaded: &Loaded, settings: &EngineSettings) -> Vec<Problem> {
     let model = &loaded.raw.model;
-    let Some(id) = model.plugin.clone().filter(|_| !model.params.is_empty()) else {
+    let labels = super::spec::labels(loaded);
+    let has_choice = !model.params.is_empty() || !labels.more_horizons_bars.is_empty();
+    let Some(id) = model.plugin.clone().filter(|_| has_choice) else {
         return Vec::new();
     };
     let choice = Choice {
@@ -29,12 +32,15 @@ pub(crate) fn param_problems(loaded: &Loaded, settings: &EngineSettings) -> Vec<
         return Vec::new();
     }
     let params = model.params.iter();
-    params
-        .filter_map(|(name, value)| {
-            let message = problem(&choice.id, &specs, (name, value))?;
-            Some(loaded.problem(&format!("model.params.{name}"), message))
-        })
-        .collect()
+    let own = params.filter_map(|(name, value)| {
+        let message = problem(&choice.id, &specs, (name, value))?;
+        Some(loaded.problem(&format!("model.params.{name}"), message))
+    });
+    let chosen = model.params.clone().into_iter().collect();
+    let label = label_problem(&specs, &chosen, &labels).into_iter();
+    let label =
+        label.map(|message| loaded.problem(&format!("model.params.{LABEL_PARAM}"), message));
+    own.chain(label).collect()
 }
 
 /// What is wrong with one hyper-parameter, to be read on from its key.

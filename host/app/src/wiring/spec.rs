@@ -13,11 +13,14 @@ use std::str::FromStr;
 
 use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, SymbolInputs};
 use fusebox_engine::fusion::FusionConfig;
+use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
 use fusebox_engine::strategy::{FailSafe, StrategyConfig};
 use fusebox_engine::types::{TimeFrame, Timestamp};
 use fusebox_services::data::DataRequest;
-use fusebox_services::training::{EvaluationSpec, ModelSpec, PipelineSpec, Provenance};
+use fusebox_services::training::{
+    EvaluationSpec, FitScopeSpec, ModelSpec, PipelineSpec, Provenance,
+};
 use serde_json::Value;
 
 use crate::config::raw::{RawData, RawFailSafe, RawSource};
@@ -109,6 +112,37 @@ pub(super) fn data_request(loaded: &Loaded, problems: &mut Vec<Problem>) -> Opti
     let request = check.data(&loaded.raw.data);
     problems.append(&mut check.problems);
     request
+}
+
+/// The parts of a pipeline that decide what is fitted on which rows; what is wrong with them goes
+/// to `problems`.
+pub(super) fn fit_scope(loaded: &Loaded, problems: &mut Vec<Problem>) -> Option<FitScopeSpec> {
+    let mut check = Check {
+        loaded,
+        problems: Vec::new(),
+    };
+    let raw = &loaded.raw;
+    let labels = check.labels(&raw.labels);
+    let split = check.split();
+    problems.append(&mut check.problems);
+    Some(FitScopeSpec {
+        features: raw.features.set.clone(),
+        extract: ExtractOptions {
+            max_gap_bars: raw.features.max_gap_bars,
+        },
+        labels,
+        split: split?,
+        scaler: learning::scaler(raw.model.scaler),
+    })
+}
+
+/// The labels as they are asked for, whatever is wrong with them.
+pub(super) fn labels(loaded: &Loaded) -> LabelConfig {
+    let mut check = Check {
+        loaded,
+        problems: Vec::new(),
+    };
+    check.labels(&loaded.raw.labels)
 }
 
 /// 0 stands for one thread per core.

@@ -285,6 +285,22 @@ pub(super) const KINDS: &[FeatureKind] = &[
         ..BASE
     },
     FeatureKind {
+        name: "trades_per_volume",
+        summary: "How many trades the volume came in: high where it came in small ones.",
+        formula: "sum(trades) / sum(volume); 0 where nothing was traded",
+        source: "standard definition; the inverse of the mean trade size of M. Barclay, J. Warner \
+                 1993",
+        units: "trades per unit of volume",
+        parameters: &[window(24)],
+        inputs: &[Input::Volume, Input::Trades],
+        warmup_bars: |a| a.bars_u32(0),
+        operator: |a| {
+            let terms = Terms::bars(|bar| [bar.trades.unwrap_or(f64::NAN), bar.volume]);
+            Box::new(sums(a.bars(0), terms, |s, _| share(s[0], s[1], 0.0)))
+        },
+        ..BASE
+    },
+    FeatureKind {
         name: "bar_vwap_distance",
         summary: "How far the bar closed above the mean price of its own trades.",
         formula: "ln(close / (quote_volume / volume)); 0 where nothing was traded",

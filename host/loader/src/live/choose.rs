@@ -182,6 +182,7 @@ mod tests {
                 version: version.to_owned(),
                 plugin: "a.b".to_owned(),
                 plugin_version: range.map(str::to_owned),
+                audit: None,
                 feature_set: None,
                 bars: None,
                 params: toml::Table::new(),

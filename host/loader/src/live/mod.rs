@@ -59,7 +59,8 @@ pub use controller::StartError;
 pub use facts::{Generation, Instance, StateMode, WeightsFacts};
 pub use leaks::{LeakFigures, LeakLimits, Leaks};
 pub use model_package::{
-    MODEL_FILE, ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package,
+    AuditState, MODEL_FILE, ModelPackageError, ModelPackageSpec, PackedAudit, TrainedBars,
+    write_model_package,
 };
 pub use origin::{FileOrigin, Library, Origin, Prober, Step, Trial, Verification, WorkerProber};
 pub use owner::{Answered, LiveError, LiveModel};

@@ -21,6 +21,11 @@
 //! time_frame = "1h"
 //! max_gap_bars = 3
 //!
+//! [audit]                              # optional: whether its features passed an audit
+//! state = "passed"                     # or "unaudited": somebody allowed that
+//! sha256 = "…64 hexadecimal digits…"   # of what was audited
+//! audited_at = "2026-11-26T14:00:00Z"
+//!
 //! [params]
 //! alpha = 0.5
 //!
@@ -84,6 +89,9 @@ pub struct ModelManifest {
     /// absent, over any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bars: Option<TrainedBars>,
+    /// Whether its features passed an audit, where whoever wrote the package asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<PackedAudit>,
     /// The configuration that the model is created with.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub params: toml::Table,
@@ -109,6 +117,30 @@ pub struct TrainedBars {
     pub time_frame: String,
     /// Longest run of missing bars that was passed over.
     pub max_gap_bars: u32,
+}
+
+/// What a package records of the audit of its features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackedAudit {
+    /// How it went.
+    pub state: AuditState,
+    /// Digest of what was audited: the feature set, or the program that makes the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audited_at: Option<String>,
+}
+
+/// How the audit of a model's features went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditState {
+    /// Nothing was found.
+    Passed,
+    /// There was none, and whoever wrote the package allowed that.
+    Unaudited,
 }
 
 /// A file of the package.
@@ -210,6 +242,8 @@ pub struct ModelPackageSpec {
     pub feature_set: Option<String>,
     /// The bars that it was trained on, where known.
     pub bars: Option<TrainedBars>,
+    /// What is known of the audit of its features.
+    pub audit: Option<PackedAudit>,
     /// The scaler of its rows; empty where it has none.
     pub scaler: Vec<u8>,
     /// How its answers are read; empty where they are probabilities already.
@@ -313,6 +347,7 @@ pub(crate) fn manifest_of(
         plugin_version: spec.plugin_version.clone(),
         feature_set: spec.feature_set.clone(),
         bars: spec.bars.clone(),
+        audit: spec.audit.clone(),
         params,
         artifact: packed(&spec.artifact, "weights", "bin"),
         scaler: packed(&spec.scaler, "scaler", "json"),
@@ -553,6 +588,7 @@ mod tests {
             artifact: artifact.to_vec(),
             feature_set: None,
             bars: None,
+            audit: None,
             scaler: Vec::new(),
             readout: Vec::new(),
             golden: None,
@@ -597,6 +633,11 @@ mod tests {
                 time_frame: "1h".to_owned(),
                 max_gap_bars: 3,
             }),
+            audit: Some(PackedAudit {
+                state: AuditState::Passed,
+                sha256: Some("ab".repeat(32)),
+                audited_at: None,
+            }),
             scaler: b"scale".to_vec(),
             readout: b"read".to_vec(),
             ..spec("1.0.0", b"numbers")
@@ -605,6 +646,7 @@ mod tests {
         let read = read_model(&path).unwrap();
         assert_eq!(read.manifest.feature_set, Some("ab".repeat(32)));
         assert_eq!(read.manifest.bars, dressed.bars);
+        assert_eq!(read.manifest.audit, dressed.audit);
         assert_eq!(
             (&*read.scaler, &*read.readout),
             (&b"scale"[..], &b"read"[..])

@@ -252,6 +252,7 @@ impl FileOrigin {
             scaler: &read.scaler,
             readout: &read.readout,
             bars: read.manifest.bars.as_ref(),
+            audit: read.manifest.audit.as_ref(),
         };
         let own = (read.manifest.plugin.as_str(), read.artifact.as_slice());
         let feature_set = agreed_feature_set(read.manifest.feature_set, own)

@@ -14,7 +14,7 @@ use fusebox_plugin_api::ext::{Explain, OnnxExport, Quantiles};
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{Model, ModelInfo, Snapshot};
 
-use super::model_package::TrainedBars;
+use super::model_package::{AuditState, PackedAudit, TrainedBars};
 use super::state::{Reason, Rejection};
 
 /// A change of every row before a model sees it, such as scaling.
@@ -35,6 +35,8 @@ pub struct Companions<'a> {
     pub readout: &'a [u8],
     /// The bars that it was trained on.
     pub bars: Option<&'a TrainedBars>,
+    /// What its package records of the audit of its features.
+    pub audit: Option<&'a PackedAudit>,
 }
 
 /// What a host made of the companions of a model.
@@ -92,11 +94,22 @@ pub(super) fn judge(
             "{package} does not say which feature set it was trained on; whether it fits these \
              rows is not known"
         )),
-        _ => None,
+        _ => unaudited(package, companions.audit),
     };
     let dressing = contract.dress(Some(companions));
     let dressing = dressing.map_err(|words| refuse(format!("{package}: {words}")))?;
     Ok((dressing, warning))
+}
+
+/// What an operator should hear of a package that was let through without an audit.
+fn unaudited(package: &str, audit: Option<&PackedAudit>) -> Option<String> {
+    let is_unaudited = audit.is_some_and(|audit| audit.state == AuditState::Unaudited);
+    is_unaudited.then(|| {
+        format!(
+            "{package} was packaged with --allow-unaudited: nobody knows whether its features look \
+             ahead"
+        )
+    })
 }
 
 /// A model that is shown changed rows.

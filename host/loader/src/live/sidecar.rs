@@ -329,6 +329,8 @@ fn spec_of(
         artifact,
         feature_set: stated.feature_set,
         bars: stated.bars,
+        // Whoever drops a file says nothing of how its rows were made.
+        audit: None,
         scaler: companion(&stated.scaler)?,
         readout: companion(&stated.readout)?,
         golden: None,

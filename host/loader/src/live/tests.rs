@@ -263,6 +263,7 @@ impl Store for FakeStore {
             .map(|(numbers, (content, _))| FoundModel {
                 found: found(MODEL, *numbers, *content),
                 manifest: Some(ModelManifest {
+                    audit: None,
                     model: 1,
                     name: MODEL.to_owned(),
                     version: text(*numbers),

@@ -1,5 +1,5 @@
-//! A program in any language as code to audit: candles on its standard input, columns on its
-//! standard output.
+//! A program in any language as code to audit: candles or rows on its standard input, columns on
+//! its standard output.
 //!
 //! The program is the user's own and runs with the user's rights, as a command typed in a shell
 //! does; it is not a plugin and is not jailed.
@@ -9,11 +9,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fusebox_engine::features::audit::{FeatureCode, FeatureTable};
+use fusebox_engine::features::audit::{FeatureCode, FeatureTable, FittedStep, StepRows};
 use fusebox_engine::types::Market;
 use fusebox_loader::{Clock, SystemClock};
 
-use super::table::{candles, columns};
+use super::table::{candles, columns, step_input, step_output};
 
 /// Largest output that is read.
 const MAX_OUTPUT_BYTES: u64 = 1 << 30;
@@ -135,5 +135,25 @@ impl FeatureCode for CommandCode {
     fn compute(&mut self, market: &Market) -> Result<FeatureTable, String> {
         let output = self.run(candles(market))?;
         columns(&output, market)
+    }
+}
+
+/// A shell command that is fitted on some rows and applied to all: a scaler, an encoder, a filter
+/// of columns. It is run anew for each set of rows.
+#[derive(Debug, Clone)]
+pub struct CommandStep(CommandCode);
+
+impl CommandStep {
+    /// `command` is given to `sh -c`.
+    #[must_use]
+    pub fn new(command: &str, options: CommandOptions) -> Self {
+        Self(CommandCode::new(command, options))
+    }
+}
+
+impl FittedStep for CommandStep {
+    fn fit_and_apply(&mut self, rows: &StepRows, is_training: &[bool]) -> Result<StepRows, String> {
+        let output = self.0.run(step_input(rows, is_training))?;
+        step_output(&output, rows.rows())
     }
 }

@@ -4,13 +4,16 @@
 //!
 //! | file | role |
 //! |---|---|
-//! | `command` | a program that reads candles and writes columns, as code to audit |
+//! | `command` | a program that reads candles or rows and writes columns, as code to audit |
+//! | `program` | what a command runs, as one digest |
 //! | `table` | the CSV text that it reads and writes |
 //! | `verdict` | the stored result of an audit |
 
 mod command;
+mod program;
 mod table;
 mod verdict;
 
-pub use command::{CommandCode, CommandOptions};
-pub use verdict::{AuditedBars, Subject, Verdict, VerdictError};
+pub use command::{CommandCode, CommandOptions, CommandStep};
+pub use program::{Program, ProgramFile};
+pub use verdict::{AuditedBars, StoredVerdict, Subject, Verdict, VerdictError};

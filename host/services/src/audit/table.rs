@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use fusebox_engine::features::audit::FeatureTable;
+use fusebox_engine::features::audit::{FeatureTable, StepRows};
 use fusebox_engine::types::{Bar, Market};
 
 /// The header of what the program reads.
@@ -59,6 +59,51 @@ fn line(text: &mut String, symbol: &str, bar: &Bar) {
 /// # Errors
 /// A sentence that says which row or column is wrong, and how.
 pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, String> {
+    let order = order(market);
+    let (columns, rows) = rows_of(text, (order.len(), "bar"))?;
+    let mut values: Vec<Vec<f64>> = market
+        .series()
+        .iter()
+        .map(|series| Vec::with_capacity(series.bars.len() * columns.len()))
+        .collect();
+    for (row, (symbol, _)) in rows.chunks_exact(columns.len()).zip(order) {
+        values[symbol].extend(row);
+    }
+    Ok(FeatureTable { columns, values })
+}
+
+/// Rows as text for a step that is fitted: first whether the row is one to fit on, then its
+/// columns.
+pub(super) fn step_input(rows: &StepRows, is_training: &[bool]) -> String {
+    let name = |name: &String| format!(",\"{}\"", name.replace('"', "\"\""));
+    let names: String = rows.columns.iter().map(name).collect();
+    let mut text = format!("training{names}\n");
+    let lines = rows.values.chunks_exact(rows.columns.len().max(1));
+    for (line, is_training) in lines.zip(is_training) {
+        text.push(if *is_training { '1' } else { '0' });
+        for value in line {
+            text.push(',');
+            if !value.is_nan() {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{value}");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What a step made of `count` rows.
+///
+/// # Errors
+/// A sentence that says which row or column is wrong, and how.
+pub(super) fn step_output(text: &[u8], count: usize) -> Result<StepRows, String> {
+    let (columns, values) = rows_of(text, (count, "row"))?;
+    Ok(StepRows { columns, values })
+}
+
+/// The names of the columns, and the values of `count` rows, one after the other.
+fn rows_of(text: &[u8], (count, what): (usize, &str)) -> Result<(Vec<String>, Vec<f64>), String> {
     let text = with_blank_rows(text);
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
@@ -68,6 +113,40 @@ pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, Stri
         .headers()
         .map_err(|error| format!("its output is no CSV: {error}"))?;
     let names: Vec<String> = header.iter().map(str::to_owned).collect();
+    check_names(&names)?;
+    let mut values = Vec::with_capacity(count * names.len());
+    let mut rows = 0;
+    for (position, record) in reader.records().enumerate() {
+        let record = record.map_err(|error| format!("its output is no CSV: {error}"))?;
+        rows = position + 1;
+        if rows > count {
+            continue;
+        }
+        if record.len() != names.len() {
+            return Err(format!(
+                "row {rows} has {} values, the first line names {} columns",
+                record.len(),
+                names.len()
+            ));
+        }
+        for (cell, name) in record.iter().zip(&names) {
+            values.push(
+                number(cell).ok_or_else(|| {
+                    format!("row {rows}, column `{name}`: `{cell}` is not a number")
+                })?,
+            );
+        }
+    }
+    if rows != count {
+        return Err(format!(
+            "it gave {rows} rows for {count} {what}s; it must give one row per {what}, with empty \
+             values where it has none"
+        ));
+    }
+    Ok((names, values))
+}
+
+fn check_names(names: &[String]) -> Result<(), String> {
     if names.is_empty() {
         return Err("it wrote nothing; the first line must name the columns".to_owned());
     }
@@ -82,45 +161,7 @@ pub(super) fn columns(text: &[u8], market: &Market) -> Result<FeatureTable, Stri
             "the first line must name the columns; `{name}` is a number"
         ));
     }
-    let order = order(market);
-    let mut values: Vec<Vec<f64>> = market
-        .series()
-        .iter()
-        .map(|series| Vec::with_capacity(series.bars.len() * names.len()))
-        .collect();
-    let mut rows = 0;
-    for (position, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| format!("its output is no CSV: {error}"))?;
-        rows = position + 1;
-        let Some(&(symbol, _)) = order.get(position) else {
-            continue;
-        };
-        if record.len() != names.len() {
-            return Err(format!(
-                "row {rows} has {} values, the first line names {} columns",
-                record.len(),
-                names.len()
-            ));
-        }
-        for (cell, name) in record.iter().zip(&names) {
-            values[symbol].push(
-                number(cell).ok_or_else(|| {
-                    format!("row {rows}, column `{name}`: `{cell}` is not a number")
-                })?,
-            );
-        }
-    }
-    if rows != order.len() {
-        return Err(format!(
-            "it gave {rows} rows for {} bars; it must give one row per bar, with empty values \
-             where it has none",
-            order.len()
-        ));
-    }
-    Ok(FeatureTable {
-        columns: names,
-        values,
-    })
+    Ok(())
 }
 
 /// The text with what the reader takes for an empty value in lines without anything, which it would
@@ -206,6 +247,26 @@ mod tests {
         }
         let short = columns(b"x\n\n2\n3\n", &market()).unwrap_err();
         assert!(short.contains("3 rows for 4 bars"), "{short}");
+    }
+
+    #[test]
+    fn rows_of_a_step_go_out_with_their_part_and_come_back() {
+        let rows = StepRows {
+            columns: vec!["a(1,2)".to_owned(), "b".to_owned()],
+            values: vec![0.5, f64::NAN, -1.0, 1e-9],
+        };
+        let text = step_input(&rows, &[true, false]);
+        assert_eq!(
+            text,
+            "training,\"a(1,2)\",\"b\"\n1,0.5,\n0,-1,0.000000001\n"
+        );
+        let back = step_output(b"x\n1\n2\n", 2).unwrap();
+        assert_eq!((back.rows(), back.values), (2, vec![1.0, 2.0]));
+        let short = step_output(b"x\n1\n", 2).unwrap_err();
+        assert!(
+            short.contains("1 rows for 2 rows; it must give one row per row"),
+            "{short}"
+        );
     }
 
     #[test]

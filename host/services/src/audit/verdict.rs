@@ -2,7 +2,7 @@
 //! model can ask whether its features passed.
 //!
 //! The file is `<state_dir>/audits/<digest>.json`. The digest is that of the feature set, which a
-//! model's features file names, or that of a command's text.
+//! model's features file names, or that of what a command ran (see [`super::Program`]).
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 
 use fusebox_engine::features::audit::AuditReport;
 use fusebox_engine::types::{Market, TimeFrame, Timestamp};
-use serde::Serialize;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 
+use super::program::Program;
 use crate::data::atomic::write_atomically;
-use crate::training::hex;
+use crate::training::AuditedStep;
 
 /// Layout of the file.
 const FORMAT: u32 = 1;
@@ -29,30 +28,17 @@ pub enum Subject {
         /// Digest of the set.
         sha256: String,
     },
-    /// A program. Its digest is that of the command's text, not of the files that it reads.
-    Command {
-        /// The command.
-        command: String,
-        /// SHA-256 of its text.
-        sha256: String,
-    },
+    /// A program.
+    Command(Program),
 }
 
 impl Subject {
-    /// A program.
-    #[must_use]
-    pub fn command(command: &str) -> Self {
-        Self::Command {
-            command: command.to_owned(),
-            sha256: hex(&Sha256::digest(command.as_bytes())),
-        }
-    }
-
     /// Its digest, 64 hexadecimal digits.
     #[must_use]
     pub fn sha256(&self) -> &str {
         match self {
-            Self::FeatureSet { sha256 } | Self::Command { sha256, .. } => sha256,
+            Self::FeatureSet { sha256 } => sha256,
+            Self::Command(program) => &program.sha256,
         }
     }
 }
@@ -103,8 +89,30 @@ pub struct Verdict {
     pub fusebox_version: String,
     /// On what.
     pub bars: AuditedBars,
+    /// Steps that are fitted, whose scope was looked at as well.
+    pub fitted_steps: Vec<AuditedStep>,
     /// What was done and found.
     pub report: AuditReport,
+}
+
+/// What whoever promotes a model has to know of a stored verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StoredVerdict {
+    format: u32,
+    subject: StoredSubject,
+    /// Whether nothing was found.
+    pub passed: bool,
+    /// When it was made; absent in verdicts that do not say.
+    #[serde(default)]
+    pub audited_at: Option<Timestamp>,
+    /// Steps whose fit scope was looked at.
+    #[serde(default)]
+    pub fitted_steps: Vec<AuditedStep>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct StoredSubject {
+    sha256: String,
 }
 
 /// Why a verdict cannot be stored or asked for.
@@ -144,8 +152,16 @@ impl Verdict {
             audited_at,
             fusebox_version: env!("CARGO_PKG_VERSION").to_owned(),
             bars,
+            fitted_steps: Vec::new(),
             report,
         }
+    }
+
+    /// The same with the fitted steps that were looked at.
+    #[must_use]
+    pub fn with_steps(mut self, steps: Vec<AuditedStep>) -> Self {
+        self.fitted_steps = steps;
+        self
     }
 
     /// The file of the verdict on what has this digest.
@@ -173,22 +189,31 @@ impl Verdict {
         }
     }
 
-    /// Whether what has this digest passed its last audit; `None` where it never had one.
+    /// The last verdict on what has this digest; `None` where there never was one.
     ///
     /// # Errors
     /// [`VerdictError`] where the file is there and cannot be read.
-    pub fn passed(state_dir: &Path, sha256: &str) -> Result<Option<bool>, VerdictError> {
+    pub fn stored(state_dir: &Path, sha256: &str) -> Result<Option<StoredVerdict>, VerdictError> {
         let path = Self::path(state_dir, sha256);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(VerdictError::Io { path, source }),
         };
-        let stored: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let is_of_subject = stored["format"] == FORMAT && stored["subject"]["sha256"] == sha256;
-        match stored["passed"].as_bool().filter(|_| is_of_subject) {
-            Some(passed) => Ok(Some(passed)),
+        let stored: Option<StoredVerdict> = serde_json::from_slice(&bytes).ok();
+        let is_of_subject =
+            |one: &StoredVerdict| one.format == FORMAT && one.subject.sha256 == sha256;
+        match stored.filter(is_of_subject) {
+            Some(stored) => Ok(Some(stored)),
             None => Err(VerdictError::Form { path }),
         }
+    }
+
+    /// Whether what has this digest passed its last audit; `None` where it never had one.
+    ///
+    /// # Errors
+    /// [`VerdictError`] where the file is there and cannot be read.
+    pub fn passed(state_dir: &Path, sha256: &str) -> Result<Option<bool>, VerdictError> {
+        Ok(Self::stored(state_dir, sha256)?.map(|stored| stored.passed))
     }
 }

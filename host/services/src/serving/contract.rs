@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use fusebox_engine::dataset::Scaler;
 use fusebox_engine::features::{ExtractOptions, FeatureSet};
 use fusebox_engine::types::TimeFrame;
-use fusebox_loader::live::{Companions, Dressing, RowContract, RowTransform, TrainedBars};
+use fusebox_loader::live::{
+    AuditState, Companions, Dressing, PackedAudit, RowContract, RowTransform, TrainedBars,
+};
 use fusebox_plugin_api::error::{PluginError, Result as PluginResult};
 
 use crate::training::{ModelReadout, ReadoutNeeds};
@@ -20,6 +22,8 @@ pub struct ServedRows {
     followed: OnceLock<Followed>,
     /// Scaler and readout of a model that comes from no package.
     alone: (Vec<u8>, Vec<u8>),
+    /// Whether packages must record that their features passed an audit.
+    requires_audit: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,26 @@ impl ServedRows {
             alone: (scaler, readout),
             ..Self::default()
         }
+    }
+
+    /// The same, refusing every package that does not record that its features passed an audit.
+    #[must_use]
+    pub fn requiring_audit(mut self, requires_audit: bool) -> Self {
+        self.requires_audit = requires_audit;
+        self
+    }
+
+    fn require_passed(&self, audit: Option<&PackedAudit>) -> Result<(), String> {
+        let is_passed = audit.is_some_and(|audit| audit.state == AuditState::Passed);
+        if is_passed || !self.requires_audit {
+            return Ok(());
+        }
+        Err(
+            "it does not record that its features passed an audit, and engine.live.require_audit \
+             demands that; audit them (`fusebox features audit`) and write the package again with \
+             `fusebox plugin model` or `fusebox model export`"
+                .to_owned(),
+        )
     }
 
     /// Chooses the features and the bars that they are made of; packages that were trained on
@@ -123,10 +147,13 @@ impl RowContract for ServedRows {
     }
 
     fn dress(&self, companions: Option<Companions<'_>>) -> Result<Dressing, String> {
+        if let Some(companions) = &companions {
+            self.require_passed(companions.audit)?;
+        }
         let companions = companions.unwrap_or(Companions {
             scaler: &self.alone.0,
             readout: &self.alone.1,
-            bars: None,
+            ..Companions::default()
         });
         self.require_bars(companions.bars)?;
         let mut dressing = Dressing::default();
@@ -215,13 +242,36 @@ mod tests {
     }
 
     #[test]
+    fn where_an_audit_is_demanded_only_packages_that_record_one_go_live() {
+        let with = |state: Option<AuditState>, requires: bool| {
+            let audit = state.map(|state| PackedAudit {
+                state,
+                sha256: None,
+                audited_at: None,
+            });
+            let given = Companions {
+                audit: audit.as_ref(),
+                ..Companions::default()
+            };
+            let rows = ServedRows::new().requiring_audit(requires);
+            rows.dress(Some(given)).map(drop)
+        };
+        for state in [None, Some(AuditState::Unaudited)] {
+            assert_eq!(with(state, false), Ok(()));
+            let refused = with(state, true).unwrap_err();
+            assert!(refused.contains("engine.live.require_audit"), "{refused}");
+        }
+        assert_eq!(with(Some(AuditState::Passed), true), Ok(()));
+    }
+
+    #[test]
     fn scalers_of_other_columns_and_damaged_files_are_refused() {
         let rows = ServedRows::new();
         let with = |scaler, readout| {
             Some(Companions {
                 scaler,
                 readout,
-                bars: None,
+                ..Companions::default()
             })
         };
         let dressed = rows.dress(with(SCALER, b"")).unwrap();

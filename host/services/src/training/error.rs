@@ -59,6 +59,9 @@ pub enum TrainingError {
     /// No rows to update a model with.
     #[error(transparent)]
     Newer(#[from] NewerError),
+    /// A fitted step cannot be audited.
+    #[error("the fit scope cannot be looked at: {0}")]
+    FitScope(String),
     /// The dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

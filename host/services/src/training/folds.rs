@@ -6,7 +6,7 @@
 use std::sync::atomic::AtomicBool;
 
 use fusebox_engine::dataset::{
-    DatasetOptions, FORWARD_RETURN, Fold, Samples, Scaler, ScalerReport, TestBlock, WeightOptions,
+    DatasetOptions, FORWARD_RETURN, Fold, Samples, Scaler, TestBlock, WeightOptions,
 };
 use fusebox_engine::eval::majority_class;
 use fusebox_engine::labels::Direction;
@@ -25,9 +25,11 @@ use sha2::{Digest, Sha256};
 use super::error::TrainingError;
 use super::explain::{ExplainSpec, Explained, Explaining, gather};
 use super::fit::{FitError, Job, Watch, fit};
+use super::label_choice::{LABEL_PARAM, label_problem};
 use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
 use super::readout::{ModelReadout, RowFacts, task};
+use super::scaling::{StoredScaler, fit_scaler};
 use super::spec::PipelineSpec;
 use super::store::FoldStore;
 use crate::progress::Progress;
@@ -71,12 +73,6 @@ pub(super) struct FoldModel {
     pub explained: Option<Explained>,
     /// What the model says of itself.
     pub info: ModelInfo,
-}
-
-/// A fitted scaler on its way to a file.
-pub(super) struct StoredScaler {
-    pub json: Vec<u8>,
-    pub report: ScalerReport,
 }
 
 /// What a learner of boosting rounds calls their number.
@@ -156,6 +152,10 @@ impl<'a> Trainer<'a> {
                 TaskKind::Regression => "returns",
                 _ => "three-class direction",
             }));
+        }
+        if let Some(message) = label_problem(&info.params, &spec.model.params, &spec.labels) {
+            let problem = format!("`model.params.{LABEL_PARAM}` {message}");
+            return Err(TrainingError::Config(vec![problem]));
         }
         let mut config = Config::from_value(Value::Object(spec.model.params.clone()))
             .and_then(|config| ParamSpec::resolve(&info.params, &config, &[]))
@@ -302,7 +302,7 @@ impl<'a> Trainer<'a> {
         };
         let train = samples.train(fold, &options)?;
         let valid = samples.valid(fold, &options)?;
-        let (scaler, stored) = self.scaler(&train)?.unzip();
+        let (scaler, stored) = fit_scaler(self.spec.model.scaler, &train)?.unzip();
         let scaled = |data: Dataset| match &scaler {
             Some(scaler) => scaler.dataset(&data),
             None => Ok(data),
@@ -396,21 +396,6 @@ impl<'a> Trainer<'a> {
             explained,
             info,
         })
-    }
-
-    /// Fits the scaler and reads it back from what will be stored, so that what is scored is
-    /// exactly what can be deployed.
-    fn scaler(&self, train: &Dataset) -> Result<Option<(Scaler, StoredScaler)>, TrainingError> {
-        let Some((scaler, report)) = Scaler::fit(self.spec.model.scaler, train)? else {
-            return Ok(None);
-        };
-        let encode = |source: serde_json::Error| OutputError::Encode {
-            file: "a scaler".to_owned(),
-            source,
-        };
-        let json = serde_json::to_vec_pretty(&scaler).map_err(encode)?;
-        let scaler = serde_json::from_slice(&json).map_err(encode)?;
-        Ok(Some((scaler, StoredScaler { json, report })))
     }
 
     /// The readout of a model, read back from what will be stored.

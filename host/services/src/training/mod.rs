@@ -12,6 +12,7 @@
 //! | `model_files` | everything that lies beside an artifact |
 //! | `folds` | fit, save, load again, predict |
 //! | `fit`, `store` | one fit from checkpoint to checkpoint, and where they are kept |
+//! | `scaling`, `fit_scope` | the scaler of a fold; whether it looks at the training part only |
 //! | `explain` | what a model looks at |
 //! | `train` | several pipelines at once, resumable, with cards and one evaluation |
 //! | `readout` | what a model writes, read as probabilities of the three classes |
@@ -19,6 +20,7 @@
 //! | `score` | quality of the predictions |
 //! | `trade` | the predictions as signals; `backtesting` trades and reviews them |
 //! | `paths` | every path of a combinatorial split |
+//! | `label_choice` | which of several labels is learned |
 //! | `describe`, `labels`, `tables` | the report's data, the CSV files |
 //! | `output` | the run directory |
 
@@ -28,7 +30,9 @@ mod error;
 mod explain;
 mod features_file;
 mod fit;
+mod fit_scope;
 mod folds;
+mod label_choice;
 mod labels;
 mod model_files;
 mod output;
@@ -38,6 +42,7 @@ mod prefetch;
 mod prepare;
 mod readout;
 mod run;
+mod scaling;
 mod score;
 mod spec;
 mod store;
@@ -48,6 +53,8 @@ mod train;
 pub use error::TrainingError;
 pub use explain::ExplainSpec;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
+pub use fit_scope::{AuditedStep, FitScope, FitScopeSpec, audit_fit_scope, kind_name};
+pub use label_choice::{LABEL_PARAM, label_problem};
 pub use model_files::ModelFiles;
 pub(crate) use output::hex;
 pub use output::{

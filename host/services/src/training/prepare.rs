@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fusebox_engine::backtest::{BacktestSpec, rehearse};
 use fusebox_engine::dataset::{Samples, SplitPlan, SymbolSamples};
-use fusebox_engine::features::{FeatureContext, FeatureSet, extract_symbol};
-use fusebox_engine::labels::LabelSeries;
+use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, extract_symbol};
+use fusebox_engine::labels::{LabelConfig, LabelSeries};
 use fusebox_engine::types::{Market, SymbolId};
 use rayon::prelude::*;
 
@@ -66,15 +66,16 @@ pub(super) fn samples_of(
     let market = &loaded.market;
     let features = FeatureSet::parse(&spec.features, &FeatureContext::of(market))?;
     progress.start("features and labels", market.series().len() as u64);
-    let symbols = symbol_samples(spec, market, &features, progress);
+    let how = (&spec.labels, spec.extract);
+    let symbols = symbol_samples(how, market, &features, progress);
     progress.finish();
 
     let samples = Samples::new(symbols?, market.time_frame())?;
     Ok((loaded, features, samples))
 }
 
-fn symbol_samples(
-    spec: &PipelineSpec,
+pub(super) fn symbol_samples(
+    (labels, extract): (&LabelConfig, ExtractOptions),
     market: &Market,
     features: &FeatureSet,
     progress: &dyn Progress,
@@ -83,8 +84,8 @@ fn symbol_samples(
     ids.into_par_iter()
         .zip(market.series().par_iter())
         .map(|(symbol, series)| {
-            let features = extract_symbol(features, market, symbol, spec.extract)?;
-            let labels = LabelSeries::of(series, &spec.labels, spec.extract.max_gap_bars);
+            let features = extract_symbol(features, market, symbol, extract)?;
+            let labels = LabelSeries::of(series, labels, extract.max_gap_bars);
             progress.advance(1);
             Ok(SymbolSamples { features, labels })
         })

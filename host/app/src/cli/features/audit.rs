@@ -22,19 +22,28 @@ The code is run again and again on histories that were changed in a known way: t
 again, later bars removed, later bars changed, earlier bars removed; and its columns are held
 against the bars that follow. What should not change and does is a finding.
 
+Of a pipeline the fitted steps are audited too, on its own folds: rows outside a training part
+are changed, and neither the scaler nor the readout may notice.
+
 A command reads candles from its standard input, as CSV with the columns symbol, opened_at,
 closed_at, open, high, low, close, volume, quote_volume, trades, taker_buy_volume, ordered by
 closing time; it writes CSV with one named column per feature and one row per bar, empty where
-there is no value. It runs with your rights, unjailed.
+there is no value. A step (--step) reads rows instead: the column training, 1 where it may be
+fitted, then the columns; it writes one row per row. Both run with your rights, unjailed.
 
-The verdict is stored as audits/DIGEST.json in engine.state_dir, by the digest of the feature set
-(or of the command's text). The exit code is 1 where something was found.
+Histories are cut at fixed places that often give leaks away and at --rounds random moments. A
+leak at one fixed moment of the data can lie between two cuts and pass: nothing found is no proof.
+
+The verdict is stored as audits/DIGEST.json in engine.state_dir, by the digest of the feature set,
+or of the command's text with the content of the files that it names and of every --source. A
+model goes live only where it passed. The exit code is 1 where something was found.
 
 Examples:
   fusebox features audit --all
   fusebox features audit configs/pipelines/direction-1h-lightgbm.toml --data candles
   fusebox features audit --features 'rsi(14); log_return(24)@4h' --seed 7
-  fusebox features audit --command 'python my_features.py' --json")]
+  fusebox features audit --command 'python my_features.py' --source my_lib --json
+  fusebox features audit --features 'rsi(14)' --step 'python my_scaler.py'")]
 pub(in crate::cli) struct AuditArgs {
     /// Pipeline file: data and features are taken from it
     pipeline: Option<PathBuf>,
@@ -47,13 +56,15 @@ pub(in crate::cli) struct AuditArgs {
     /// Shell command that reads candles and writes columns
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
-    /// Longest time that the command may take for one history, seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 60.0,
-        requires = "command"
-    )]
+    /// Shell command of a step that is fitted on some rows and applied to all, such as a scaler
+    #[arg(long, value_name = "COMMAND")]
+    step: Option<String>,
+    /// File or directory that a command reads without naming it; part of its digest. May be
+    /// repeated
+    #[arg(long = "source", value_name = "PATH")]
+    sources: Vec<PathBuf>,
+    /// Longest time that a command may take for one history, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     timeout: f64,
     /// Data directory with recorded candles; without it and without a pipeline, the market is
     /// simulated
@@ -68,9 +79,10 @@ pub(in crate::cli) struct AuditArgs {
     /// Random cuts of each check, besides those at places that often give leaks away
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Newest bars of each symbol that are used
-    #[arg(long, value_name = "COUNT", default_value_t = 3000)]
-    max_bars: usize,
+    /// Newest bars of each symbol that are used; as many as the longest warm-up needs (3000 to
+    /// 20000) where left out
+    #[arg(long, value_name = "COUNT")]
+    max_bars: Option<usize>,
     /// Relative difference that counts as none; 0 compares bit by bit
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     tolerance: f64,
@@ -84,7 +96,7 @@ const DEFAULTS: [&str; 6] = [
     "data.exchange=BINANCE",
     "data.symbols=[\"BTCUSDT\", \"ETHUSDT\"]",
     "data.time_frame=1h",
-    "data.from=2024-01-01",
+    "data.from=2022-01-01",
     "data.to=2024-07-01",
 ];
 
@@ -115,13 +127,14 @@ fn plan(args: &AuditArgs) -> Result<AuditPlan, Failure> {
     if !(0.0..=0.1).contains(&args.tolerance) {
         problems.push("--tolerance must be from 0 to 0.1");
     }
+    let seconds = args.timeout.clamp(0.0, 86_400.0);
+    let timeout = Duration::from_secs_f64(if seconds > 0.0 { seconds } else { 0.0 });
+    if !args.sources.is_empty() && args.command.is_none() && args.step.is_none() {
+        problems.push("--source is for --command and --step");
+    }
     let audited = match (&args.features, &args.command) {
         (Some(list), _) => Some(Audited::Expressions(list.clone())),
-        (None, Some(command)) => {
-            let seconds = args.timeout.clamp(0.0, 86_400.0);
-            let timeout = Duration::from_secs_f64(if seconds > 0.0 { seconds } else { 0.0 });
-            Some(Audited::Command(command.clone(), timeout))
-        }
+        (None, Some(command)) => Some(Audited::Command(command.clone())),
         (None, None) if args.all => Some(Audited::Everything),
         (None, None) if args.pipeline.is_some() => Some(Audited::Pipeline),
         (None, None) => {
@@ -137,6 +150,9 @@ fn plan(args: &AuditArgs) -> Result<AuditPlan, Failure> {
         audited,
         seed: args.seed,
         max_bars: args.max_bars,
+        step: args.step.clone(),
+        sources: args.sources.clone(),
+        timeout,
         options: AuditOptions {
             rounds: args.rounds,
             tolerance: args.tolerance,
@@ -176,7 +192,10 @@ fn text(verdict: &Verdict, path: &Path) -> String {
     }
     let subject = match &verdict.subject {
         Subject::FeatureSet { sha256 } => format!("feature set {}", &sha256[..12]),
-        Subject::Command { command, .. } => format!("`{command}`"),
+        Subject::Command(program) => {
+            let files = program.files.len();
+            format!("`{}` with {files} file(s)", program.command)
+        }
     };
     let mut text = format!(
         "{subject}: {} columns, {} rows, seed {}\n{checks}\n",
@@ -186,6 +205,12 @@ fn text(verdict: &Verdict, path: &Path) -> String {
     );
     if !report.findings.is_empty() {
         text.push_str(&format!("{}\n", findings(&report.findings)));
+    }
+    for step in &verdict.fitted_steps {
+        let (name, kind, folds) = (&step.name, &step.kind, step.folds);
+        text.push_str(&format!(
+            "fitted step: {name} ({kind}), {folds} training parts\n"
+        ));
     }
     for note in &report.notes {
         text.push_str(&format!("note: {note}\n"));

@@ -19,6 +19,7 @@ use super::{RegistryArgs, failure, open};
 use crate::cli::Context;
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
+use crate::wiring::gate::{self, Gated};
 use crate::wiring::models::ModelPlugins;
 
 /// Write a model as a package that goes live, as plain files, or as ONNX
@@ -26,7 +27,8 @@ use crate::wiring::models::ModelPlugins;
 #[command(after_help = "\
 package: DIR/NAME/VERSION with model.toml, which `fusebox plugin serve --model NAME` takes live; DIR
 is the first of engine.live.model_dirs unless --out names another. Its known answers are checked
-before it goes live.
+before it goes live. The gate is that of `fusebox plugin model`: its features, and its scaler, must
+have passed `fusebox features audit`, or --allow-unaudited is given and recorded.
 files: the artifact and what lies beside it, as the run wrote them, into the directory --out.
 onnx: one file at --out, where the plugin can write the model with the operator set --opset. It
 says of itself which features and which artifact it comes from. A scaler and a readout are written
@@ -54,6 +56,9 @@ pub(in crate::cli) struct ExportArgs {
     /// Replace what is there
     #[arg(long)]
     overwrite: bool,
+    /// Let a package through whose features were never audited; it records that
+    #[arg(long)]
+    allow_unaudited: bool,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -94,7 +99,7 @@ pub(super) fn run(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
     let paths = match (args.format, out) {
         (Format::Files, Some(out)) => files(&exported, out, args.overwrite)?,
         (Format::Onnx, Some(out)) => onnx(&exported, (out, args), &settings)?,
-        _ => package(&exported, (out, args.overwrite), &settings)?,
+        _ => package(&exported, (out, args), &settings)?,
     };
     let document = json!({
         "name": entry.name,
@@ -117,7 +122,7 @@ impl Exported<'_> {
 
 fn package(
     exported: &Exported<'_>,
-    (out, replace): (Option<&Path>, bool),
+    (out, args): (Option<&Path>, &ExportArgs),
     settings: &EngineSettings,
 ) -> Result<Vec<PathBuf>, Failure> {
     let Some(root) = out.or(settings.model_dirs.first().map(PathBuf::as_path)) else {
@@ -142,7 +147,16 @@ fn package(
             })?,
         ),
     };
+    let scaler = exported.read(Role::Scaler)?;
+    let gated = Gated {
+        features: features.as_ref(),
+        scaler: &scaler,
+        program: None,
+        allow_unaudited: args.allow_unaudited,
+    };
+    let audit = gate::pass(&gated, settings)?;
     let spec = ModelPackageSpec {
+        audit: Some(audit),
         name: exported.entry.name.clone(),
         version: exported.entry.version.clone(),
         plugin: exported.card.plugin.id.clone(),
@@ -156,10 +170,10 @@ fn package(
         }),
         feature_set: features.map(|features| features.feature_set_sha256),
         artifact: exported.read(Role::Model)?,
-        scaler: exported.read(Role::Scaler)?,
+        scaler,
         readout: exported.read(Role::Readout)?,
         golden: golden.map(|golden| (golden, 0)),
-        replace,
+        replace: args.overwrite,
     };
     let path = write_model_package(root, &spec).map_err(|error| match error {
         ModelPackageError::Io { .. } => Failure::Failed(error.into()),

@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fusebox_loader::live::catalog::Catalog;
 use fusebox_loader::live::model_package::ModelManifest;
-use fusebox_loader::live::{ModelPackageError, ModelPackageSpec, TrainedBars, write_model_package};
+use fusebox_loader::live::{
+    AuditState, ModelPackageError, ModelPackageSpec, PackedAudit, TrainedBars, write_model_package,
+};
 use fusebox_plugin_api::config::{Config, nearest};
-use fusebox_services::audit::Verdict;
+use fusebox_services::audit::Program;
 use fusebox_services::training::{ModelFeatures, ModelFiles};
 use serde_json::json;
 
 use crate::cli::{Context, EngineArgs, engine_settings};
 use crate::failure::Failure;
 use crate::wiring::EngineSettings;
+use crate::wiring::gate::{self, Gated};
 
 /// Put weights and configuration under a name; a newer version goes live by itself
 #[derive(Debug, Args)]
@@ -21,14 +24,19 @@ use crate::wiring::EngineSettings;
 The model package is DIR/NAME/VERSION/model.toml with the artifact beside it; DIR is the first of
 engine.live.model_dirs. What a run kept beside the artifact goes into it too: the digest of the
 features (NAME.features.json), without which nobody can tell whether the model fits the rows, its
-scaler and its readout. A model whose features failed their last `fusebox features audit` is
-refused; with --require-audit one whose features were never audited is, too.
+scaler and its readout.
+
+A trained model goes on only where its features passed their last `fusebox features audit`, with
+its scaler, if it has one. --allow-unaudited lets one through that nobody audited, never one that
+failed; the package records that, and whoever serves it is told. Rows that a program of yours makes
+are vouched for by the audit of that program as it is now (--features-by).
 `fusebox plugin serve --model NAME` keeps it live; weights are replaced without loading the
 plugin's code again.
 
 Examples:
   fusebox plugin model fast 1.0.0 --plugin com.example.ema --params '{\"alpha\": 0.5}'
-  fusebox plugin model direction 1.1.0 --plugin ai.fusebox.gbm \\
+  fusebox features audit direction.toml && \
+    fusebox plugin model direction 1.1.0 --plugin ai.fusebox.gbm \
       --artifact out/demo/models/fold-09.model")]
 pub(crate) struct ModelArgs {
     /// Name of the model
@@ -51,9 +59,16 @@ pub(crate) struct ModelArgs {
     /// Replace another package of the same name and version
     #[arg(long)]
     replace: bool,
-    /// Refuse a model whose features have not passed an audit
+    /// Let a model through whose features were never audited; its package records that
     #[arg(long)]
-    require_audit: bool,
+    allow_unaudited: bool,
+    /// Shell command that makes the rows of the model, instead of a feature set
+    #[arg(long, value_name = "COMMAND")]
+    features_by: Option<String>,
+    /// File or directory that this command reads without naming it, as in its audit. May be
+    /// repeated
+    #[arg(long = "source", value_name = "PATH", requires = "features_by")]
+    sources: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -74,7 +89,8 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         return Err(Failure::Usage(problems.join("; ")));
     };
     let files = files.unwrap_or_default();
-    let audited = audited(args, &files, &settings)?;
+    let audit = audit(args, &files, &settings)?;
+    let is_passed = audit.as_ref().map(|one| one.state == AuditState::Passed);
     let spec = ModelPackageSpec {
         name: args.name.clone(),
         version: args.number.clone(),
@@ -85,6 +101,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
             time_frame: features.time_frame.to_string(),
             max_gap_bars: features.max_gap_bars,
         }),
+        audit,
         feature_set: files.features.map(|features| features.feature_set_sha256),
         artifact: files.artifact,
         scaler: files.scaler,
@@ -101,7 +118,8 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
         "version": spec.version,
         "feature_set": spec.feature_set,
         "bars": spec.bars,
-        "audit_passed": audited,
+        "audit": spec.audit,
+        "audit_passed": is_passed,
         "has_scaler": !spec.scaler.is_empty(),
         "has_readout": !spec.readout.is_empty(),
     });
@@ -110,8 +128,12 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
     }
     context.output.show(&document, || {
         let mut text = format!("{}: model {} {}\n", path.display(), spec.name, spec.version);
-        if spec.feature_set.is_some() && audited.is_none() {
-            text.push_str("its features were not audited: see fusebox features audit --help\n");
+        match is_passed {
+            Some(true) => text.push_str("its features passed their audit\n"),
+            Some(false) => {
+                text.push_str("its features were not audited, and the package says so\n")
+            }
+            None => {}
         }
         for warning in &warnings {
             text.push_str(&format!("warning: {warning}\n"));
@@ -120,40 +142,29 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<(), Failure> {
     })
 }
 
-/// Whether the features of the model passed their last audit; `None` where they had none.
+/// What the package records of the audit of its features; `None` for a model that was not trained.
 ///
 /// # Errors
-/// [`Failure::Refused`] where they failed it, or have to have passed one and did not.
-fn audited(
+/// [`Failure::Refused`] where they failed it, or never had one and nobody allowed that.
+fn audit(
     args: &ModelArgs,
     files: &ModelFiles,
     settings: &EngineSettings,
-) -> Result<Option<bool>, Failure> {
-    let refuse = |words: String| Err(Failure::Refused(anyhow::anyhow!(words)));
-    let Some(features) = &files.features else {
-        return if args.require_audit {
-            refuse(
-                "--require-audit: no features file says what the model was trained on".to_owned(),
-            )
-        } else {
-            Ok(None)
-        };
-    };
-    let digest = &features.feature_set_sha256;
-    let passed = Verdict::passed(&settings.state_dir, digest)
-        .map_err(|error| Failure::Refused(error.into()))?;
-    match passed {
-        Some(false) => refuse(format!(
-            "the features of the model failed their last audit ({}); mend them, audit them again \
-             and train anew",
-            Verdict::path(&settings.state_dir, digest).display()
-        )),
-        None if args.require_audit => refuse(format!(
-            "--require-audit: the features of the model ({digest}) were never audited here; run \
-             `fusebox features audit PIPELINE` first"
-        )),
-        _ => Ok(passed),
+) -> Result<Option<PackedAudit>, Failure> {
+    if args.artifact.is_none() {
+        return Ok(None);
     }
+    let program = args.features_by.as_deref();
+    let program = program
+        .map(|command| Program::of(command, &args.sources))
+        .transpose();
+    let program = program.map_err(|words| Failure::Refused(anyhow::anyhow!(words)))?;
+    let gated = Gated {
+        program: program.as_ref(),
+        allow_unaudited: args.allow_unaudited,
+        ..Gated::of_files(files)
+    };
+    gate::pass(&gated, settings).map(Some)
 }
 
 /// What to know where the features of a trained model are not known.

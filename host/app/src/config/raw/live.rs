@@ -35,6 +35,10 @@ pub(crate) struct RawLive {
     /// Whether a version that is revoked while it is live gives way by itself to one that is
     /// allowed; otherwise it stays live, and the audit log says so.
     pub(crate) leave_revoked: bool,
+    /// Whether nothing goes live whose package does not record that its features passed an audit,
+    /// files that were dropped into a models directory included. Writing a package demands an
+    /// audit in any case; this takes `--allow-unaudited` away as well.
+    pub(crate) require_audit: bool,
     /// Share of failed calls from which the breaker opens; the model is then not asked for a while.
     #[schemars(range(min = 0, max = 1))]
     pub(crate) breaker_error_rate: f64,
@@ -58,6 +62,7 @@ impl Default for RawLive {
             probation_rows: rows(swap.probation.rows),
             probation_error_rate: swap.probation.error_rate,
             leave_revoked: swap.leave_revoked,
+            require_audit: false,
             breaker_error_rate: breaker.error_rate,
             breaker_open_ms: breaker.open_ms,
         }

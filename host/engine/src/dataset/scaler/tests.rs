@@ -157,22 +157,20 @@ fn ranks_keep_order_and_take_ties_in_the_middle() {
 }
 
 /// Fits on the rows of `fitted` and scales all of them.
-fn scaled(kind: ScalerKind, rows: &StepRows, fitted: Range<usize>) -> Result<StepRows, String> {
+fn scaled(kind: ScalerKind, rows: &StepRows, fitted: &[bool]) -> Result<StepRows, String> {
     let values: Vec<[f32; 3]> = rows
         .values
         .chunks_exact(3)
         .map(|row| [row[0] as f32, row[1] as f32, row[2] as f32])
         .collect();
-    let roles: Vec<u8> = (0..values.len())
-        .map(|row| u8::from(fitted.contains(&row)))
-        .collect();
+    let roles: Vec<u8> = fitted.iter().map(|one| u8::from(*one)).collect();
     let data = dataset(&values, &roles);
     let fit = Scaler::fit(kind, &data).map_err(|error| error.to_string())?;
     let (scaler, _) = fit.ok_or("there is no scaler")?;
     let scaled = scaler.dataset(&data).map_err(|error| error.to_string())?;
     let values = scaled.views().flat_map(|view| view.features.to_vec());
     Ok(StepRows {
-        width: 3,
+        columns: rows.columns.clone(),
         values: values.map(f64::from).collect(),
     })
 }
@@ -180,23 +178,27 @@ fn scaled(kind: ScalerKind, rows: &StepRows, fitted: Range<usize>) -> Result<Ste
 #[test]
 fn the_audit_of_fitted_steps_passes_scalers_and_catches_one_that_is_fitted_on_everything() {
     let values: Vec<f64> = (0..900).map(|i| f64::from(i * 37 % 101)).collect();
-    let rows = StepRows { width: 3, values };
-    let train = 40..180;
+    let rows = StepRows {
+        columns: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        values,
+    };
+    let within =
+        |range: Range<usize>| -> Vec<bool> { (0..300).map(|row| range.contains(&row)).collect() };
     for kind in KINDS {
         let judge = |step: &mut dyn FittedStep| {
             let mut random = ChaCha8Rng::seed_from_u64(11);
-            audit_step(step, &rows, train.clone(), (&mut random, 6)).unwrap()
+            audit_step(step, &rows, &within(40..180), (&mut random, 6))
+                .unwrap()
+                .findings
         };
-        let mut own = |rows: &StepRows, train: Range<usize>| scaled(kind, rows, train);
+        let mut own = |rows: &StepRows, training: &[bool]| scaled(kind, rows, training);
         assert_eq!(judge(&mut own), [], "{kind:?}");
-        let mut everything =
-            |rows: &StepRows, _: Range<usize>| scaled(kind, rows, 0..rows.values.len() / 3);
+        let mut everything = |rows: &StepRows, _: &[bool]| scaled(kind, rows, &within(0..300));
         let found = judge(&mut everything);
         assert_eq!(found.len(), 3, "{kind:?}: every column is caught");
         assert!(found.iter().all(|one| one.check == Check::FitScope));
         // One row too many is enough.
-        let mut one_more =
-            |rows: &StepRows, train: Range<usize>| scaled(kind, rows, train.start..train.end + 1);
+        let mut one_more = |rows: &StepRows, _: &[bool]| scaled(kind, rows, &within(40..181));
         assert!(!judge(&mut one_more).is_empty(), "{kind:?}");
     }
 }

@@ -16,6 +16,16 @@
 //! [`audit_step`] does the same for a step that is fitted, such as a scaler: it may look at the
 //! training rows only. Everything random comes from the
 //! caller's generator, so that an audit can be repeated.
+//!
+//! # How histories are cut, and what the audit cannot see
+//! Truncation and shift look at the values before a cut. Cuts lie shortly after the beginning and
+//! just before the end, before holes and at missing bars, one row before the ends of hours, days,
+//! weeks and months, and at random moments ([`AuditOptions::rounds`]), half of them evenly over
+//! the history and half of them early. A cut shows a row that reads bars beyond it. So a leak that
+//! shows at every row, or every day, is found; one at a single fixed moment of the data, that
+//! reads fewer bars ahead than lie between it and the next cut, can pass. More rounds and other
+//! seeds make that less likely, never impossible. Code that behaves otherwise when it knows that
+//! it is audited is not found either.
 
 mod compare;
 mod histories;
@@ -32,7 +42,7 @@ use self::plan::Dice;
 use crate::types::{Market, Timestamp};
 
 pub use set_code::SetCode;
-pub use step::{FittedStep, StepRows, audit_step};
+pub use step::{FittedStep, StepAudit, StepRows, audit_step};
 
 /// Code that makes columns from bars.
 pub trait FeatureCode {
