@@ -119,6 +119,78 @@ fn a_horizon_that_nobody_learns_is_told_with_everything_else_before_any_work() {
     }
 }
 
+#[test]
+fn returns_and_their_quantiles_are_judged_as_numbers_and_never_as_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let quantiles = "labels.quantiles=[0.05, 0.25, 0.5, 0.75, 0.95]";
+    for (out, more) in [("returns", &[][..]), ("quantiles", &["--set", quantiles])] {
+        let kind = ["--set", "labels.kind=forward_returns"];
+        let done = ran(train(
+            dir.path(),
+            &["lightgbm"],
+            out,
+            &[&kind[..], more].concat(),
+        ));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let run = done.json()["runs"][0].clone();
+        let run_dir = PathBuf::from(run["directory"].as_str().unwrap());
+        let run_dir = dir.path().join(run_dir);
+        let text = fs::read(run_dir.join("metrics.json")).unwrap();
+        let metrics: Value = serde_json::from_slice(&text).unwrap();
+        assert!(metrics["classification"].is_null(), "{out}");
+        let quality = &metrics["regression"];
+        for name in [
+            "mean_absolute_error",
+            "root_mean_squared_error",
+            "information_coefficient",
+        ] {
+            assert!(
+                quality[name]["interval"]["low"].is_number(),
+                "{name}: {quality}"
+            );
+        }
+        for one in quality["baselines"].as_array().unwrap() {
+            assert!(one["r_squared"]["value"].is_number(), "{one}");
+        }
+        let names: Vec<&str> = run["card"]["metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
+        assert!(
+            !names.contains(&"accuracy") && names.contains(&"r_squared_zero"),
+            "{names:?}"
+        );
+        let page = fs::read_to_string(dir.path().join(out).join("evaluation.html")).unwrap();
+        assert!(page.contains("Mean absolute error") && !page.contains("Majority class"));
+        let report = fs::read_to_string(run_dir.join("report.html")).unwrap();
+        assert!(!report.contains("Confusion matrix"));
+        let tests = done.json()["tests"].clone();
+        let expected = if more.is_empty() {
+            (2, "squared error")
+        } else {
+            (1, "pinball loss")
+        };
+        assert_eq!(tests.as_array().unwrap().len(), expected.0, "{tests}");
+        assert_eq!(tests[0]["loss_name"], expected.1);
+        if more.is_empty() {
+            assert!(quality["quantiles"].is_null());
+            continue;
+        }
+        let found = &quality["quantiles"];
+        assert_eq!(found["levels"].as_array().unwrap().len(), 5);
+        assert!(found["crps"]["value"].as_f64().unwrap() > 0.0);
+        let coverage = found["intervals"][0]["coverage"]["value"].as_f64().unwrap();
+        assert!(
+            (0.7..1.0).contains(&coverage),
+            "a 90 % interval covers {coverage}"
+        );
+        assert!(page.contains("Pinball loss") && report.contains("CRPS"));
+        assert!(names.contains(&"pinball_loss") && names.contains(&"interval_coverage"));
+    }
+}
+
 /// A command of the registry in `dir`.
 fn model(dir: &Path, arguments: &[&str]) -> Ran {
     let mut command = binary(dir);

@@ -7,6 +7,7 @@ mod completions;
 mod data;
 mod doctor;
 mod features;
+mod forecasts;
 mod model;
 mod plugin;
 mod review;

@@ -2,25 +2,28 @@
 //! digests, the files.
 
 use fusebox_services::report::{
-    Estimate, LabelReport, PathRow, Performance, Trading, model_verdict, strategy_verdict,
+    Classification, Estimate, LabelReport, PathRow, Performance, Quality, Trading, model_verdict,
+    strategy_verdict,
 };
 use fusebox_services::training::{JOURNAL_FILE, METRICS_FILE, REPORT_FILE, RunSummary};
 use serde_json::{Value, json};
 
-use super::review;
+use super::{forecasts, review};
 use crate::output::{grouped, table};
 
 /// The summary for programs. `metrics.json` holds everything.
 pub(super) fn document(summary: &RunSummary) -> Value {
     let report = &summary.report;
-    let (quality, trading) = (&report.classification, &report.trading);
+    let (quality, trading) = (&report.quality, &report.trading);
+    let (predictions, scored) = quality.counts();
+    let classes = quality.classification();
     let models: Vec<Value> = report
         .reproducibility
         .models
         .iter()
         .map(|model| json!({"fold": model.fold, "path": model.path, "sha256": model.sha256}))
         .collect();
-    json!({
+    let mut document = json!({
         "out": summary.out,
         "warnings": report.market.warnings,
         "report": summary.out.join(REPORT_FILE),
@@ -33,13 +36,8 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "folds": report.folds.len(),
         "labels": report.labels,
         "paths": report.paths,
-        "predictions": quality.predictions,
-        "scored_predictions": quality.scored_predictions,
-        "accuracy": quality.accuracy,
-        "majority_accuracy": quality.majority_accuracy,
-        "accuracy_difference": quality.accuracy_difference,
-        "directional_accuracy": quality.directional_accuracy,
-        "best_constant_direction": quality.best_constant_direction,
+        "predictions": predictions,
+        "scored_predictions": scored,
         "strategy": trading.strategy,
         "buy_and_hold": trading.buy_and_hold,
         "excess_return": trading.excess_return,
@@ -61,7 +59,18 @@ pub(super) fn document(summary: &RunSummary) -> Value {
         "ambiguous_slices": trading.analysis.ambiguous_slices,
         "model_verdict": model_verdict(report).headline,
         "strategy_verdict": strategy_verdict(&report.trading).headline,
-    })
+    });
+    if let Some(quality) = classes {
+        document["accuracy"] = json!(quality.accuracy);
+        document["majority_accuracy"] = json!(quality.majority_accuracy);
+        document["accuracy_difference"] = json!(quality.accuracy_difference);
+        document["directional_accuracy"] = json!(quality.directional_accuracy);
+        document["best_constant_direction"] = json!(quality.best_constant_direction);
+    }
+    if let Some(quality) = quality.regression() {
+        document["regression"] = json!(quality);
+    }
+    document
 }
 
 /// The summary for people.
@@ -135,7 +144,13 @@ fn labels(labels: &LabelReport) -> String {
 }
 
 fn quality(summary: &RunSummary) -> String {
-    let quality = &summary.report.classification;
+    match &summary.report.quality {
+        Quality::Classification(quality) => of_classes(quality),
+        Quality::Regression(quality) => forecasts::text(quality),
+    }
+}
+
+fn of_classes(quality: &Classification) -> String {
     let mut table = table(&["out of sample", "model", "majority class", "difference"]);
     let points = quality.accuracy_difference;
     table.add_row([
@@ -291,7 +306,7 @@ fn signed(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.2}"))
 }
 
-fn with_interval(estimate: Estimate, show: impl Fn(f64) -> String) -> String {
+pub(super) fn with_interval(estimate: Estimate, show: impl Fn(f64) -> String) -> String {
     let value = estimate.value.map_or_else(|| "-".to_owned(), &show);
     match estimate.interval {
         Some(interval) => format!(

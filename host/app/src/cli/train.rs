@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use fusebox_services::registry::{Entry, NewModel, Registry, RegistryError};
-use fusebox_services::report::{Estimate, PairedTest};
+use fusebox_services::report::{Estimate, PairedTest, Quality};
 use fusebox_services::training::{EVALUATION_PAGE, TrainSummary, TrainedRun};
 use serde_json::{Value, json};
 
@@ -168,17 +168,20 @@ fn text(summary: &TrainSummary, registered: &[(Entry, bool)]) -> String {
         text.push_str("went on from what was kept\n\n");
     }
     let mut lines = table(&[
-        "model", "rows", "log loss", "baseline", "accuracy", "baseline", "return", "hold", "Sharpe",
+        "model", "rows", "loss", "baseline", "accuracy", "baseline", "IC", "return", "hold",
+        "Sharpe",
     ]);
     for run in &summary.runs {
-        let (quality, trading) = (&run.report.classification, &run.report.trading);
+        let (quality, trading) = (&run.report.quality, &run.report.trading);
+        let [loss, baseline, accuracy, majority, correlation] = key_figures(quality);
         lines.add_row([
             run.card.name.clone(),
-            grouped(quality.scored_predictions),
-            summary::number(quality.log_loss),
-            summary::number(quality.baseline_log_loss),
-            summary::percent(quality.accuracy.value),
-            summary::percent(quality.majority_accuracy),
+            grouped(quality.counts().1),
+            loss,
+            baseline,
+            accuracy,
+            majority,
+            correlation,
             summary::percent(trading.strategy.total_return),
             summary::percent(trading.buy_and_hold.total_return),
             summary::decimals(trading.strategy.sharpe_ratio.value),
@@ -224,15 +227,47 @@ fn text(summary: &TrainSummary, registered: &[(Entry, bool)]) -> String {
     text
 }
 
+/// Loss and that of the baseline, accuracy and that of the majority class (none of returns), and
+/// the correlation of the score and the return.
+fn key_figures(quality: &Quality) -> [String; 5] {
+    match quality {
+        Quality::Classification(one) => [
+            summary::number(one.log_loss),
+            summary::number(one.baseline_log_loss),
+            summary::percent(one.accuracy.value),
+            summary::percent(one.majority_accuracy),
+            summary::number(one.information_coefficient.value),
+        ],
+        Quality::Regression(one) => {
+            let (loss, baseline) = match &one.quantiles {
+                Some(quantiles) => (
+                    quantiles.pinball_loss.value,
+                    quantiles.baseline_pinball_loss,
+                ),
+                None => {
+                    let mean = one.baselines.first();
+                    let mean = mean.and_then(|one| one.root_mean_squared_error);
+                    (one.root_mean_squared_error.value, mean)
+                }
+            };
+            let unit = if one.quantiles.is_some() {
+                "pinball"
+            } else {
+                "RMSE"
+            };
+            [
+                format!("{} {unit}", summary::number(loss)),
+                summary::number(baseline),
+                String::new(),
+                String::new(),
+                summary::number(one.information_coefficient.value),
+            ]
+        }
+    }
+}
+
 fn tests(summary: &TrainSummary) -> String {
-    let mut lines = table(&[
-        "first",
-        "less second",
-        "log loss",
-        "DM p",
-        "Holm",
-        "accuracy",
-    ]);
+    let mut lines = table(&["first", "less second", "loss", "DM p", "Holm", "accuracy"]);
     let p = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
     let of = |one: &Estimate, factor: f64| -> String {
         let value = |value: f64| format!("{:+.4}", value * factor);
@@ -251,7 +286,7 @@ fn tests(summary: &TrainSummary) -> String {
         [
             test.first.clone(),
             test.second.clone(),
-            of(&test.log_loss, 1.0),
+            of(&test.loss, 1.0),
             p(test.diebold_mariano.as_ref().map(|one| one.p)),
             p(test.adjusted_p),
             of(&test.accuracy, 1.0),

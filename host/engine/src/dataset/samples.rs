@@ -263,6 +263,23 @@ impl Samples {
         (variance > 0.0).then(|| variance.sqrt())
     }
 
+    /// The traded return of every training sample of a fold, in the unit that is learned; empty
+    /// where labels are no returns.
+    #[must_use]
+    pub fn traded_returns(&self, fold: &Fold) -> Vec<f64> {
+        let mut returns = Vec::new();
+        for symbol in &self.symbols {
+            let Some(targets) = &symbol.samples.labels.targets else {
+                continue;
+            };
+            let inside = fold.train.iter().flat_map(|period| symbol.rows_in(*period));
+            for row in inside.filter(|row| symbol.sample(*row, &fold.train_held_out).is_some()) {
+                returns.extend(targets.row(row).first());
+            }
+        }
+        returns
+    }
+
     /// The rows of a fold to predict, by symbol and time.
     #[must_use]
     pub fn test_blocks(&self, fold: &Fold, context_rows: usize) -> Vec<TestBlock> {

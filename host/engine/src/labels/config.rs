@@ -134,6 +134,10 @@ pub struct LabelConfig {
     pub trend_min_t_value: f64,
     /// Horizons of forward returns besides `horizon_bars`, which stays the one that is traded.
     pub more_horizons_bars: Vec<u32>,
+    /// Levels of the quantiles of forward returns that a learner is asked for, ascending between 0
+    /// and 1; empty for the return itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantiles: Vec<f64>,
     /// Unit of forward returns.
     pub target_unit: ReturnUnit,
     /// The signal that meta-labels judge.
@@ -174,6 +178,7 @@ impl Default for LabelConfig {
             // With the other defaults a third of the bars of a random walk are flat.
             trend_min_t_value: 5.5,
             more_horizons_bars: Vec::new(),
+            quantiles: Vec::new(),
             target_unit: ReturnUnit::Sigmas,
             primary: PrimaryKind::Crossover,
             primary_fast_bars: 12,
@@ -201,6 +206,8 @@ pub struct LabelProblem {
 
 /// Longest horizon and volatility span, in bars.
 const MAX_BARS: u32 = 100_000;
+/// Most levels of quantiles.
+const MAX_QUANTILES: usize = 32;
 /// Most horizons of forward returns.
 const MAX_HORIZONS: usize = 16;
 
@@ -294,6 +301,31 @@ impl LabelConfig {
             } else if *one == horizon || more[..position].contains(one) {
                 report(key, format!("names {one} bars twice"));
             }
+        }
+        self.validate_quantiles(report);
+    }
+
+    /// What is wrong with the levels of quantiles.
+    fn validate_quantiles(&self, report: &mut impl FnMut(&'static str, String)) {
+        let (levels, key) = (&self.quantiles, "quantiles");
+        if !levels.is_empty() && self.kind != LabelKind::ForwardReturns {
+            report(key, "is for `kind = \"forward_returns\"` only".to_owned());
+        }
+        if levels.len() > MAX_QUANTILES {
+            let count = levels.len();
+            report(
+                key,
+                format!("has {count} levels; at most {MAX_QUANTILES} fit"),
+            );
+        }
+        for level in levels
+            .iter()
+            .filter(|level| !(**level > 0.0 && **level < 1.0))
+        {
+            report(key, format!("has {level}; each must lie between 0 and 1"));
+        }
+        if levels.windows(2).any(|pair| pair[0] >= pair[1]) {
+            report(key, "must ascend, each level once".to_owned());
         }
     }
 

@@ -2,7 +2,7 @@
 //! probabilities of the three classes.
 
 use super::{Direction, LabelInput, LabelOutcome, LabelReason, Labeler, ReturnUnit};
-use crate::eval::trading::normal::probability;
+use crate::eval::trading::normal::{probability, quantile};
 use crate::types::Bar;
 
 /// Log returns from the entry to each horizon. The first horizon is the one that is traded: its
@@ -77,6 +77,24 @@ pub struct ReturnReadout {
 }
 
 impl ReturnReadout {
+    /// The same with the spread that predicted quantiles, ascending with their `levels`, show: that
+    /// of the normal distribution whose outer quantiles lie as far apart. Unchanged where they show
+    /// none.
+    #[must_use]
+    pub fn with_spread_of(self, levels: &[f64], quantiles: &[f64]) -> Self {
+        let outer = |values: &[f64]| Some(values.last()? - values.first()?);
+        let places: Option<Vec<f64>> = levels.iter().map(|level| quantile(*level)).collect();
+        let spread = outer(quantiles).zip(places.as_deref().and_then(outer));
+        let spread = spread.map(|(apart, normal)| apart / normal);
+        match spread.filter(|spread| spread.is_finite() && *spread > 0.0) {
+            Some(spread_sigmas) => Self {
+                spread_sigmas,
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// Probabilities of down, flat and up for a return predicted as `predicted_sigmas` volatilities
     /// of the horizon.
     #[must_use]

@@ -106,7 +106,9 @@ fn check_regimes(trading: &Trading, problems: &mut Vec<String>) {
 }
 
 fn check_classes(data: &ReportData, problems: &mut Vec<String>) {
-    let quality = &data.classification;
+    let Some(quality) = data.quality.classification() else {
+        return;
+    };
     let classes = quality.class_names.len();
     if classes == 0 {
         problems.push("classification.class_names is empty".to_owned());
@@ -179,9 +181,9 @@ mod tests {
     fn names_every_contradiction_at_once() {
         let mut data = sample::report();
         assert_eq!(problems(&data), Vec::<String>::new());
-        data.classification.confusion[0][0] += 1;
-        data.classification.confusion[1].pop();
-        data.classification.per_class.pop();
+        data.quality.classes_mut().confusion[0][0] += 1;
+        data.quality.classes_mut().confusion[1].pop();
+        data.quality.classes_mut().per_class.pop();
         data.trading.curve.swap(3, 4);
         data.trading.curve[7].gross_exposure = f64::NAN;
         data.trading.monthly_returns[0].month = 13;

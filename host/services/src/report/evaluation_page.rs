@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::ReportError;
-use super::data::{Estimate, Evaluation, FoldCurve, ImportanceTable, ModelEvaluation, PairedTest};
+use super::data::{
+    Classification, Estimate, Evaluation, FoldCurve, ImportanceTable, ModelEvaluation, PairedTest,
+    Regression,
+};
 use super::page::{CalibrationPart, ConfusionRow, calibration_part, confusion_rows, fold_chart};
 use super::svg::{Curve, CurveChart, range_bar, swarm};
 use super::verdict::{Outcome, Verdict, quality_verdict};
@@ -21,11 +24,23 @@ const COLOURS: usize = 12;
 pub(super) struct EvaluationPage<'a> {
     evaluation: &'a Evaluation,
     verdicts: Vec<Verdict>,
-    /// Whether any model is better than the class shares, all comparisons taken into account.
+    /// Whether any model is better than all of its baselines, all comparisons taken into account.
     any_beats_baseline: bool,
+    has_classes: bool,
+    has_returns: bool,
+    /// In the order of the models.
+    models_quality: Vec<QualityPart<'a>>,
     baselines: Vec<TestPart<'a>>,
     pairs: Vec<TestPart<'a>>,
     models: Vec<ModelPart<'a>>,
+}
+
+/// One of both is there.
+#[derive(Debug, Serialize)]
+struct QualityPart<'a> {
+    scored_predictions: u64,
+    classification: Option<&'a Classification>,
+    regression: Option<&'a Regression>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,6 +53,7 @@ struct TestPart<'a> {
 struct ModelPart<'a> {
     id: String,
     model: &'a ModelEvaluation,
+    quality: QualityPart<'a>,
     strategy: &'static str,
     confusion: Vec<ConfusionRow<'a>>,
     majority: Vec<ConfusionRow<'a>>,
@@ -59,6 +75,7 @@ struct LearningPart {
 struct ImportancePart {
     kind: String,
     is_share: bool,
+    loss: String,
     left_out: u64,
     rows: Vec<ImportanceRow>,
 }
@@ -87,19 +104,39 @@ pub(super) fn evaluation_page(data: &Evaluation) -> Result<EvaluationPage<'_>, R
     };
     let (baselines, pairs): (Vec<&PairedTest>, Vec<&PairedTest>) =
         data.tests.iter().partition(|test| test.is_baseline);
-    let is_better = |test: &&PairedTest| is_below_zero(&test.log_loss);
+    let is_better = |test: &&PairedTest| is_below_zero(&test.loss);
     Ok(EvaluationPage {
         evaluation: data,
         verdicts: data
             .models
             .iter()
-            .map(|model| named(quality_verdict(&model.classification), &model.name))
+            .map(|model| named(quality_verdict(&model.quality), &model.name))
             .collect(),
-        any_beats_baseline: baselines.iter().any(is_better),
+        any_beats_baseline: data.models.iter().any(|model| {
+            let own = || baselines.iter().filter(|test| test.first == model.name);
+            own().next().is_some() && own().all(is_better)
+        }),
+        has_classes: data
+            .models
+            .iter()
+            .all(|one| one.quality.classification().is_some()),
+        has_returns: data
+            .models
+            .iter()
+            .any(|one| one.quality.regression().is_some()),
+        models_quality: data.models.iter().map(quality_part).collect(),
         baselines: baselines.into_iter().map(part).collect(),
         pairs: pairs.into_iter().map(part).collect(),
         models: (1..).zip(&data.models).map(model_part).collect(),
     })
+}
+
+fn quality_part(model: &ModelEvaluation) -> QualityPart<'_> {
+    QualityPart {
+        scored_predictions: model.quality.counts().1,
+        classification: model.quality.classification(),
+        regression: model.quality.regression(),
+    }
 }
 
 fn named(mut verdict: Verdict, name: &str) -> Verdict {
@@ -115,7 +152,7 @@ fn is_below_zero(difference: &Estimate) -> bool {
 
 /// What the interval of the losses says.
 fn words(test: &PairedTest) -> String {
-    match test.log_loss.interval {
+    match test.loss.interval {
         Some(interval) if interval.high < 0.0 => format!("{} is better", test.first),
         Some(interval) if interval.low > 0.0 => format!("{} is better", test.second),
         Some(_) => "no difference is shown".to_owned(),
@@ -124,9 +161,13 @@ fn words(test: &PairedTest) -> String {
 }
 
 fn model_part((number, model): (u32, &ModelEvaluation)) -> ModelPart<'_> {
-    let quality = &model.classification;
-    let names = &quality.class_names;
+    let classes = model.quality.classification();
+    let table = |counts: &'_ [Vec<u64>]| {
+        classes.map_or_else(Vec::new, |one| confusion_rows(&one.class_names, counts))
+    };
+    let curves = classes.map_or(&[][..], |one| &one.calibration);
     ModelPart {
+        quality: quality_part(model),
         id: format!("model-{number}"),
         model,
         strategy: match Outcome::of(&model.excess_return) {
@@ -135,9 +176,9 @@ fn model_part((number, model): (u32, &ModelEvaluation)) -> ModelPart<'_> {
             Outcome::Worse => "does NOT beat buy and hold after costs: it is worse",
             Outcome::Undetermined => "without an interval nothing can be said",
         },
-        confusion: confusion_rows(names, &quality.confusion),
-        majority: confusion_rows(names, &model.majority_confusion),
-        calibration: quality.calibration.iter().map(calibration_part).collect(),
+        confusion: classes.map_or_else(Vec::new, |one| table(&one.confusion)),
+        majority: table(&model.majority_confusion),
+        calibration: curves.iter().map(calibration_part).collect(),
         learning: learning(&model.curves),
         importances: model.importances.iter().map(importance).collect(),
         contributions: contributions(model),
@@ -218,6 +259,7 @@ fn importance(table: &ImportanceTable) -> ImportancePart {
     ImportancePart {
         kind: table.kind.clone(),
         is_share: table.is_share,
+        loss: table.loss.clone(),
         left_out,
         rows,
     }
@@ -270,8 +312,10 @@ fn contributions(model: &ModelEvaluation) -> Option<ContributionPart> {
 pub(super) fn problems(data: &Evaluation) -> Vec<String> {
     let mut problems = Vec::new();
     for model in &data.models {
-        let classes = model.classification.class_names.len();
-        let confusions = [&model.classification.confusion, &model.majority_confusion];
+        let quality = model.quality.classification();
+        let classes = quality.map_or(0, |one| one.class_names.len());
+        let own = quality.map_or(&model.majority_confusion, |one| &one.confusion);
+        let confusions = [own, &model.majority_confusion];
         let is_square = |rows: &Vec<Vec<u64>>| {
             rows.len() == classes && rows.iter().all(|row| row.len() == classes)
         };
@@ -327,7 +371,8 @@ mod tests {
             is_baseline,
             rows: 100,
             steps: 50,
-            log_loss,
+            loss_name: "log loss, nats".to_owned(),
+            loss: log_loss,
             diebold_mariano: Some(DieboldMarianoRow {
                 statistic: -2.0,
                 p: 0.05,
@@ -350,6 +395,7 @@ mod tests {
         let table = |kind: &str, is_share| ImportanceTable {
             kind: kind.to_owned(),
             is_share,
+            loss: "log loss, in nats".to_owned(),
             features: data.features.clone(),
         };
         let metrics: BTreeMap<String, Vec<Option<f64>>> = [
@@ -364,7 +410,7 @@ mod tests {
             market: data.market.clone(),
             labels: data.labels.description.clone(),
             trials: 2,
-            majority_confusion: data.classification.confusion.clone(),
+            majority_confusion: data.quality.classification().unwrap().confusion.clone(),
             folds: data.folds.clone(),
             curves: vec![FoldCurve {
                 fold: 1,
@@ -392,7 +438,7 @@ mod tests {
             excess_return: data.trading.excess_return,
             deflated_sharpe_ratio: None,
             params: "{}".to_owned(),
-            classification: data.classification,
+            quality: data.quality,
         };
         Evaluation {
             title: "a".to_owned(),
@@ -425,7 +471,7 @@ mod tests {
             assert!(page.contains(words), "{words}");
         }
         assert!(page.ends_with("</html>\n") || page.ends_with("</html>"));
-        data.tests[0].log_loss = estimate(-0.01, -0.02, -0.005);
+        data.tests[0].loss = estimate(-0.01, -0.02, -0.005);
         let page = render_evaluation(&data).unwrap();
         assert!(!page.contains("Nothing here beats the baseline"));
     }

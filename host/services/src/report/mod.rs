@@ -30,12 +30,13 @@ use minijinja::value::Serde;
 pub use data::{
     Analysis, BacktestRecord, BacktestReport, Balance, CalibrationBin, CalibrationCurve, Capacity,
     CapacityPoint, ClassCount, ClassMetrics, Classification, CommonFigures, ComparedRow,
-    ComparedRun, Comparison, ConfigText, ContributionPoint, ContributionSummary, Costs,
-    CurveOnCommon, CurvePoint, DataSource, DieboldMarianoRow, Estimate, Evaluation,
+    ComparedRun, Comparison, ConfigText, ConstantBaseline, ContributionPoint, ContributionSummary,
+    Costs, CurveOnCommon, CurvePoint, DataSource, DieboldMarianoRow, Estimate, Evaluation,
     FeatureContribution, FeatureImportance, FigureIntervals, FileDigest, FoldCurve, FoldRow,
-    HorizonBucket, ImportanceTable, Interval, LabelReport, LagCorrelation, LearningCurve,
-    MarketSummary, McNemarRow, ModelArtifact, ModelEvaluation, MonthReturn, NamedCount, NamedText,
-    PairRow, PairedTest, PathRow, Performance, Period, PluginIdentity, RegimeReport, RegimeRow,
+    ForecastErrors, HorizonBucket, ImportanceTable, Interval, IntervalCoverage, LabelReport,
+    LagCorrelation, LearningCurve, MarketSummary, McNemarRow, ModelArtifact, ModelEvaluation,
+    MonthReturn, NamedCount, NamedText, PairRow, PairedTest, PathRow, Performance, Period,
+    PluginIdentity, Quality, QuantileLevel, QuantileQuality, RegimeReport, RegimeRow, Regression,
     ReportData, Reproducibility, ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
 };
 pub use verdict::{Outcome, Verdict, model_verdict, strategy_verdict};
@@ -227,9 +228,9 @@ mod tests {
         data.title = hostile.to_owned();
         data.market.symbols[0] = hostile.to_owned();
         data.market.warnings.push(hostile.to_owned());
-        data.classification.class_names[0] = hostile.to_owned();
-        data.classification.per_class[0].class = hostile.to_owned();
-        data.classification.calibration[0].class = hostile.to_owned();
+        data.quality.classes_mut().class_names[0] = hostile.to_owned();
+        data.quality.classes_mut().per_class[0].class = hostile.to_owned();
+        data.quality.classes_mut().calibration[0].class = hostile.to_owned();
         data.features[0].feature = hostile.to_owned();
         data.labels.balance[0].name = hostile.to_owned();
         data.labels.description = hostile.to_owned();
@@ -262,8 +263,8 @@ mod tests {
             .unwrap()
             .matches("class=\"undefined\"")
             .count();
-        data.classification.accuracy = Estimate::default();
-        data.classification.log_loss = Some(f64::NAN);
+        data.quality.classes_mut().accuracy = Estimate::default();
+        data.quality.classes_mut().log_loss = Some(f64::NAN);
         data.trading.strategy = Performance::default();
         data.trading.monthly_returns[0].strategy = None;
         data.folds[0].best_iteration = None;
@@ -288,10 +289,10 @@ mod tests {
         data.features.clear();
         data.labels.balance.clear();
         data.labels.horizon.clear();
-        data.classification.confusion = vec![vec![0; 3]; 3];
-        data.classification.scored_predictions = 0;
-        data.classification.score_buckets.clear();
-        for curve in &mut data.classification.calibration {
+        data.quality.classes_mut().confusion = vec![vec![0; 3]; 3];
+        data.quality.classes_mut().scored_predictions = 0;
+        data.quality.classes_mut().score_buckets.clear();
+        for curve in &mut data.quality.classes_mut().calibration {
             curve.bins.clear();
         }
         data.trading.curve.clear();
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn contradicting_data_is_refused() {
         let mut data = sample::report();
-        data.classification.class_names.clear();
+        data.quality.classes_mut().class_names.clear();
         let error = render(&data).unwrap_err();
         assert!(matches!(&error, ReportError::Inconsistent { problems } if problems.len() >= 3));
         assert!(error.to_string().contains("class_names is empty"));

@@ -4,8 +4,8 @@ use fusebox_engine::types::Timestamp;
 use serde::Serialize;
 
 use super::data::{
-    CalibrationCurve, Classification, FoldRow, LabelReport, MarketSummary, PathRow, ReportData,
-    Reproducibility,
+    CalibrationCurve, Classification, FoldRow, LabelReport, MarketSummary, PathRow, Period,
+    Quality, Regression, ReportData, Reproducibility, ScoreBucket,
 };
 use super::svg::{Bar, BarChart, range_bar, reliability};
 use super::trading_page::{TradingPage, trading_page};
@@ -21,7 +21,9 @@ pub(super) struct Page<'a> {
     title: &'a str,
     verdicts: [Verdict; 2],
     market: &'a MarketSummary,
-    classification: &'a Classification,
+    quality: QualityFacts,
+    classification: Option<&'a Classification>,
+    regression: Option<&'a Regression>,
     confusion: Vec<ConfusionRow<'a>>,
     calibration: Vec<CalibrationPart<'a>>,
     score_chart: Option<String>,
@@ -35,6 +37,14 @@ pub(super) struct Page<'a> {
     #[serde(flatten)]
     trading: TradingPage<'a>,
     reproducibility: &'a Reproducibility,
+}
+
+/// What every kind of quality has.
+#[derive(Debug, Serialize)]
+struct QualityFacts {
+    period: Period,
+    predictions: u64,
+    scored_predictions: u64,
 }
 
 /// A row of a confusion matrix.
@@ -78,22 +88,32 @@ struct ImportanceRow {
 /// Arranges a report.
 pub(super) fn page(data: &ReportData) -> Result<Page<'_>, ReportError> {
     let marks: Vec<Timestamp> = data.folds.iter().map(|fold| fold.test.from).collect();
+    let (classes, returns) = (data.quality.classification(), data.quality.regression());
+    let (predictions, scored_predictions) = data.quality.counts();
+    let curves = classes.map_or(&[][..], |quality| &quality.calibration);
     Ok(Page {
         title: &data.title,
         verdicts: [model_verdict(data), strategy_verdict(&data.trading)],
         market: &data.market,
-        classification: &data.classification,
-        confusion: confusion_rows(
-            &data.classification.class_names,
-            &data.classification.confusion,
-        ),
-        calibration: data
-            .classification
-            .calibration
-            .iter()
-            .map(calibration_part)
-            .collect(),
-        score_chart: score_chart(&data.classification),
+        quality: QualityFacts {
+            period: data.quality.period(),
+            predictions,
+            scored_predictions,
+        },
+        classification: classes,
+        regression: returns,
+        confusion: classes.map_or_else(Vec::new, |quality| {
+            confusion_rows(&quality.class_names, &quality.confusion)
+        }),
+        calibration: curves.iter().map(calibration_part).collect(),
+        score_chart: match &data.quality {
+            Quality::Classification(one) => {
+                score_chart(&one.score_buckets, "score", one.forward_return_bars)
+            }
+            Quality::Regression(one) => {
+                score_chart(&one.score_buckets, "forecast", one.forward_return_bars)
+            }
+        },
         folds: &data.folds,
         fold_chart: fold_chart(&data.folds),
         paths: &data.paths,
@@ -135,8 +155,8 @@ pub(super) fn calibration_part(curve: &CalibrationCurve) -> CalibrationPart<'_> 
     }
 }
 
-fn score_chart(quality: &Classification) -> Option<String> {
-    let bars = quality.score_buckets.iter().map(|bucket| {
+fn score_chart(buckets: &[ScoreBucket], what: &str, horizon: u32) -> Option<String> {
+    let bars = buckets.iter().map(|bucket| {
         let value = bucket.mean_forward_return.map(|value| value * 1e4);
         let error = bucket.standard_error.map(|error| error * 1e4);
         let whisker = value
@@ -151,7 +171,7 @@ fn score_chart(quality: &Classification) -> Option<String> {
             value,
             whisker,
             hint: format!(
-                "bucket {}: {} bps, mean score {}, {} rows",
+                "bucket {}: {} bps, mean {what} {}, {} rows",
                 bucket.bucket,
                 number(value, 1),
                 number(bucket.mean_score, 3),
@@ -160,10 +180,9 @@ fn score_chart(quality: &Classification) -> Option<String> {
         }
     });
     BarChart {
-        label: "mean return until the label's end by score bucket".to_owned(),
+        label: format!("mean return until the label's end by {what} bucket"),
         x_title: format!(
-            "score bucket, low to high; return until the label's end, at most {} bars",
-            quality.forward_return_bars
+            "{what} bucket, low to high; return until the label's end, at most {horizon} bars"
         ),
         suffix: "\u{a0}bps",
         signed: true,
@@ -173,8 +192,12 @@ fn score_chart(quality: &Classification) -> Option<String> {
 }
 
 pub(super) fn fold_chart(folds: &[FoldRow]) -> Option<String> {
+    let is_of_returns = folds.iter().any(|fold| fold.errors.is_some());
     let bars = folds.iter().map(|fold| {
-        let difference = &fold.accuracy_difference;
+        let difference = match &fold.errors {
+            Some(errors) => &errors.r_squared,
+            None => &fold.accuracy_difference,
+        };
         let value = difference.value.map(|value| value * 100.0);
         let text = value.and_then(|value| format::signed(value, 1));
         Bar {
@@ -193,7 +216,10 @@ pub(super) fn fold_chart(folds: &[FoldRow]) -> Option<String> {
         }
     });
     BarChart {
-        label: "accuracy minus majority baseline by fold, in percentage points".to_owned(),
+        label: match is_of_returns {
+            true => "R2 against the training mean by fold, in percent".to_owned(),
+            false => "accuracy minus majority baseline by fold, in percentage points".to_owned(),
+        },
         x_title: "fold".to_owned(),
         suffix: "",
         signed: true,

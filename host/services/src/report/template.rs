@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 
 use super::format;
 
-const TEMPLATES: [(&str, &str); 20] = [
+const TEMPLATES: [(&str, &str); 22] = [
     (
         "report.html",
         include_str!("../../assets/report/report.html"),
@@ -54,6 +54,14 @@ const TEMPLATES: [(&str, &str); 20] = [
     (
         "features.html",
         include_str!("../../assets/report/sections/features.html"),
+    ),
+    (
+        "forecasts.html",
+        include_str!("../../assets/report/sections/forecasts.html"),
+    ),
+    (
+        "forecast_tables.html",
+        include_str!("../../assets/report/sections/forecast_tables.html"),
     ),
     (
         "costs.html",

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::data::{Classification, Estimate, Interval, ReportData, Trading};
+use super::data::{Classification, Estimate, Interval, Quality, Regression, ReportData, Trading};
 use super::format;
 
 /// Answer to "does it beat its baseline", from the confidence interval of the difference.
@@ -65,15 +65,24 @@ impl Outcome {
     }
 }
 
-/// Whether the model's accuracy beats the majority class.
+/// Whether the model's accuracy beats the majority class, or its forecasts every constant.
 #[must_use]
 pub fn model_verdict(data: &ReportData) -> Verdict {
-    quality_verdict(&data.classification)
+    quality_verdict(&data.quality)
 }
 
 /// The same of predictions alone.
-pub(super) fn quality_verdict(quality: &Classification) -> Verdict {
-    let outcome = Outcome::of(&quality.accuracy_difference);
+pub(super) fn quality_verdict(quality: &Quality) -> Verdict {
+    let (outcome, explanation) = match quality {
+        Quality::Classification(quality) => {
+            let outcome = Outcome::of(&quality.accuracy_difference);
+            (outcome, model_explanation(quality, outcome))
+        }
+        Quality::Regression(quality) => {
+            let outcome = forecast_outcome(quality);
+            (outcome, forecast_explanation(quality, outcome))
+        }
+    };
     let headline = match outcome {
         Outcome::Beats => "The model beats its baseline",
         Outcome::NotShown => "The model does NOT beat its baseline",
@@ -83,8 +92,66 @@ pub(super) fn quality_verdict(quality: &Classification) -> Verdict {
     Verdict {
         outcome,
         headline: headline.to_owned(),
-        explanation: model_explanation(quality, outcome),
+        explanation,
     }
+}
+
+/// Against the training quantiles where there are quantiles, else against the training mean and
+/// zero: forecasts beat their baseline only where they beat both.
+fn forecast_outcome(quality: &Regression) -> Outcome {
+    let against: Vec<Outcome> = match &quality.quantiles {
+        Some(quantiles) => vec![Outcome::of(&quantiles.improvement)],
+        None => {
+            let constants = quality.baselines.iter();
+            constants.map(|one| Outcome::of(&one.improvement)).collect()
+        }
+    };
+    let all = |wanted: Outcome| !against.is_empty() && against.iter().all(|one| *one == wanted);
+    let any = |wanted: Outcome| against.contains(&wanted);
+    if all(Outcome::Beats) {
+        Outcome::Beats
+    } else if any(Outcome::Worse) {
+        Outcome::Worse
+    } else if any(Outcome::NotShown) {
+        Outcome::NotShown
+    } else {
+        Outcome::Undetermined
+    }
+}
+
+fn forecast_explanation(quality: &Regression, outcome: Outcome) -> String {
+    let rows = format::count(quality.scored_predictions);
+    let said = |one: &Estimate, scale: f64, decimals: usize, unit: &str| {
+        let value = format::signed(one.value? * scale, decimals)?;
+        let interval = one.interval.as_ref();
+        let interval = interval.and_then(|one| interval_text(one, scale, decimals, unit));
+        Some(format!("{value}{unit}{}", interval.unwrap_or_default()))
+    };
+    let mut parts = Vec::new();
+    if let Some(quantiles) = &quality.quantiles {
+        let value = said(&quantiles.improvement, 1.0, 4, "");
+        parts.extend(value.map(|value| {
+            format!("the pinball loss of the training quantiles less that of the model is {value}")
+        }));
+    }
+    for one in &quality.baselines {
+        let value = said(&one.r_squared, 100.0, 2, "\u{a0}%");
+        parts.extend(value.map(|value| {
+            let article = if one.name == "zero" { "" } else { "the " };
+            format!("R2 against {article}{} is {value}", one.name)
+        }));
+    }
+    if parts.is_empty() {
+        return format!("On {rows} out-of-sample forecasts the errors are undefined.");
+    }
+    let direction = direction_sentence(&quality.information_coefficient);
+    format!(
+        "On {rows} out-of-sample forecasts of the {}, {}: {}.{}",
+        quality.target,
+        parts.join(", "),
+        outcome.conclusion("its baseline"),
+        direction.unwrap_or_default()
+    )
 }
 
 fn model_explanation(quality: &Classification, outcome: Outcome) -> String {
@@ -247,9 +314,9 @@ mod tests {
 
     fn with_difference(value: Option<f64>, interval: Option<Interval>) -> Verdict {
         let mut data = sample::report();
-        data.classification.scored_predictions = 61_234;
-        data.classification.accuracy.value = Some(0.3912);
-        data.classification.accuracy_difference = Estimate { value, interval };
+        data.quality.classes_mut().scored_predictions = 61_234;
+        data.quality.classes_mut().accuracy.value = Some(0.3912);
+        data.quality.classes_mut().accuracy_difference = Estimate { value, interval };
         model_verdict(&data)
     }
 
@@ -280,11 +347,11 @@ mod tests {
     fn accuracy_without_direction_is_said_to_be_that() {
         let told = |low, high| {
             let mut data = sample::report();
-            data.classification.accuracy_difference = Estimate {
+            data.quality.classes_mut().accuracy_difference = Estimate {
                 value: Some(0.035),
                 interval: interval(0.016, 0.054),
             };
-            data.classification.information_coefficient = Estimate {
+            data.quality.classes_mut().information_coefficient = Estimate {
                 value: Some((low + high) / 2.0),
                 interval: interval(low, high),
             };

@@ -55,6 +55,7 @@ pub(super) fn fold_row(
         majority_accuracy: scores.majority_accuracy,
         accuracy_difference: scores.accuracy_difference,
         log_loss: scores.log_loss,
+        errors: scores.errors,
         matthews_correlation: scores.matthews_correlation,
         information_coefficient: scores.information_coefficient,
         sharpe_ratio,

@@ -2,12 +2,13 @@
 //! out-of-sample predictions.
 //!
 //! Importance by permutation works for every model of single rows: one column is shuffled among
-//! test rows and the log loss compared. Contributions are the plugin's own (SHAP values). Rows are
-//! a bounded, seeded sample of the fold's test rows with a known label; nothing of the training
-//! rows is looked at.
+//! test rows and the loss compared: log loss of classes, pinball loss of quantiles, squared error
+//! of returns. Contributions are the plugin's own (SHAP values). Rows are a bounded, seeded sample
+//! of the fold's test rows with a known label; nothing of the training rows is looked at.
 
 use fusebox_engine::dataset::{Samples, Scaler};
 use fusebox_engine::eval::classification::{ClassMetric as _, ClassScores, LogLoss};
+use fusebox_engine::eval::forecast::pinball_loss;
 use fusebox_engine::eval::permutation_importance::{FeatureRows, permutation_importance};
 use fusebox_engine::labels::Direction;
 use fusebox_plugin_api::error::{PluginError, Status};
@@ -34,7 +35,7 @@ pub struct ExplainSpec {
 pub(super) struct Explained {
     /// By kind, each with one value a column, as the model says.
     pub importances: Vec<(String, Vec<f64>)>,
-    /// Rise of the log loss in nats where a column is shuffled.
+    /// Rise of the loss where a column is shuffled.
     pub permutation: Option<Vec<f64>>,
     /// Contributions to sampled predictions.
     pub sample: Option<ContributionSample>,
@@ -130,7 +131,7 @@ impl Explaining<'_> {
         })
     }
 
-    fn log_loss(
+    fn loss(
         &self,
         model: &mut dyn Model,
         rows: &Rows,
@@ -144,6 +145,9 @@ impl Explaining<'_> {
             ..FrameShape::dense(rows.picked.len(), self.columns(), outputs)
         };
         model.predict(&mut Frame::new(input, &mut output, shape)?)?;
+        if self.readout.levels().is_some() {
+            return Ok(self.loss_of_returns(rows, output.chunks_exact(outputs)));
+        }
         let answers = output.chunks_exact(outputs).zip(&rows.facts);
         let probabilities: Vec<[f32; 3]> = answers
             .map(|(values, facts)| self.readout.read(*facts, values))
@@ -155,7 +159,34 @@ impl Explaining<'_> {
         }))
     }
 
-    /// The mean rise of the log loss over the repeats, column by column; `None` where rows are
+    /// Mean squared error of returns, or mean pinball loss of their quantiles.
+    fn loss_of_returns<'a>(
+        &self,
+        rows: &Rows,
+        answers: impl Iterator<Item = &'a [f32]>,
+    ) -> Option<f64> {
+        let mut losses = Vec::with_capacity(rows.picked.len());
+        for ((at, _), values) in rows.picked.iter().zip(answers) {
+            let one = &self.predictions[*at];
+            let targets = self.samples.get(one.symbol)?.labels.targets.as_ref()?;
+            let came = targets.row(one.row).first()?;
+            let (levels, said) = self.readout.forecast(values)?;
+            let of = |(value, level): (&f32, &f64)| {
+                pinball_loss(&[f64::from(*value)], std::slice::from_ref(came), *level)
+            };
+            losses.push(match levels {
+                [] => (f64::from(*said.first()?) - came).powi(2),
+                levels => {
+                    let all: Option<Vec<f64>> = said.iter().zip(levels).map(of).collect();
+                    all?.iter().sum::<f64>() / levels.len() as f64
+                }
+            });
+        }
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        mean.is_finite().then_some(mean)
+    }
+
+    /// The mean rise of the loss over the repeats, column by column; `None` where rows are
     /// windows, whose steps are not exchanged one by one.
     fn permutation(
         &self,
@@ -171,7 +202,7 @@ impl Explaining<'_> {
             columns: self.columns(),
         };
         let found = permutation_importance(matrix, repeats as usize, random, |shuffled| {
-            let loss = self.log_loss(model, rows, shuffled)?;
+            let loss = self.loss(model, rows, shuffled)?;
             Ok::<_, PluginError>(loss.map(|loss| -loss))
         })?;
         let features = found.map(|found| found.features);
@@ -262,6 +293,15 @@ fn traded_outputs(task: &Task, outputs: usize) -> (usize, Option<usize>) {
         Task::Classification { .. } => (1, None),
         Task::Quantiles { .. } => (outputs / 2, None),
         _ => (0, None),
+    }
+}
+
+/// What importance by permutation is the rise of.
+pub(super) fn loss_in_words(task: &Task) -> &'static str {
+    match task {
+        Task::Quantiles { .. } => "pinball loss",
+        Task::Regression => "squared error",
+        _ => "log loss, in nats",
     }
 }
 

@@ -29,6 +29,7 @@ use super::label_choice::{LABEL_PARAM, label_problem};
 use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
 use super::readout::{ModelReadout, RowFacts, task};
+use super::returns::FoldForecasts;
 use super::scaling::{StoredScaler, fit_scaler};
 use super::spec::PipelineSpec;
 use super::store::FoldStore;
@@ -67,6 +68,8 @@ pub(super) struct FoldModel {
     pub class_shares: [f64; 3],
     /// The test rows, by symbol and time.
     pub predictions: Vec<RowPrediction>,
+    /// What it says of their returns, where it learned returns.
+    pub forecasts: Option<FoldForecasts>,
     /// What the fit told, step by step.
     pub curve: LearningCurve,
     /// What the model looks at, where that was asked for.
@@ -145,11 +148,12 @@ impl<'a> Trainer<'a> {
             source,
         };
         let info = learner.describe().map_err(refused)?;
-        let task = task(&spec.labels.task());
+        let task = task(&spec.labels);
         if !info.tasks.contains(&task.kind()) {
             return Err(cannot(match task.kind() {
                 TaskKind::BinaryClassification => "whether to act",
                 TaskKind::Regression => "returns",
+                TaskKind::Quantiles => "quantiles of returns",
                 _ => "three-class direction",
             }));
         }
@@ -366,9 +370,13 @@ impl<'a> Trainer<'a> {
         }
         .map_err(failed("load the model that it saved"))?;
         let how = (&readout, scaler.as_ref());
-        let predictions = self
+        let (predictions, said) = self
             .predict(model.as_mut(), samples, fold, how)
             .map_err(failed("predict"))?;
+        let forecasts = readout.levels().map(|levels| FoldForecasts {
+            rows: said,
+            ..FoldForecasts::of_training(samples.traded_returns(fold), levels)
+        });
         let looking = Explaining {
             samples,
             predictions: &predictions,
@@ -392,6 +400,7 @@ impl<'a> Trainer<'a> {
             majority: majority_class(counts).unwrap_or(Direction::Flat),
             class_shares: counts.map(|count| count as f64 / total),
             predictions,
+            forecasts,
             curve,
             explained,
             info,
@@ -418,17 +427,18 @@ impl<'a> Trainer<'a> {
         Ok((stored, Some(json)))
     }
 
-    /// Predicts a fold's test rows, each block in one call on the rows of the matrix itself, or on
-    /// a scaled copy of them.
+    /// Predicts a fold's test rows, and gives what the model says of their returns; each block in
+    /// one call on the rows of the matrix itself, or on a scaled copy of them.
     fn predict(
         &self,
         model: &mut dyn Model,
         samples: &Samples,
         fold: &Fold,
         (readout, scaler): (&ModelReadout, Option<&Scaler>),
-    ) -> Result<Vec<RowPrediction>, PluginError> {
+    ) -> Result<(Vec<RowPrediction>, Vec<Vec<f32>>), PluginError> {
         let columns = samples.schema().features.len();
         let mut predictions = Vec::with_capacity(fold.test_counts.rows);
+        let mut said = Vec::new();
         for block in samples.test_blocks(fold, self.window - 1) {
             let Some(symbol) = samples.get(block.symbol) else {
                 continue;
@@ -462,6 +472,7 @@ impl<'a> Trainer<'a> {
                         .and_then(|sides| sides.get(row))
                         .copied(),
                 };
+                said.extend(readout.forecast(values).map(|(_, own)| own.to_vec()));
                 predictions.push(RowPrediction {
                     symbol: block.symbol,
                     row,
@@ -470,7 +481,7 @@ impl<'a> Trainer<'a> {
                 });
             }
         }
-        Ok(predictions)
+        Ok((predictions, said))
     }
 
     fn failed(&self, fold: &Fold, doing: &'static str, source: PluginError) -> TrainingError {

@@ -17,7 +17,7 @@
 //! | `train` | several pipelines at once, resumable, with cards and one evaluation |
 //! | `readout` | what a model writes, read as probabilities of the three classes |
 //! | `prefetch` | batches gathered ahead of a training loop |
-//! | `score` | quality of the predictions |
+//! | `score`, `returns` | quality of the predictions: of classes, of returns |
 //! | `trade` | the predictions as signals; `backtesting` trades and reviews them |
 //! | `paths` | every path of a combinatorial split |
 //! | `label_choice` | which of several labels is learned |
@@ -41,6 +41,7 @@ mod plugin;
 mod prefetch;
 mod prepare;
 mod readout;
+mod returns;
 mod run;
 mod scaling;
 mod score;

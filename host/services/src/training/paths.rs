@@ -14,7 +14,7 @@ use super::folds::FoldModel;
 use super::plugin::PluginId;
 use super::prepare::Prepared;
 use super::run::evaluation_options;
-use super::score::{Scored, fold_scores};
+use super::score::{FoldScores, Scored, fold_scores};
 use super::spec::PipelineSpec;
 use super::trade::signals;
 use crate::backtesting::{Curve, judge};
@@ -48,7 +48,13 @@ pub(super) fn path_rows(
     let mut rows = Vec::with_capacity(paths.len());
     for (index, path) in paths.iter().enumerate() {
         let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        let scores = fold_scores(&scored.of_path(path), &options, &mut random)?;
+        let scores = match &scored.returns {
+            Some(rows) => {
+                let own = rows.of_path(path);
+                FoldScores::of_returns((&own, &rows.levels), &options, &mut random)
+            }
+            None => fold_scores(&scored.of_path(path), &options, &mut random)?,
+        };
         let mut table = signals(spec, plugin, market, (models, path))?;
         let backtest = BacktestSpec {
             market,
@@ -61,6 +67,7 @@ pub(super) fn path_rows(
             path: describe::number(index),
             accuracy: scores.accuracy,
             log_loss: scores.log_loss,
+            errors: scores.errors,
             information_coefficient: scores.information_coefficient,
             total_return: judged.performance.total_return,
             sharpe_ratio: judged.performance.sharpe_ratio.value,

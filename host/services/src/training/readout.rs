@@ -5,6 +5,8 @@
 //! model where the answers are no such probabilities already, and a backtest uses it as it was
 //! read back, so that what is scored is exactly what can be deployed.
 
+use std::ops::Range;
+
 use fusebox_engine::dataset::{Fold, Samples};
 use fusebox_engine::labels::{
     Direction, LabelConfig, LabelTask, LabelVolatility, PrimaryKind, PrimarySides, PrimarySignal,
@@ -15,6 +17,8 @@ use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::model::{ModelInfo, Task};
 use serde::{Deserialize, Serialize};
 
+use super::returns::middle;
+
 /// A row about which nothing can be said.
 const FLAT: [f32; 3] = [0.0, 1.0, 0.0];
 
@@ -22,14 +26,18 @@ const FLAT: [f32; 3] = [0.0, 1.0, 0.0];
 const FORMAT: u32 = 1;
 
 /// What the learner is to learn.
-pub(super) fn task(labels: &LabelTask) -> Task {
-    match labels {
+pub(super) fn task(labels: &LabelConfig) -> Task {
+    let asked = labels.task();
+    match &asked {
         LabelTask::Direction | LabelTask::Acting => {
-            let names = labels.classes().iter();
+            let names = asked.classes().iter();
             let classes = names.map(|name| (*name).to_owned()).collect();
             Task::Classification { classes }
         }
-        LabelTask::Returns { .. } => Task::Regression,
+        LabelTask::Returns { .. } if labels.quantiles.is_empty() => Task::Regression,
+        LabelTask::Returns { .. } => Task::Quantiles {
+            levels: labels.quantiles.clone(),
+        },
     }
 }
 
@@ -51,15 +59,18 @@ enum Kind {
     Direction,
     /// Probabilities of passing and acting: acting is the side of the primary signal.
     Acting(PrimaryNeeds),
-    /// A return.
+    /// A return, or quantiles of it.
     Returns(Returns),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Returns {
-    /// Position of the traded return among the outputs.
+    /// Position of the traded return, or of its first quantile, among the outputs.
     position: usize,
+    /// Levels of the quantiles, one output each; empty where the return itself is predicted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "exact_list")]
+    levels: Vec<f64>,
     unit: ReturnUnit,
     horizon_bars: usize,
     volatility: VolatilityNeeds,
@@ -173,7 +184,7 @@ impl ModelReadout {
         (labels, longest_gap_ns): (&LabelConfig, i64),
         (samples, fold): (&Samples, &Fold),
     ) -> Result<Self, PluginError> {
-        let asked = task(samples.task());
+        let asked = task(labels);
         let outputs = info.outputs.len();
         let expected = asked.output_columns(samples.schema().labels.len());
         let kind = match samples.task() {
@@ -191,7 +202,8 @@ impl ModelReadout {
                 horizons_bars,
                 unit,
             } => Kind::Returns(Returns {
-                position: traded(info, samples)?,
+                position: traded(info, samples, labels.quantiles.len().max(1))?,
+                levels: labels.quantiles.clone(),
                 unit: *unit,
                 horizon_bars: horizons_bars.first().copied().unwrap_or_default(),
                 volatility: VolatilityNeeds {
@@ -206,8 +218,15 @@ impl ModelReadout {
             }),
         };
         // A regression may leave horizons out, as long as the traded one is there.
-        let fits = outputs == expected || matches!(kind, Kind::Returns(..)) && outputs > 0;
-        if info.task.kind() == asked.kind() && fits {
+        let fits = match &kind {
+            Kind::Returns(returns) => returns.range().end <= outputs,
+            _ => outputs == expected,
+        };
+        let is_asked = match &asked {
+            Task::Quantiles { .. } => info.task == asked,
+            _ => info.task.kind() == asked.kind(),
+        };
+        if is_asked && fits {
             return Ok(Self {
                 format: FORMAT,
                 outputs,
@@ -248,7 +267,10 @@ impl ModelReadout {
                     returns.spread_sigmas,
                 ];
                 let is_positive = |one: &f64| one.is_finite() && *one > 0.0;
-                returns.position < read.outputs && sigmas.iter().all(is_positive)
+                let ascend = returns.levels.windows(2).all(|pair| pair[0] < pair[1]);
+                let inside = returns.levels.iter().all(|one| *one > 0.0 && *one < 1.0);
+                let is_there = returns.range().end <= read.outputs;
+                is_there && ascend && inside && sigmas.iter().all(is_positive)
             }
         };
         if is_usable {
@@ -294,17 +316,50 @@ impl ModelReadout {
                 _ => FLAT,
             },
             (Kind::Returns(returns), values) => {
-                let value = values.get(returns.position).copied().unwrap_or(0.0);
-                let (value, bars) = (f64::from(value), returns.horizon_bars);
-                let sigmas = returns.unit.in_sigmas(value, facts.sigma, bars);
-                sigmas.map_or(FLAT, |sigmas| returns.readout().probabilities(sigmas))
+                let own = values.get(returns.range()).unwrap_or(&[0.0]);
+                let in_sigmas = |value: &f32| {
+                    let (value, bars) = (f64::from(*value), returns.horizon_bars);
+                    returns.unit.in_sigmas(value, facts.sigma, bars)
+                };
+                let own: Option<Vec<f64>> = own.iter().map(in_sigmas).collect();
+                own.map_or(FLAT, |own| returns.probabilities(&own))
             }
             _ => FLAT,
         }
     }
 }
 
+impl ModelReadout {
+    /// What `values`, the model's answer for a row, say of the traded return: one number, or one
+    /// for each of the levels that come with it. `None` where no return is predicted.
+    pub(super) fn forecast<'a>(&self, values: &'a [f32]) -> Option<(&[f64], &'a [f32])> {
+        match &self.kind {
+            Kind::Returns(returns) => Some((&returns.levels, values.get(returns.range())?)),
+            Kind::Direction | Kind::Acting(_) => None,
+        }
+    }
+
+    /// Levels of the quantiles that the model writes; `None` where it predicts no return.
+    pub(super) fn levels(&self) -> Option<&[f64]> {
+        match &self.kind {
+            Kind::Returns(returns) => Some(&returns.levels),
+            Kind::Direction | Kind::Acting(_) => None,
+        }
+    }
+}
+
 impl Returns {
+    /// The outputs that are about the traded return.
+    fn range(&self) -> Range<usize> {
+        self.position..self.position + self.levels.len().max(1)
+    }
+
+    /// Of one prediction in volatilities, or of its quantiles: these show the spread as well.
+    fn probabilities(&self, own: &[f64]) -> [f32; 3] {
+        let readout = self.readout().with_spread_of(&self.levels, own);
+        readout.probabilities(middle(&self.levels, own))
+    }
+
     fn readout(&self) -> ReturnReadout {
         ReturnReadout {
             upper_sigmas: self.upper_sigmas,
@@ -314,13 +369,19 @@ impl Returns {
     }
 }
 
-/// Position of the traded return among a model's outputs.
-fn traded(info: &ModelInfo, samples: &Samples) -> Result<usize, PluginError> {
+/// Position of the traded return among a model's outputs, of which each label has `width`:
+/// quantiles are called after their label.
+fn traded(info: &ModelInfo, samples: &Samples, width: usize) -> Result<usize, PluginError> {
     let columns = &samples.schema().labels;
     let name = columns.first().map_or("", String::as_str);
-    let by_name = info.outputs.iter().position(|output| output == name);
+    let quantile = format!("{name}_q");
+    let is_it = |output: &String| match width {
+        1 => output == name || output.starts_with(&quantile),
+        _ => output.starts_with(&quantile),
+    };
+    let by_name = info.outputs.iter().position(is_it);
     by_name
-        .or_else(|| (info.outputs.len() == columns.len()).then_some(0))
+        .or_else(|| (info.outputs.len() == columns.len() * width).then_some(0))
         .ok_or_else(|| {
             PluginError::config(format!(
                 "its model predicts {}, and the horizon that is traded is `{name}`; set \
@@ -328,6 +389,25 @@ fn traded(info: &ModelInfo, samples: &Samples) -> Result<usize, PluginError> {
                 info.outputs.join(", ")
             ))
         })
+}
+
+/// Numbers as texts.
+mod exact_list {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = values.iter().map(f64::to_string).collect();
+        texts.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let values = texts
+            .iter()
+            .map(|text| text.parse().map_err(D::Error::custom));
+        values.collect()
+    }
 }
 
 /// A number as text: readers of JSON may round the last bit of a number.
@@ -354,6 +434,7 @@ mod tests {
             outputs: 2,
             kind: Kind::Returns(Returns {
                 position: 1,
+                levels: Vec::new(),
                 unit: ReturnUnit::LogReturn,
                 horizon_bars: 4,
                 volatility: VolatilityNeeds {
@@ -384,6 +465,38 @@ mod tests {
             let error = ModelReadout::parse(text.as_bytes()).unwrap_err();
             assert!(error.contains("is damaged"), "{error}");
         }
+    }
+
+    #[test]
+    fn quantiles_show_the_middle_and_the_spread() {
+        let mut own = returns(1.0);
+        let Kind::Returns(inner) = &mut own.kind else {
+            panic!("it reads returns");
+        };
+        inner.levels = vec![0.1, 0.5, 0.9];
+        assert!(
+            ModelReadout::parse(&serde_json::to_vec(&own).unwrap()).is_err(),
+            "4 outputs"
+        );
+        own.outputs = 4;
+        let text = serde_json::to_vec(&own).unwrap();
+        assert_eq!(ModelReadout::parse(&text).unwrap(), own);
+        let facts = RowFacts {
+            sigma: Some(0.5),
+            side: None,
+        };
+        // Four bars of half a volatility: values are in volatilities of the horizon as they are.
+        let [down, _, up] = own.read(facts, &[9.0, -1.0, 0.0, 1.0]);
+        let [tight_down, tight_flat, tight_up] = own.read(facts, &[9.0, -0.01, 0.0, 0.01]);
+        assert!(
+            up > down && tight_up < up && tight_down < down,
+            "{up} {tight_up}"
+        );
+        assert!(tight_flat > 0.99, "{tight_flat}");
+        let [down, _, up] = own.read(facts, &[9.0, -2.0, -1.0, 0.0]);
+        assert!(down > up);
+        let (levels, said) = own.forecast(&[9.0, -2.0, -1.0, 0.0]).unwrap();
+        assert_eq!((levels.len(), said), (3, &[-2.0, -1.0, 0.0][..]));
     }
 
     #[test]

@@ -20,8 +20,9 @@ use super::output::{RunDirectory, RunManifest};
 use super::paths::path_rows;
 use super::plugin::{PluginId, TrainingPlugin};
 use super::prepare::{Prepared, columns, prepare};
+use super::returns::regression;
 use super::scaling::StoredScaler;
-use super::score::{Scored, classification, fold_scores};
+use super::score::{FoldScores, Scored, classification, fold_scores};
 use super::spec::PipelineSpec;
 use super::tables;
 use super::trade::signals;
@@ -30,7 +31,7 @@ use crate::backtesting::{Counting, Curve, ReviewSpec, Reviewed, review};
 use crate::data::DataSource;
 use crate::progress::Progress;
 use crate::report::{
-    ConfigText, FileDigest, FoldRow, ModelArtifact, NamedText, PluginIdentity, ReportData,
+    ConfigText, FileDigest, FoldRow, ModelArtifact, NamedText, PluginIdentity, Quality, ReportData,
     Reproducibility, Trading, render,
 };
 
@@ -224,13 +225,24 @@ pub(super) fn finish(
     let scored = Scored::new(&prepared.samples, models, path);
     let options = evaluation_options(spec);
     let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-    let classification = classification(&scored, &prepared.plan, models, &options, &mut random)?;
+    let quality = match &scored.returns {
+        Some(rows) => {
+            let (rows, plan) = ((rows, &spec.labels), (&prepared.plan, models));
+            let found = regression(rows, plan, &options, &mut random);
+            Quality::Regression(Box::new(found))
+        }
+        None => {
+            let plan = &prepared.plan;
+            let found = classification(&scored, plan, models, &options, &mut random)?;
+            Quality::Classification(Box::new(found))
+        }
+    };
     let folds = fold_rows(spec, prepared, (models, &scored), &curve)?;
 
     let report = ReportData {
         title: spec.name.clone(),
         market: describe::market_summary(spec, prepared, &traded),
-        classification,
+        quality,
         folds,
         features: describe::importance(&columns(&prepared.samples), models),
         labels: label_report(spec, prepared),
@@ -269,11 +281,18 @@ fn fold_rows(
     let options = evaluation_options(spec);
     let steps_per_year = prepared.loaded.market.time_frame().bars_per_year();
     let mut rows = Vec::with_capacity(models.len());
-    for ((fold, model), outcomes) in prepared.plan.folds.iter().zip(models).zip(&scored.folds) {
+    let folds = prepared.plan.folds.iter().zip(models).zip(&scored.folds);
+    for (at, ((fold, model), outcomes)) in folds.enumerate() {
         // A stream of its own, so that a fold's interval does not depend on the folds before it.
         let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
         random.set_stream(fold.index as u64 + 1);
-        let scores = fold_scores(outcomes, &options, &mut random)?;
+        let scores = match &scored.returns {
+            Some(rows) => {
+                let own = (&rows.folds[at][..], &rows.levels[..]);
+                FoldScores::of_returns(own, &options, &mut random)
+            }
+            None => fold_scores(outcomes, &options, &mut random)?,
+        };
         // The stretches of several groups are no one curve.
         let sharpe = match fold.test.as_slice() {
             [test] => strategy.sharpe_within(test.from, test.to, steps_per_year),

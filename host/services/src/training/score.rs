@@ -17,9 +17,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::error::TrainingError;
 use super::folds::{FoldModel, RowPrediction};
+use super::returns::{ReturnRow, ReturnRows, fold_errors};
 use crate::backtesting::shown;
 use crate::report::{
-    CalibrationBin, CalibrationCurve, ClassMetrics, Classification, Estimate, Period, ScoreBucket,
+    CalibrationBin, CalibrationCurve, ClassMetrics, Classification, Estimate, ForecastErrors,
+    Period, ScoreBucket,
 };
 
 /// Buckets of the score against what came after.
@@ -33,6 +35,8 @@ pub(super) struct Scored {
     pub all: Vec<Outcome>,
     /// What the training samples of each outcome's model looked like.
     pub shares: Vec<(Direction, [f64; 3])>,
+    /// The same as forecasts of returns, where the models learned returns.
+    pub returns: Option<ReturnRows>,
 }
 
 impl Scored {
@@ -66,7 +70,12 @@ impl Scored {
                 all.push(*one);
             }
         }
-        Self { folds, all, shares }
+        Self {
+            folds,
+            all,
+            shares,
+            returns: ReturnRows::new(samples, models, path),
+        }
     }
 
     /// The outcomes that belong to a path.
@@ -181,6 +190,28 @@ pub(super) struct FoldScores {
     pub log_loss: Option<f64>,
     pub matthews_correlation: Option<f64>,
     pub information_coefficient: Option<f64>,
+    /// Of forecasts of returns, which have none of the class metrics above.
+    pub errors: Option<ForecastErrors>,
+}
+
+impl FoldScores {
+    /// What is said of forecasts of returns.
+    pub(super) fn of_returns(
+        rows: (&[ReturnRow], &[f64]),
+        options: &EvaluationOptions,
+        random: &mut ChaCha8Rng,
+    ) -> Self {
+        let (errors, information_coefficient) = fold_errors(rows, options, random);
+        Self {
+            accuracy: None,
+            majority_accuracy: None,
+            accuracy_difference: Estimate::default(),
+            log_loss: None,
+            matthews_correlation: None,
+            information_coefficient,
+            errors: Some(errors),
+        }
+    }
 }
 
 /// The quality of one fold's predictions.
@@ -202,6 +233,7 @@ pub(super) fn fold_scores(
         log_loss: metric("log_loss"),
         matthews_correlation: metric("matthews"),
         information_coefficient: metric("information_coefficient"),
+        errors: None,
     })
 }
 

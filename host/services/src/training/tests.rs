@@ -324,7 +324,7 @@ fn a_run_is_complete_consistent_and_repeatable() {
     ] {
         assert!(folder.path().join("first").join(file).is_file(), "{file}");
     }
-    let quality = &report.classification;
+    let quality = report.quality.classification().unwrap();
     // The planted signal is found. Naive Bayes is too sure of itself for much accuracy.
     let found = quality.information_coefficient;
     assert!(found.interval.unwrap().low > 0.1, "{found:?}");
@@ -419,7 +419,7 @@ fn every_prediction_lies_in_its_test_period() {
         assert!(fold.train.to <= fold.valid.from && fold.valid.to <= fold.test.from);
         rows += 1;
     }
-    assert_eq!(rows, run.report.classification.predictions);
+    assert_eq!(rows, run.report.quality.counts().0);
 }
 
 #[test]
@@ -526,11 +526,12 @@ fn a_combinatorial_split_gives_every_path_and_keeps_its_scalers() {
             .any(|one| one.contains("nobody could have traded"))
     );
     let predicted: u64 = report.folds.iter().map(|fold| fold.test_rows).sum();
-    assert_eq!(predicted, 3 * report.classification.predictions);
-    let found = report.classification.information_coefficient;
+    assert_eq!(predicted, 3 * report.quality.counts().0);
+    let quality = report.quality.classification().unwrap();
+    let found = quality.information_coefficient;
     assert!(found.interval.unwrap().low > 0.1, "{found:?}");
     let first = &report.paths[0];
-    assert_eq!(first.accuracy, report.classification.accuracy.value);
+    assert_eq!(first.accuracy, quality.accuracy.value);
     assert_eq!(first.total_return, report.trading.strategy.total_return);
     let returns: std::collections::BTreeSet<String> = report
         .paths
@@ -573,7 +574,11 @@ fn returns_over_two_horizons_are_learned_scored_and_traded() {
             ..spec(7)
         };
         let run = run_in(&folder.path().join(name), &spec).unwrap();
-        let correlation = run.report.classification.information_coefficient;
+        let quality = run.report.quality.regression().unwrap();
+        let correlation = quality.information_coefficient;
+        assert!(quality.quantiles.is_none() && quality.baselines.len() == 2);
+        assert!(run.report.folds.iter().all(|fold| fold.accuracy.is_none()));
+        assert!(run.report.folds.iter().all(|fold| fold.errors.is_some()));
         assert!(correlation.interval.unwrap().low > 0.1, "{correlation:?}");
         assert!(run.report.labels.description.contains("12, 24 bars"));
         assert!(run.report.trading.strategy.trades.unwrap() > 0);
@@ -615,7 +620,7 @@ fn meta_labels_trade_on_the_side_of_their_signal_only() {
     assert!(sides.iter().all(|count| *count > 500), "{sides:?}");
     // The baseline knows the side too: guessing the share of acting is nearly a coin's throw, far
     // from three classes at a loss of 1.05 and a majority of half.
-    let quality = &run.report.classification;
+    let quality = run.report.quality.classification().unwrap();
     assert!(quality.baseline_log_loss.unwrap() < 0.72, "{quality:?}");
     assert!(quality.majority_accuracy.unwrap() > 0.49, "{quality:?}");
 }
@@ -640,7 +645,7 @@ fn events_weights_and_trends_go_through_a_run_and_are_told() {
     assert!(labels.description.contains("CUSUM events of 2 sigma"));
     assert!(labels.effective_rows > 0.0 && labels.largest_concurrency > 1);
     assert!(!labels.autocorrelation.is_empty());
-    let quality = &run.report.classification;
+    let quality = run.report.quality.classification().unwrap();
     assert!(quality.scored_predictions < quality.predictions / 2);
     let again = run_in(&folder.path().join("two"), &trend).unwrap();
     assert_eq!(digests(&run), digests(&again));

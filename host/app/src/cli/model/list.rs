@@ -94,7 +94,7 @@ fn text(registry: &Registry, rows: &[(&Entry, ModelCard)]) -> String {
         "model",
         "version",
         "task",
-        "log loss",
+        "loss",
         "baseline",
         "accuracy",
         "majority",
@@ -104,7 +104,11 @@ fn text(registry: &Registry, rows: &[(&Entry, ModelCard)]) -> String {
         "model sha256",
     ]);
     for (entry, card) in rows {
-        let (loss, shares) = metric(card, "log_loss");
+        // Of returns the pinball loss or the error stands in the place of the log loss.
+        let losses = ["log_loss", "pinball_loss", "root_mean_squared_error"];
+        let losses = losses.iter().map(|name| metric(card, name));
+        let known = losses.into_iter().find(|(value, _)| value.is_some());
+        let (loss, shares) = known.unwrap_or_default();
         let (accuracy, majority) = metric(card, "accuracy");
         let (sharpe, hold) = metric(card, "sharpe_ratio");
         lines.add_row([

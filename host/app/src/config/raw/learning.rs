@@ -67,6 +67,9 @@ pub(crate) struct RawLabels {
     pub(crate) trend_min_t_value: f64,
     /// Forward returns: further horizons to learn beside `horizon_bars`, which is the traded one.
     pub(crate) more_horizons_bars: Vec<u32>,
+    /// Forward returns: levels of the quantiles to learn, such as [0.05, 0.5, 0.95], ascending
+    /// between 0 and 1; empty to learn the return itself.
+    pub(crate) quantiles: Vec<f64>,
     /// Forward returns: unit of what is learned.
     pub(crate) target_unit: RawReturnUnit,
     /// Meta-labels: the signal that is judged.
@@ -113,6 +116,7 @@ impl Default for RawLabels {
             trend_min_bars: engine.trend_min_bars,
             trend_min_t_value: engine.trend_min_t_value,
             more_horizons_bars: engine.more_horizons_bars,
+            quantiles: engine.quantiles,
             target_unit: RawReturnUnit::Sigmas,
             primary: RawPrimary::Crossover,
             primary_fast_bars: engine.primary_fast_bars,

@@ -38,6 +38,7 @@ impl Check<'_> {
             trend_min_bars: raw.trend_min_bars,
             trend_min_t_value: raw.trend_min_t_value,
             more_horizons_bars: raw.more_horizons_bars.clone(),
+            quantiles: raw.quantiles.clone(),
             target_unit: unit(raw.target_unit),
             primary: match raw.primary {
                 RawPrimary::Momentum => PrimaryKind::Momentum,

@@ -46,6 +46,19 @@ fn scores_and_returns(outcomes: &[Outcome]) -> (Vec<f64>, Vec<f64>) {
 
 fn of_pairs(
     outcomes: &[Outcome],
+    pairs: (&[f64], &[f64]),
+    options: &EvaluationOptions,
+    rng: &mut impl Rng,
+) -> Option<Interval> {
+    let times: Vec<Timestamp> = outcomes.iter().map(|one| one.closed_at).collect();
+    correlation_interval(&times, pairs, options, rng)
+}
+
+/// Block-bootstrap interval of Pearson's correlation of two columns, the rows of a moment together;
+/// of ranks it is that of Spearman's. `None` where it is not defined.
+#[must_use]
+pub fn correlation_interval(
+    times: &[Timestamp],
     (left, right): (&[f64], &[f64]),
     options: &EvaluationOptions,
     rng: &mut impl Rng,
@@ -57,9 +70,9 @@ fn of_pairs(
     // Sums of squares of centred values do not cancel.
     let (left_mean, right_mean) = (mean(left), mean(right));
     let mut moments: BTreeMap<Timestamp, [f64; 6]> = BTreeMap::new();
-    for ((one, x), y) in outcomes.iter().zip(left).zip(right) {
+    for ((time, x), y) in times.iter().zip(left).zip(right) {
         let (x, y) = (x - left_mean, y - right_mean);
-        let sums = moments.entry(one.closed_at).or_default();
+        let sums = moments.entry(*time).or_default();
         for (sum, value) in sums.iter_mut().zip([1.0, x, y, x * x, y * y, x * y]) {
             *sum += value;
         }

@@ -10,7 +10,7 @@ mod score_buckets;
 use super::varies;
 
 pub use correlation_interval::{
-    information_coefficient_interval, rank_information_coefficient_interval,
+    correlation_interval, information_coefficient_interval, rank_information_coefficient_interval,
 };
 pub use directional_accuracy::{
     DirectionalAccuracy, best_constant_direction, directional_accuracy_interval,

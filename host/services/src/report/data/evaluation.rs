@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Classification, Estimate, FeatureImportance, FoldRow, MarketSummary, Performance,
-    PluginIdentity,
+    Estimate, FeatureImportance, FoldRow, MarketSummary, Performance, PluginIdentity, Quality,
 };
 
 /// Everything that the evaluation page shows.
@@ -46,8 +45,10 @@ pub struct ModelEvaluation {
     /// Configurations tried, this one included.
     pub trials: u32,
     /// Quality of all out-of-sample predictions.
-    pub classification: Classification,
-    /// `confusion[actual][predicted]` of always saying the majority class of the training rows.
+    #[serde(flatten)]
+    pub quality: Quality,
+    /// `confusion[actual][predicted]` of always saying the majority class of the training rows;
+    /// empty where returns were learned.
     pub majority_confusion: Vec<Vec<u64>>,
     /// The folds.
     pub folds: Vec<FoldRow>,
@@ -95,8 +96,10 @@ pub struct LearningCurve {
 pub struct ImportanceTable {
     /// The way, such as `gain`.
     pub kind: String,
-    /// Whether values are shares of their fold's sum; else they are in nats of log loss.
+    /// Whether values are shares of their fold's sum; else they are the rise of `loss`.
     pub is_share: bool,
+    /// The loss whose rise they are, in words.
+    pub loss: String,
     /// Values by feature, in fold order.
     pub features: Vec<FeatureImportance>,
 }
@@ -146,14 +149,17 @@ pub struct PairedTest {
     pub rows: u64,
     /// Closing times of the rows.
     pub steps: u64,
-    /// Mean log loss of the first less that of the second, in nats; below zero the first is better.
-    /// The interval is a block bootstrap's, for all comparisons together (Bonferroni).
-    pub log_loss: Estimate,
+    /// What is lost: log loss in nats, squared error, pinball loss.
+    pub loss_name: String,
+    /// Mean loss of the first less that of the second; below zero the first is better. The
+    /// interval is a block bootstrap's, for all comparisons together (Bonferroni).
+    pub loss: Estimate,
     /// The test of Diebold and Mariano on that difference.
     pub diebold_mariano: Option<DieboldMarianoRow>,
     /// Its p-value for all comparisons together (Holm).
     pub adjusted_p: Option<f64>,
-    /// Accuracy of the first less that of the second, as a fraction, likewise with an interval.
+    /// Accuracy of the first less that of the second, as a fraction, likewise with an interval; not
+    /// defined of returns.
     pub accuracy: Estimate,
     /// McNemar's test on the rows where only one is right.
     pub mcnemar: Option<McNemarRow>,

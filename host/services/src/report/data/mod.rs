@@ -10,6 +10,8 @@ mod comparison;
 mod evaluation;
 mod model;
 mod provenance;
+mod quality;
+mod regression;
 mod trading;
 
 use fusebox_engine::types::{TimeFrame, Timestamp};
@@ -30,6 +32,10 @@ pub use model::{
 pub use provenance::{
     ConfigText, FileDigest, ModelArtifact, NamedText, PluginIdentity, Reproducibility,
 };
+pub use quality::Quality;
+pub use regression::{
+    ConstantBaseline, ForecastErrors, IntervalCoverage, QuantileLevel, QuantileQuality, Regression,
+};
 pub use trading::{
     Balance, Costs, CurvePoint, FigureIntervals, MonthReturn, NamedCount, Performance,
     SymbolSummary, TradeRow, TradeSide, Trading,
@@ -43,7 +49,8 @@ pub struct ReportData {
     /// What the run saw.
     pub market: MarketSummary,
     /// Quality of the out-of-sample predictions, one per row, pooled over the folds.
-    pub classification: Classification,
+    #[serde(flatten)]
+    pub quality: Quality,
     /// The folds: in time order, or in the order of their test groups.
     pub folds: Vec<FoldRow>,
     /// Importance of every feature, in any order.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, Period};
+use super::{Estimate, ForecastErrors, Period};
 
 /// Quality of all out-of-sample predictions together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +152,9 @@ pub struct FoldRow {
     pub accuracy_difference: Estimate,
     /// Mean negative log likelihood, in nats.
     pub log_loss: Option<f64>,
+    /// Errors of forecasts of returns, which have none of the class metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ForecastErrors>,
     /// Matthews correlation coefficient.
     pub matthews_correlation: Option<f64>,
     /// Pearson correlation of the score and the log return until the label's end.
@@ -220,6 +223,9 @@ pub struct PathRow {
     pub accuracy: Option<f64>,
     /// Mean negative log likelihood, in nats.
     pub log_loss: Option<f64>,
+    /// Errors of forecasts of returns, which have none of the class metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ForecastErrors>,
     /// Pearson correlation of the score and the log return until the label's end.
     pub information_coefficient: Option<f64>,
     /// Final equity over initial cash, minus 1.

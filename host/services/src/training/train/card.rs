@@ -17,8 +17,9 @@ use super::super::prepare::Prepared;
 use super::super::spec::{FinalModel, PipelineSpec};
 use super::update::{UpdateMode, UpdateVerdict};
 use crate::report::{
-    ClassCount, DataSource, Estimate, FileDigest, Interval, NamedText, Outcome, Period,
-    PluginIdentity, ReportData, model_verdict, strategy_verdict,
+    ClassCount, Classification, ConstantBaseline, DataSource, Estimate, FileDigest, Interval,
+    NamedText, Outcome, Period, PluginIdentity, Quality, Regression, ReportData, model_verdict,
+    strategy_verdict,
 };
 
 /// Layout of the card.
@@ -349,7 +350,11 @@ fn split(spec: &PipelineSpec, report: &ReportData) -> CardSplit {
 type Row<'a> = (&'a str, Estimate, Option<f64>, Option<&'a str>);
 
 fn metrics(report: &ReportData) -> Vec<CardMetric> {
-    let rows = quality_rows(report).into_iter().chain(trading_rows(report));
+    let quality = match &report.quality {
+        Quality::Classification(quality) => class_rows(quality),
+        Quality::Regression(quality) => return_rows(quality),
+    };
+    let rows = quality.into_iter().chain(trading_rows(report));
     rows.map(|(name, estimate, baseline, baseline_name)| CardMetric {
         name: name.to_owned(),
         value: estimate.value,
@@ -367,8 +372,75 @@ fn without_interval(value: Option<f64>) -> Estimate {
     }
 }
 
-fn quality_rows(report: &ReportData) -> Vec<Row<'static>> {
-    let quality = &report.classification;
+fn return_rows(quality: &Regression) -> Vec<Row<'_>> {
+    let alone = |name, estimate| (name, estimate, None, None);
+    let mut rows = Vec::new();
+    for (name, own, of) in [
+        (
+            "mean_absolute_error",
+            quality.mean_absolute_error,
+            (|one: &ConstantBaseline| one.mean_absolute_error) as fn(&ConstantBaseline) -> _,
+        ),
+        (
+            "root_mean_squared_error",
+            quality.root_mean_squared_error,
+            |one| one.root_mean_squared_error,
+        ),
+    ] {
+        // Beside the constant that loses least.
+        let better = |a: &&ConstantBaseline, b: &&ConstantBaseline| {
+            of(a)
+                .unwrap_or(f64::MAX)
+                .total_cmp(&of(b).unwrap_or(f64::MAX))
+        };
+        let best = quality.baselines.iter().min_by(better);
+        rows.push((
+            name,
+            own,
+            best.and_then(of),
+            best.map(|one| one.name.as_str()),
+        ));
+    }
+    for (at, name) in [(0, "r_squared"), (1, "r_squared_zero")] {
+        let against = quality.baselines.get(at);
+        let own = against.map_or_else(Estimate::default, |one| one.r_squared);
+        rows.push((name, own, None, against.map(|one| one.name.as_str())));
+    }
+    let constant = quality.best_constant_direction;
+    let hindsight = Some("best constant direction in hindsight");
+    rows.extend([
+        alone("information_coefficient", quality.information_coefficient),
+        alone(
+            "rank_information_coefficient",
+            quality.rank_information_coefficient,
+        ),
+        alone("information_ratio", quality.information_ratio),
+        (
+            "directional_accuracy",
+            quality.directional_accuracy,
+            constant,
+            hindsight,
+        ),
+    ]);
+    if let Some(quantiles) = &quality.quantiles {
+        let training = Some("quantiles of the training rows");
+        let base = quantiles.baseline_pinball_loss;
+        rows.push(("pinball_loss", quantiles.pinball_loss, base, training));
+        rows.push(("crps", quantiles.crps, quantiles.baseline_crps, training));
+        if let Some(widest) = quantiles.intervals.first() {
+            let claimed = Some("what the widest interval claims");
+            rows.push((
+                "interval_coverage",
+                widest.coverage,
+                Some(widest.level),
+                claimed,
+            ));
+        }
+    }
+    rows
+}
+
+fn class_rows(quality: &Classification) -> Vec<Row<'static>> {
     let majority = Some("majority class of the training rows");
     let shares = Some("class shares of the training rows");
     let hindsight = Some("best constant direction in hindsight");

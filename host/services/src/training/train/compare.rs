@@ -8,16 +8,22 @@ use std::collections::BTreeMap;
 use fusebox_engine::eval::Outcome;
 use fusebox_engine::eval::bootstrap::{AutomaticOptions, automatic_interval};
 use fusebox_engine::eval::comparison::{diebold_mariano, holm, mcnemar};
+use fusebox_engine::eval::forecast::pinball_loss;
 use fusebox_engine::labels::Direction;
 use fusebox_engine::types::Timestamp;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::super::returns::{ReturnRow, ReturnRows};
 use crate::backtesting::shown;
 use crate::report::{DieboldMarianoRow, Estimate, McNemarRow, PairedTest, Period};
 
 /// Name of the baseline that says how often each class came in the training rows.
 const BASELINE: &str = "class shares of the training rows";
+/// Names of the baselines of returns.
+const MEAN: &str = "mean of the training rows";
+const ZERO: &str = "zero";
+const QUANTILES: &str = "quantiles of the training rows";
 
 /// What a model predicted out of sample, for comparisons.
 pub(super) struct Predicted {
@@ -29,6 +35,19 @@ pub(super) struct Predicted {
     /// Training and test periods of every fold.
     pub folds: Vec<(Vec<Period>, Vec<Period>)>,
     pub overlap_steps: usize,
+    /// The same as forecasts of returns; then outcomes are compared by their returns alone.
+    pub returns: Option<ReturnRows>,
+}
+
+impl Predicted {
+    /// What is lost, in words.
+    fn loss_name(&self) -> &'static str {
+        match &self.returns {
+            None => "log loss, nats",
+            Some(rows) if rows.levels.is_empty() => "squared error",
+            Some(_) => "pinball loss",
+        }
+    }
 }
 
 /// How comparisons are judged.
@@ -44,19 +63,42 @@ struct Row {
     closed_at: Timestamp,
     /// Loss of the first less that of the second.
     loss: f64,
-    hits: [bool; 2],
+    /// Whether each named the right class; `None` of returns.
+    hits: Option<[bool; 2]>,
 }
 
 /// Everything that can be compared, and sentences about what cannot.
 pub(super) fn compare(models: &[Predicted], how: Judging) -> (Vec<PairedTest>, Vec<String>) {
     let (mut planned, mut notes) = (Vec::new(), Vec::new());
     for model in models {
-        let names = (model.name.clone(), BASELINE.to_owned(), true);
-        planned.push((names, against_baseline(model), model.overlap_steps));
+        let named = |second: &str| Named {
+            first: model.name.clone(),
+            second: second.to_owned(),
+            is_baseline: true,
+            loss: model.loss_name(),
+        };
+        match &model.returns {
+            None => planned.push((
+                named(BASELINE),
+                against_baseline(model),
+                model.overlap_steps,
+            )),
+            Some(rows) => {
+                for second in baselines_of(rows) {
+                    let own = against_constant(rows, second);
+                    planned.push((named(second), own, model.overlap_steps));
+                }
+            }
+        }
     }
     for (at, first) in models.iter().enumerate() {
         for second in &models[at + 1..] {
-            let names = (first.name.clone(), second.name.clone(), false);
+            let names = Named {
+                first: first.name.clone(),
+                second: second.name.clone(),
+                is_baseline: false,
+                loss: first.loss_name(),
+            };
             let overlap = first.overlap_steps.max(second.overlap_steps);
             match pair(first, second) {
                 Ok(rows) => planned.push((names, rows, overlap)),
@@ -92,6 +134,94 @@ pub(super) fn compare(models: &[Predicted], how: Judging) -> (Vec<PairedTest>, V
     (tests, notes)
 }
 
+/// What is compared.
+struct Named {
+    first: String,
+    second: String,
+    is_baseline: bool,
+    loss: &'static str,
+}
+
+/// The constants that forecasts of returns are held against.
+fn baselines_of(rows: &ReturnRows) -> &'static [&'static str] {
+    match rows.levels.is_empty() {
+        true => &[MEAN, ZERO],
+        false => &[QUANTILES],
+    }
+}
+
+/// What a forecast, or its quantiles, loses.
+fn loss_of((forecast, quantiles): (f64, &[f64]), levels: &[f64], outcome: f64) -> f64 {
+    if levels.is_empty() {
+        return (outcome - forecast).powi(2);
+    }
+    let pairs = quantiles.iter().zip(levels);
+    let losses = pairs.filter_map(|(one, level)| pinball_loss(&[*one], &[outcome], *level));
+    losses.sum::<f64>() / levels.len() as f64
+}
+
+fn against_constant(rows: &ReturnRows, second: &str) -> Vec<Row> {
+    let row = |one: &ReturnRow| {
+        let constant = if second == ZERO {
+            0.0
+        } else {
+            one.training_mean
+        };
+        let own = loss_of((one.forecast, &one.quantiles), &rows.levels, one.outcome);
+        let other = loss_of(
+            (constant, &one.training_quantiles),
+            &rows.levels,
+            one.outcome,
+        );
+        Row {
+            closed_at: one.closed_at,
+            loss: own - other,
+            hits: None,
+        }
+    };
+    let is_known = |one: &&ReturnRow| one.outcome.is_finite() && one.forecast.is_finite();
+    rows.all.iter().filter(is_known).map(row).collect()
+}
+
+/// The rows of two models of returns, joined; or why they cannot be.
+fn pair_of_returns(
+    (first, own): (&Predicted, &ReturnRows),
+    (second, other): (&Predicted, &ReturnRows),
+) -> Result<Vec<Row>, String> {
+    if own.levels != other.levels {
+        return Err("they forecast other quantiles; give both the same [labels]".to_owned());
+    }
+    let name = |model: &Predicted, one: &ReturnRow| -> Option<String> {
+        model.symbols.get(one.symbol.index()).cloned()
+    };
+    let others: BTreeMap<(Timestamp, String), &ReturnRow> = other
+        .all
+        .iter()
+        .filter_map(|one| Some(((one.closed_at, name(second, one)?), one)))
+        .collect();
+    let mut rows = Vec::new();
+    for one in &own.all {
+        let found = name(first, one).and_then(|symbol| others.get(&(one.closed_at, symbol)));
+        let Some(other) = found else {
+            continue;
+        };
+        if one.outcome.to_bits() != other.outcome.to_bits() {
+            return Err("their labels differ; give both the same [labels]".to_owned());
+        }
+        let of =
+            |row: &ReturnRow| loss_of((row.forecast, &row.quantiles), &own.levels, row.outcome);
+        rows.push(Row {
+            closed_at: one.closed_at,
+            loss: of(one) - of(other),
+            hits: None,
+        });
+    }
+    match rows.is_empty() {
+        true => Err("they predicted no row in common".to_owned()),
+        false => Ok(rows),
+    }
+}
+
 fn log_loss(probability: f64) -> f64 {
     -probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
 }
@@ -105,7 +235,7 @@ fn against_baseline(model: &Predicted) -> Vec<Row> {
     rows.map(|(one, shares)| Row {
         closed_at: one.closed_at,
         loss: log_loss(of_label(one)) - log_loss(shares[one.label.index()]),
-        hits: [one.predicted() == one.label, one.majority == one.label],
+        hits: Some([one.predicted() == one.label, one.majority == one.label]),
     })
     .collect()
 }
@@ -114,6 +244,11 @@ fn against_baseline(model: &Predicted) -> Vec<Row> {
 fn pair(first: &Predicted, second: &Predicted) -> Result<Vec<Row>, String> {
     if first.folds != second.folds {
         return Err("their folds differ; give both the same [split], data and labels".to_owned());
+    }
+    match (&first.returns, &second.returns) {
+        (Some(own), Some(other)) => return pair_of_returns((first, own), (second, other)),
+        (None, None) => {}
+        _ => return Err("one learned classes, the other returns".to_owned()),
     }
     let name = |model: &Predicted, one: &Outcome| -> Option<String> {
         model.symbols.get(one.symbol.index()).cloned()
@@ -140,7 +275,7 @@ fn pair(first: &Predicted, second: &Predicted) -> Result<Vec<Row>, String> {
         rows.push(Row {
             closed_at: one.closed_at,
             loss: log_loss(of_label(one)) - log_loss(of_label(other)),
-            hits: [right(one), right(other)],
+            hits: Some([right(one), right(other)]),
         });
     }
     match rows.is_empty() {
@@ -150,7 +285,7 @@ fn pair(first: &Predicted, second: &Predicted) -> Result<Vec<Row>, String> {
 }
 
 fn judge(
-    (first, second, is_baseline): &(String, String, bool),
+    named: &Named,
     rows: &[Row],
     options: &AutomaticOptions,
     random: &mut ChaCha8Rng,
@@ -159,9 +294,9 @@ fn judge(
     let mut moments: BTreeMap<Timestamp, [f64; 3]> = BTreeMap::new();
     let (mut only_first, mut only_second) = (0, 0);
     for row in rows {
-        let [own, other] = row.hits;
         let moment = moments.entry(row.closed_at).or_default();
         moment[0] += row.loss;
+        let [own, other] = row.hits.unwrap_or_default();
         moment[1] += f64::from(u8::from(own)) - f64::from(u8::from(other));
         moment[2] += 1.0;
         only_first += u64::from(own && !other);
@@ -179,17 +314,23 @@ fn judge(
             interval: automatic_interval(&pairs, options, random, ratio).map(shown),
         }
     };
-    let (loss, accuracy) = (estimate(0), estimate(1));
+    let loss = estimate(0);
+    let has_classes = rows.iter().all(|row| row.hits.is_some());
+    let accuracy = match has_classes {
+        true => estimate(1),
+        false => Estimate::default(),
+    };
     let means: Vec<f64> = steps.iter().map(|step| step[0] / step[2]).collect();
     let found = diebold_mariano(&means, options.overlap_steps);
-    let disagreement = mcnemar(only_first, only_second);
+    let disagreement = mcnemar(only_first, only_second).filter(|_| has_classes);
     PairedTest {
-        first: first.clone(),
-        second: second.clone(),
-        is_baseline: *is_baseline,
+        first: named.first.clone(),
+        second: named.second.clone(),
+        is_baseline: named.is_baseline,
         rows: rows.len() as u64,
         steps: steps.len() as u64,
-        log_loss: loss,
+        loss_name: named.loss.to_owned(),
+        loss,
         diebold_mariano: found.map(|one| DieboldMarianoRow {
             statistic: one.statistic,
             p: one.p,
@@ -261,6 +402,7 @@ mod tests {
             shares,
             folds: Vec::new(),
             overlap_steps: 1,
+            returns: None,
         }
     }
 
@@ -281,8 +423,8 @@ mod tests {
         };
         let good = find("good", "class shares");
         assert!(good.is_baseline && good.adjusted_p.unwrap() < 0.01);
-        assert!(good.log_loss.interval.unwrap().high < 0.0);
-        assert!(find("bad", "class shares").log_loss.interval.unwrap().low > 0.0);
+        assert!(good.loss.interval.unwrap().high < 0.0);
+        assert!(find("bad", "class shares").loss.interval.unwrap().low > 0.0);
         let equals = find("good", "also good");
         assert!(equals.adjusted_p.unwrap() > 0.05, "{equals:?}");
         assert_eq!((equals.rows, equals.steps), (1200, 600));
@@ -291,6 +433,47 @@ mod tests {
         assert!(apart.mcnemar.unwrap().p < 1e-6);
         let raw = equals.diebold_mariano.as_ref().unwrap().p;
         assert!(equals.adjusted_p.unwrap() >= raw);
+    }
+
+    #[test]
+    fn forecasts_of_returns_are_held_against_every_constant_and_each_other() {
+        let forecasts = |name: &str, skill: f64| {
+            let mut random = ChaCha8Rng::seed_from_u64(4);
+            let row = |at: i64| {
+                let known = random.random::<f64>() - 0.5;
+                ReturnRow {
+                    closed_at: Timestamp::from_nanos(at / 2),
+                    symbol: SymbolId(u32::try_from(at % 2).unwrap()),
+                    outcome: known + random.random::<f64>() - 0.5,
+                    log_return: 0.0,
+                    forecast: skill * known,
+                    training_mean: 0.1,
+                    quantiles: Vec::new(),
+                    training_quantiles: Vec::new(),
+                }
+            };
+            let rows = ReturnRows {
+                levels: Vec::new(),
+                folds: Vec::new(),
+                all: (0..1200).map(row).collect(),
+            };
+            Predicted {
+                returns: Some(rows),
+                ..predicted(name, 0.5, 2)
+            }
+        };
+        let models = [forecasts("good", 1.0), forecasts("wrong", -1.0)];
+        let (tests, notes) = compare(&models, HOW);
+        assert_eq!((tests.len(), notes.len()), (5, 0));
+        let below = |test: &PairedTest| test.loss.interval.unwrap().high < 0.0;
+        for test in &tests {
+            assert_eq!(test.loss_name, "squared error");
+            assert_eq!((test.accuracy, test.mcnemar), (Estimate::default(), None));
+            assert_eq!(below(test), test.first == "good", "{test:?}");
+        }
+        let (tests, notes) = compare(&[forecasts("a", 1.0), predicted("b", 0.5, 2)], HOW);
+        assert_eq!(tests.len(), 3);
+        assert!(notes[0].contains("one learned classes"), "{notes:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A run's models as the evaluation page shows them.
 
 use super::super::describe::number;
-use super::super::explain::{ContributionSample, score_in_words};
+use super::super::explain::{ContributionSample, loss_in_words, score_in_words};
 use super::super::folds::FoldModel;
 use super::super::prepare::{Prepared, columns};
 use super::super::score::Scored;
@@ -9,7 +9,7 @@ use super::super::spec::PipelineSpec;
 use super::compare::majority_confusion;
 use crate::report::{
     ContributionPoint, ContributionSummary, FeatureContribution, FeatureImportance, FoldCurve,
-    ImportanceTable, ModelEvaluation, ReportData,
+    ImportanceTable, ModelEvaluation, Quality, ReportData,
 };
 
 /// Features whose single contributions are drawn.
@@ -33,8 +33,11 @@ pub(super) fn evaluate(
         market: report.market.clone(),
         labels: report.labels.description.clone(),
         trials: trading.trials,
-        classification: report.classification.clone(),
-        majority_confusion: majority_confusion(&scored.all),
+        quality: report.quality.clone(),
+        majority_confusion: match report.quality {
+            Quality::Classification(_) => majority_confusion(&scored.all),
+            Quality::Regression(_) => Vec::new(),
+        },
         folds: report.folds.clone(),
         curves: curves(models),
         importances: importances(&features, models),
@@ -97,6 +100,7 @@ fn table(
     Some(ImportanceTable {
         kind,
         is_share,
+        loss: loss_in_words(&models.first()?.info.task).to_owned(),
         features: features.iter().enumerate().map(feature).collect(),
     })
 }

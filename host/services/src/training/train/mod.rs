@@ -277,6 +277,7 @@ fn predicted(spec: &PipelineSpec, prepared: &Prepared, scored: Scored) -> Predic
             .map(|fold| (periods(&fold.train), periods(&fold.test)))
             .collect(),
         overlap_steps: spec.labels.longest_horizon_bars() as usize,
+        returns: scored.returns,
     }
 }
 
