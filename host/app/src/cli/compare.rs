@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fusebox_services::backtesting::{RunsOptions, compare_runs};
-use fusebox_services::report::{Comparison, Estimate, render_comparison};
+use fusebox_services::report::{Comparison, Estimate, RunsLuck, render_comparison};
 use serde_json::json;
 
 use super::Context;
@@ -16,7 +16,9 @@ use crate::output::{grouped, table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs are directories of `fusebox run --out` and `fusebox backtest --out`. Where they saw other data,
-another time, other costs or other features, the page and the terminal say so.
+another time, other costs or other features, the page and the terminal say so. How far luck explains
+the best of them is told for all together: the number of trials and how many independent ones they
+are worth, the probability of backtest overfitting (CSCV), Hansen's SPA and White's reality check.
 
 Examples:
   fusebox compare out/first out/second --out comparison.html
@@ -62,6 +64,7 @@ pub(super) fn run(args: &CompareArgs, context: &Context) -> Result<(), Failure> 
         "common": comparison.common,
         "common_steps": comparison.common_steps,
         "pairs": comparison.pairs,
+        "luck": comparison.luck,
         "confidence": comparison.confidence,
         "bootstrap_samples": comparison.bootstrap_samples,
         "seed": comparison.seed,
@@ -162,6 +165,9 @@ fn text(comparison: &Comparison, out: Option<&Path>) -> String {
         ]);
     }
     text.push_str(&format!("{lines}\n\n{}\n", pairs(comparison)));
+    if let Some(one) = &comparison.luck {
+        text.push_str(&format!("\n{}\n", luck(comparison, one)));
+    }
     text.push_str(&format!(
         "{} shared closes; intervals hold at {:.0} % for all pairs together, p-values for each \
          alone\n",
@@ -172,6 +178,56 @@ fn text(comparison: &Comparison, out: Option<&Path>) -> String {
         text.push_str(&format!("page {}\n", out.display()));
     }
     text
+}
+
+/// How far luck explains the best run.
+fn luck(comparison: &Comparison, luck: &RunsLuck) -> String {
+    let mut lines = table(&["is the best one luck?", ""]);
+    let p = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
+    let mut row = |name: String, value: String| {
+        lines.add_row([name, value]);
+    };
+    let effective = luck
+        .effective_trials
+        .map_or_else(|| "-".to_owned(), |one| format!("{one:.1}"));
+    row(
+        "trials".to_owned(),
+        format!(
+            "{} known, {} runs here worth {effective} independent ones",
+            grouped(u64::from(luck.trials)),
+            luck.runs
+        ),
+    );
+    if let Some(one) = &luck.overfitting {
+        row(
+            format!("probability of overfitting (CSCV, {} blocks)", one.blocks),
+            format!(
+                "{}; the chosen one loses in {}",
+                percent(Some(one.probability)),
+                percent(Some(one.probability_of_loss))
+            ),
+        );
+    }
+    if let Some(one) = &luck.superior {
+        let best = comparison
+            .runs
+            .get(one.best)
+            .map_or("", |run| run.name.as_str());
+        row(
+            format!("{best} beats cash: p of Hansen's SPA"),
+            format!(
+                "{} ({} to {})",
+                p(Some(one.consistent_p)),
+                p(Some(one.lower_p)),
+                p(Some(one.upper_p))
+            ),
+        );
+        row(
+            "White's reality check, p".to_owned(),
+            p(one.reality_check_p),
+        );
+    }
+    lines.to_string()
 }
 
 fn pairs(comparison: &Comparison) -> String {

@@ -35,9 +35,10 @@ pub use data::{
     FeatureContribution, FeatureImportance, FigureIntervals, FileDigest, FoldCurve, FoldRow,
     ForecastErrors, HorizonBucket, ImportanceTable, Interval, IntervalCoverage, LabelReport,
     LagCorrelation, LearningCurve, MarketSummary, McNemarRow, ModelArtifact, ModelEvaluation,
-    MonthReturn, NamedCount, NamedText, PairRow, PairedTest, PathRow, Performance, Period,
-    PluginIdentity, Quality, QuantileLevel, QuantileQuality, RegimeReport, RegimeRow, Regression,
-    ReportData, Reproducibility, ScoreBucket, SymbolSummary, TradeRow, TradeSide, Trading,
+    MonthReturn, NamedCount, NamedText, Overfitting, PairRow, PairedTest, PathRow, Performance,
+    Period, PluginIdentity, Quality, QuantileLevel, QuantileQuality, RegimeReport, RegimeRow,
+    Regression, ReportData, Reproducibility, RunsLuck, ScoreBucket, SuperiorTest, SymbolSummary,
+    TradeRow, TradeSide, Trading,
 };
 pub use verdict::{Outcome, Verdict, model_verdict, strategy_verdict};
 

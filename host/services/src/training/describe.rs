@@ -2,6 +2,7 @@
 
 use fusebox_engine::backtest::BacktestResult;
 use fusebox_engine::dataset::{Fold, Period as EnginePeriod};
+use fusebox_engine::labels::LabelKind;
 
 use super::folds::FoldModel;
 use super::prepare::Prepared;
@@ -17,6 +18,16 @@ pub(super) fn market_summary(
     traded: &BacktestResult,
 ) -> MarketSummary {
     let mut summary = summary_of(&spec.data, &prepared.loaded, traded);
+    let is_return = matches!(spec.labels.kind, LabelKind::ForwardReturns);
+    if is_return && traded.fills.is_empty() {
+        summary.warnings.push(format!(
+            "no forecast was clear enough to be traded: a side needs its probability of a return \
+             beyond {} (up) or {} (down) volatilities of the horizon to lead by more than \
+             strategy.entry_threshold; lower labels.upper_sigmas and labels.lower_sigmas, such as \
+             to 0.5, or the threshold",
+            spec.labels.upper_sigmas, spec.labels.lower_sigmas
+        ));
+    }
     if spec.split.trains_on_the_future() {
         summary.warnings.push(
             "the split trains on bars after those that it predicts: the results estimate skill, \

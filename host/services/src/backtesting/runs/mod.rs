@@ -2,6 +2,7 @@
 //! whether one is better than another over the time that all of them cover.
 
 mod differ;
+mod luck;
 mod read;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::report::{
-    CommonFigures, ComparedRun, Comparison, CurveOnCommon, Estimate, PairRow, Period,
+    CommonFigures, ComparedRun, Comparison, CurveOnCommon, Estimate, PairRow, Period, RunsLuck,
 };
 use read::Run;
 
@@ -81,6 +82,7 @@ pub fn compare_runs(
         common: shared.period(),
         common_steps: shared.times.len() as u64,
         pairs: shared.pairs(options),
+        luck: shared.luck(&runs, options),
         curves: CurveOnCommon {
             growth: shared.equity.iter().map(|one| growth(one)).collect(),
             closed_at: shared.times.clone(),
@@ -215,6 +217,13 @@ impl Shared {
             sharpe_ratio: Sharpe.value(&history),
             max_drawdown: MaxDrawdown.value(&history),
         }
+    }
+
+    /// How far luck explains the best of the runs.
+    fn luck(&self, runs: &[Run], options: &RunsOptions) -> Option<RunsLuck> {
+        let returns: Vec<Vec<f64>> = self.equity.iter().map(|one| returns(one)).collect();
+        let stated = runs.iter().map(|run| run.metrics.trading.trials).max();
+        luck::luck(&returns, stated.unwrap_or(0), options)
     }
 
     /// Every pair, each with random numbers of its own, so that no pair depends on the others.

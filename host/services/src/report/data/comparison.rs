@@ -62,12 +62,66 @@ pub struct Comparison {
     pub curves: CurveOnCommon,
     /// Every pair of runs.
     pub pairs: Vec<PairRow>,
+    /// How far luck explains the best of them; `None` where they share too little time.
+    #[serde(default)]
+    pub luck: Option<RunsLuck>,
     /// Confidence of the intervals, over all pairs together.
     pub confidence: f64,
     /// Resampled histories behind each interval.
     pub bootstrap_samples: u32,
     /// Seed of the resampling.
     pub seed: u64,
+}
+
+/// How far luck explains the best of several runs, over the closing times that all share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunsLuck {
+    /// Runs that are compared.
+    pub runs: u32,
+    /// Trials: the runs here, or as many as one of them says it is of, where those are more.
+    pub trials: u32,
+    /// Independent runs with the same mean correlation (Bailey, Lopez de Prado 2014).
+    pub effective_trials: Option<f64>,
+    /// What choosing the best by its history is worth.
+    pub overfitting: Option<Overfitting>,
+    /// Whether the best of them beats holding cash.
+    pub superior: Option<SuperiorTest>,
+}
+
+/// Probability of backtest overfitting by combinatorially symmetric cross-validation (Bailey,
+/// Borwein, Lopez de Prado, Zhu 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Overfitting {
+    /// Blocks of time.
+    pub blocks: u64,
+    /// Ways to cut them into halves.
+    pub splits: u64,
+    /// Share of splits in which the best of one half is below the median of the other; 0.5 where
+    /// choosing is no better than chance.
+    pub probability: f64,
+    /// Share of splits in which it loses in the other half.
+    pub probability_of_loss: f64,
+    /// Slope of its Sharpe ratio in the other half on that in the half it was chosen in.
+    pub degradation_slope: Option<f64>,
+}
+
+/// Hansen's test for superior predictive ability (2005) with White's reality check (2000).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SuperiorTest {
+    /// Position of the best run.
+    pub best: usize,
+    /// Its studentized mean return.
+    pub statistic: f64,
+    /// p-value that no run beats cash; the one to use.
+    pub consistent_p: f64,
+    /// Lower bound of it.
+    pub lower_p: f64,
+    /// Upper bound of it.
+    pub upper_p: f64,
+    /// White's, which poor runs raise.
+    pub reality_check_p: Option<f64>,
+    /// Mean length of the resampled blocks, in closes.
+    pub mean_block_steps: f64,
 }
 
 /// One run of a comparison.

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use analysis::{Analysis, Capacity, CapacityPoint, ComparedRow, RegimeReport, RegimeRow};
 pub use comparison::{
-    BacktestRecord, BacktestReport, CommonFigures, ComparedRun, Comparison, CurveOnCommon, PairRow,
+    BacktestRecord, BacktestReport, CommonFigures, ComparedRun, Comparison, CurveOnCommon,
+    Overfitting, PairRow, RunsLuck, SuperiorTest,
 };
 pub use evaluation::{
     ContributionPoint, ContributionSummary, DieboldMarianoRow, Evaluation, FeatureContribution,
