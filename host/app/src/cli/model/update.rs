@@ -209,7 +209,7 @@ fn text(parent: &Entry, added: Option<&(Entry, bool)>, updated: &Updated) -> Str
         UpdateVerdict::Better => "the update is better on what was held out\n",
         UpdateVerdict::Undecided => {
             "the update is no better as far as the held-out rows tell: the interval of the \
-             difference in log loss holds zero\n"
+             difference in loss holds zero\n"
         }
         UpdateVerdict::Worse => "the update is WORSE on what was held out\n",
     });

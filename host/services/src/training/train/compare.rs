@@ -41,7 +41,7 @@ pub(super) struct Predicted {
 
 impl Predicted {
     /// What is lost, in words.
-    fn loss_name(&self) -> &'static str {
+    pub(super) fn loss_name(&self) -> &'static str {
         match &self.returns {
             None => "log loss, nats",
             Some(rows) if rows.levels.is_empty() => "squared error",
@@ -151,7 +151,7 @@ fn baselines_of(rows: &ReturnRows) -> &'static [&'static str] {
 }
 
 /// What a forecast, or its quantiles, loses.
-fn loss_of((forecast, quantiles): (f64, &[f64]), levels: &[f64], outcome: f64) -> f64 {
+pub(super) fn loss_of((forecast, quantiles): (f64, &[f64]), levels: &[f64], outcome: f64) -> f64 {
     if levels.is_empty() {
         return (outcome - forecast).powi(2);
     }

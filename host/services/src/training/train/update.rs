@@ -19,11 +19,12 @@ use super::super::folds::{FoldModel, Other, Trainer};
 use super::super::output::OutputError;
 use super::super::plugin::TrainingPlugin;
 use super::super::prepare::{Prepared, samples_of};
+use super::super::returns::ReturnRow;
 use super::super::run::{check, pool};
 use super::super::score::Scored;
 use super::super::spec::PipelineSpec;
 use super::card::ModelCard;
-use super::compare::{Judging, Predicted, compare};
+use super::compare::{Judging, Predicted, compare, loss_of};
 use super::predicted;
 use crate::data::DataSource;
 use crate::progress::Progress;
@@ -108,11 +109,11 @@ impl std::fmt::Debug for UpdateEnvironment<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateVerdict {
-    /// Its log loss is lower, and the interval of the difference lies below zero.
+    /// Its loss is lower, and the interval of the difference lies below zero.
     Better,
     /// The interval of the difference holds zero, or is not defined.
     Undecided,
-    /// Its log loss is higher, and the interval lies above zero.
+    /// Its loss is higher, and the interval lies above zero.
     Worse,
 }
 
@@ -164,7 +165,7 @@ pub fn update(
     let new = judge(taken_in?)?;
     let golden = trainer.golden(&prepared.samples, (fold, &new), GOLDEN_ROWS)?;
     let test = judged(&spec, &prepared, [&new, &old]);
-    let verdict = verdict(&test.log_loss);
+    let verdict = verdict(&test.loss);
     let time_frame = prepared.loaded.market.time_frame();
     let features = ModelFeatures::new(&prepared.features, time_frame, spec.extract, &new.artifact);
     let features = serde_json::to_vec_pretty(&features).map_err(|source| OutputError::Encode {
@@ -373,24 +374,33 @@ impl model::Progress for Listener<'_> {
     }
 }
 
+/// Mean loss and accuracy of a model on the held-out rows; of returns there is no accuracy.
 fn scores(prepared: &Prepared, model: &FoldModel) -> (Option<f64>, Option<f64>) {
     let scored = Scored::new(
         &prepared.samples,
         std::slice::from_ref(model),
         &prepared.plan.paths[0],
     );
-    let count = scored.all.len() as f64;
+    if let Some(rows) = &scored.returns {
+        let loss = |one: &ReturnRow| {
+            let said = (one.forecast, one.quantiles.as_slice());
+            loss_of(said, &rows.levels, one.outcome)
+        };
+        return (mean(rows.all.iter().map(loss)), None);
+    }
     let loss = |one: &fusebox_engine::eval::Outcome| {
         let probability = f64::from(one.probabilities[one.label.index()]);
         -probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
     };
-    let losses: f64 = scored.all.iter().map(loss).sum();
-    let hits = scored.all.iter().filter(|one| one.predicted() == one.label);
-    let hits = hits.count() as f64;
-    match scored.all.is_empty() {
-        true => (None, None),
-        false => (Some(losses / count), Some(hits / count)),
-    }
+    let hits = scored.all.iter();
+    let hits = hits.map(|one| f64::from(u8::from(one.predicted() == one.label)));
+    (mean(scored.all.iter().map(loss)), mean(hits))
+}
+
+/// `None` of nothing.
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
+    let count = values.len();
+    (count > 0).then(|| values.sum::<f64>() / count as f64)
 }
 
 /// The updated model against the one before it, on the very same rows.
@@ -420,7 +430,8 @@ fn judged(spec: &PipelineSpec, prepared: &Prepared, models: [&FoldModel; 2]) -> 
         is_baseline: false,
         rows: 0,
         steps: 0,
-        log_loss: NOTHING,
+        loss_name: both[0].loss_name().to_owned(),
+        loss: NOTHING,
         diebold_mariano: None,
         adjusted_p: None,
         accuracy: NOTHING,

@@ -153,12 +153,18 @@ impl Described<'_> {
             value,
             interval: None,
         };
-        vec![
-            row("log_loss", plain(loss), old_loss),
-            row("accuracy", plain(accuracy), old_accuracy),
-            row("log_loss_difference", test.log_loss, None),
-            row("accuracy_difference", test.accuracy, None),
-        ]
+        // `log loss, nats` and the like, without the unit.
+        let name = test.loss_name.split(',').next().unwrap_or_default();
+        let name = name.replace(' ', "_");
+        let mut rows = vec![row(&name, plain(loss), old_loss)];
+        if accuracy.is_some() {
+            rows.push(row("accuracy", plain(accuracy), old_accuracy));
+        }
+        rows.push(row(&format!("{name}_difference"), test.loss, None));
+        if accuracy.is_some() {
+            rows.push(row("accuracy_difference", test.accuracy, None));
+        }
+        rows
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -168,7 +174,7 @@ impl Described<'_> {
             UpdateVerdict::Better => {}
             UpdateVerdict::Undecided => warnings.push(format!(
                 "The update is no better than {title} as far as the held-out rows tell: the \
-                 interval of the difference in log loss holds zero"
+                 interval of the difference in loss holds zero"
             )),
             UpdateVerdict::Worse => warnings.push(format!(
                 "The update is worse than {title} on the held-out rows"
