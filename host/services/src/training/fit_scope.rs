@@ -334,7 +334,7 @@ mod tests {
             symbols: vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()],
             time_frame: "1h".parse().unwrap(),
             from: "2024-01-01".parse().unwrap(),
-            to: "2024-02-20".parse().unwrap(),
+            to: "2024-03-20".parse().unwrap(),
             ..SimulatedConfig::default()
         };
         Market::new(Simulated::new(config).unwrap().series()).unwrap()
@@ -358,7 +358,7 @@ mod tests {
         Splitter::WalkForward(SplitConfig {
             kind: SplitKind::Rolling,
             train: "14d".parse().unwrap(),
-            valid: Some("3d".parse().unwrap()),
+            valid: None,
             test: "5d".parse().unwrap(),
             step: "5d".parse().unwrap(),
             embargo_bars: 2,
