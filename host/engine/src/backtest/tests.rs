@@ -140,9 +140,10 @@ proptest! {
                 prop_assert!(bar.opened_at >= at, "{fill:?} in the bar that decided it");
                 prop_assert!(bar.closed_at.nanos_since(at) > latency, "{fill:?} at {latency}");
                 prop_assert!(fill.filled_at >= at);
-                let price = fill.price.to_f64();
+                // The bar's prices as money, in which the exchange reckons.
+                let [low, high] = [bar.low, bar.high].map(|one| Price::from_f64(one).unwrap());
                 let is_purchase = fill.quantity > Quantity::ZERO;
-                let fair = if is_purchase { price >= bar.low } else { price <= bar.high };
+                let fair = if is_purchase { fill.price >= low } else { fill.price <= high };
                 prop_assert!(fair, "{fill:?} of {bar:?}");
             }
             for _ in 0..rng.random::<u32>() % 4 {

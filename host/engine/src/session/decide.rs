@@ -62,7 +62,7 @@ impl Session {
             }
             let wished = self.wish(symbol, input.closed_at, journal)?;
             let mut wished = self.emergency(symbol).or(wished);
-            if room == Room::Closings {
+            if room == Room::Closings || self.is_protected(symbol) {
                 wished = wished.and_then(Intent::as_closing);
             }
             self.buffers.intents.extend(wished);
@@ -128,6 +128,15 @@ impl Session {
             Room::All => Room::Closings,
             busy => busy,
         })
+    }
+
+    /// Whether orders that may close the position wait at the broker. One of them may fire before
+    /// a turn arrives, which would then sell more than is held and open too much on the other side:
+    /// what is protected is closed, and entered on the other side when that is known.
+    fn is_protected(&self, symbol: SymbolId) -> bool {
+        let orders = self.states.get(symbol.index()).map(|state| &state.orders);
+        let is_protection = |one: &Waiting| one.order.reason == OrderReason::Protection;
+        orders.is_some_and(|orders| orders.iter().any(is_protection))
     }
 
     fn call_off(

@@ -121,6 +121,47 @@ fn a_stop_that_a_slice_cannot_fill_goes_on_at_the_next_open() {
     assert_eq!(told, expected.map(|(q, p)| (q.to_owned(), p.to_owned())));
 }
 
+/// A stop that fires before a turn arrives has sold what the turn would sell first: the position is
+/// closed once, and the other side entered when that is known.
+#[test]
+fn a_turn_of_a_protected_position_closes_it_and_then_enters() {
+    let mut config = free(true);
+    config.strategy.allow_short = true;
+    config.portfolio.margin = Some(MarginConfig {
+        mode: MarginMode::Cross,
+        leverage: 5.0,
+        maintenance: 0.01,
+        liquidation_fee_bps: 0.0,
+    });
+    config.strategy.protection.stop_loss = Some(0.05);
+    config.execution.latency_ms = 60_000;
+    let calm = |price: f64| (price, price, price, price, 1e4);
+    let gap = (94.0, 94.0, 90.0, 90.0, 1e4);
+    let rows = [calm(100.0), calm(100.0), gap, calm(90.0), calm(90.0)];
+    let (result, events) = run(&config, &rows, &[0.5, -0.5, -0.5, -0.5, -0.5]);
+    let mut held = Quantity::ZERO;
+    let mut lowest = Quantity::ZERO;
+    for event in &events {
+        if let Event::OrderFilled(fill) = event {
+            held += fill.quantity;
+            lowest = lowest.min(held);
+        }
+    }
+    assert!(held.signum() < 0, "it is short in the end: {events:?}");
+    assert_eq!(lowest, held, "{events:?}");
+    let entered = events.iter().filter_map(|event| match event {
+        Event::OrderApproved(order) if order.quantity.signum() < 0 => Some(order.reason),
+        _ => None,
+    });
+    let sides: Vec<OrderReason> = entered
+        .filter(|one| *one != OrderReason::Protection)
+        .collect();
+    assert_eq!(sides, [OrderReason::Exit, OrderReason::Entry]);
+    // What is short is what risk allows of the equity then, not that and what the stop had sold.
+    let allowed = result.trades[0].quantity.to_f64();
+    assert!(held.abs().to_f64() <= allowed * 1.2, "{held} {allowed}");
+}
+
 #[test]
 fn an_entry_by_limit_waits_is_called_off_or_times_out() {
     let mut config = free(false);
