@@ -390,7 +390,12 @@ fn weights_whose_features_failed_their_audit_are_not_put_where_they_go_live() {
         assert_eq!(ran.json()["audit"]["sha256"], digest.as_str());
     }
 
-    // A scaler must have been looked at too.
+    scaler_and_failure_are_asked_for(at, &digest, &package);
+}
+
+/// A model with a scaler needs an audit that looked at such a fit; one whose features failed is
+/// refused whatever is allowed.
+fn scaler_and_failure_are_asked_for(at: &Path, digest: &str, package: &dyn Fn(&[&str]) -> Ran) {
     let scaler = r#"{"kind": "robust", "columns": ["rsi(14)"],
         "scales": [{"linear": {"center": "0", "scale": "2"}}]}"#;
     std::fs::write(at.join("fold-01.scaler.json"), scaler).unwrap();
