@@ -15,7 +15,7 @@ use crate::output::table;
 pub(super) enum FeaturesCommand {
     List(ListArgs),
     Describe(DescribeArgs),
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
 }
 
 /// List every feature
