@@ -373,7 +373,7 @@ fn everything_that_is_wrong_with_currencies_is_told_at_once() {
     for part in [
         "`portfolio.initial_cash.EUR` is -5",
         "`portfolio.rates.EUR` is missing: no symbol of the run links EUR with USDT",
-        "`portfolio.rates.BTC` is 0; it must be from 0.0000000001",
+        "`portfolio.rates.BTC` is 0; it must be above 0",
         "`portfolio.rates.JPY` is the rate of no currency of the run",
         "do not say what SPY trade",
         "`portfolio.initial_cash.BTC` is nothing, so this account can never buy ETHBTC",

@@ -304,11 +304,12 @@ fn everything_that_is_wrong_is_told_at_once() {
         "`execution.slippage.factor` is missing",
         "`execution.slippage.span_bars` is missing",
         "`risk` is an empty table, which changes nothing",
+        "`portfolio.margin` needs `allow_short = true`",
     ] {
         assert!(all.stderr.contains(part), "{part}: {}", all.stderr);
     }
     let told: Value = serde_json::from_str(&all.stderr).unwrap();
-    assert_eq!(told["error"]["problems"].as_array().unwrap().len(), 7);
+    assert_eq!(told["error"]["problems"].as_array().unwrap().len(), 8);
 }
 
 /// A file that a setting names and that is not there is a mistake in the settings.

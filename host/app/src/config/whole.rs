@@ -236,6 +236,7 @@ fn stand_in(rule: &Value) -> Value {
     let most = bound("maximum").or_else(|| bound("exclusiveMaximum"));
     match types(rule).first() {
         Some(&"integer") => Value::from(least.ceil() as u64),
+        Some(&"number") if rule.get("minimum").is_some() => Value::from(least),
         Some(&"number") => Value::from(f64::midpoint(least, most.unwrap_or(least + 1.0))),
         Some(&"string") => Value::from("-"),
         Some(&"boolean") => Value::from(false),
