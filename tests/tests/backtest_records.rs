@@ -280,6 +280,13 @@ fn everything_that_is_wrong_is_told_at_once() {
         large.stderr.contains("of A is 114, which costs 10032"),
         "{large:?}"
     );
+}
+
+/// A lot that is too large needs prices to be found, and keys that are missing leave tables that
+/// cannot be read: neither keeps the rest from being told.
+#[test]
+fn an_impossible_lot_and_missing_keys_are_told_with_the_rest() {
+    let dir = folder();
     let all = [
         "--predictions",
         "predictions.csv",

@@ -2,7 +2,11 @@
 //!
 //! The pinned ONNX Runtime is the one for processors, so on most machines nothing here has
 //! anything to do and says so. `FUSEBOX_ONNXRUNTIME_LIBRARY` names a build with other providers.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it skips and how far off a device is"
+)]
 
 use std::path::PathBuf;
 
