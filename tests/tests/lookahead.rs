@@ -216,10 +216,8 @@ fn execution(some: &mut impl FnMut(f64, f64) -> Option<f64>) -> ExecutionConfig 
     }
 }
 
-/// Settings that reach every kind of order which a strategy has.
-fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
-    let mut draw = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
-    let allow_short = draw(0.0, 1.0) > 0.4;
+/// An entry of any kind.
+fn entry(draw: &mut impl FnMut(f64, f64) -> f64) -> EntryOrder {
     let (offset_bps, valid_bars) = (draw(0.0, 80.0), draw(1.0, 4.0) as u32);
     let time = |part: f64| match part {
         ..0.25 => EntryTime::Gtc,
@@ -227,7 +225,7 @@ fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
         0.5..0.75 => EntryTime::Fok,
         _ => EntryTime::PostOnly,
     };
-    let entry = match draw(0.0, 1.0) {
+    match draw(0.0, 1.0) {
         ..0.3 => EntryOrder::Market,
         0.3..0.4 => EntryOrder::AtOnce {
             whole: draw(0.0, 1.0) > 0.5,
@@ -248,7 +246,14 @@ fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
             valid_bars,
             time_in_force: time(draw(0.0, 1.0)),
         },
-    };
+    }
+}
+
+/// Settings that reach every kind of order which a strategy has.
+fn config(rng: &mut ChaCha8Rng) -> SessionConfig {
+    let mut draw = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
+    let allow_short = draw(0.0, 1.0) > 0.4;
+    let entry = entry(&mut draw);
     let mut some = |low: f64, high: f64| (draw(0.0, 1.0) > 0.5).then(|| draw(low, high));
     let protection = Protection {
         stop_loss: some(0.005, 0.05),

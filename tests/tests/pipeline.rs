@@ -245,6 +245,20 @@ fn with_pipeline(dir: &Path, arguments: &[&str]) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
+/// Audits the features of the pipeline and the fit of its scaler.
+fn audited(dir: &Path, settings: &[&str]) {
+    let mut command = command(dir);
+    command.args(["features", "audit", "--json"]);
+    command.arg(project_root().join("configs/pipelines/direction-1h-lightgbm.toml"));
+    let ran = Ran::from(command.args(SHORT).args(settings).output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let steps = &ran.json()["verdict"]["fitted_steps"];
+    assert!(
+        steps.as_array().is_some_and(|one| !one.is_empty()),
+        "{ran:?}"
+    );
+}
+
 /// The probabilities that were served, by closing time and symbol.
 fn answers(served: &Ran) -> BTreeMap<(String, String), [f32; 3]> {
     let mut live = BTreeMap::new();
@@ -283,11 +297,15 @@ fn a_model_behind_a_scaler_gives_live_rows_the_predictions_of_the_backtest_to_th
         &params,
         "--json",
     ];
+    let unaudited = with_pipeline(dir.path(), &package);
+    assert_eq!(unaudited.code, Some(2), "{unaudited:?}");
+    audited(dir.path(), &scaled);
     let made = with_pipeline(dir.path(), &package);
     assert_eq!(made.code, Some(0), "{made:?}");
     let made = made.json();
     assert_eq!(made["has_scaler"], true, "{made}");
     assert!(made["warning"].is_null(), "{made}");
+    assert_eq!(made["audit"]["state"], "passed", "{made}");
 
     let pipeline = project_root().join("configs/pipelines/direction-1h-lightgbm.toml");
     let pipeline = pipeline.to_string_lossy().into_owned();
