@@ -250,7 +250,8 @@ fn providers(settings: &EngineSettings) -> Vec<Check> {
     const NAME: &str = "ONNX Runtime";
     match wiring::providers(settings) {
         None => Vec::new(),
-        Some(Err((reason, advice))) => {
+        Some(Err(unknown)) => {
+            let (reason, advice) = (unknown.reason, unknown.advice);
             vec![Check::not_ok(NAME, State::Warning, reason, advice)]
         }
         Some(Ok((version, found))) => {

@@ -23,13 +23,22 @@ pub(crate) struct ProviderState {
     pub(crate) problem: Option<String>,
 }
 
+/// Why nothing can be said of providers.
+#[derive(Debug)]
+pub(crate) struct Unknown {
+    /// The reason.
+    pub(crate) reason: String,
+    /// What to do.
+    pub(crate) advice: &'static str,
+}
+
 /// Version of the runtime and every provider; `None` where the plugin is not installed.
 ///
 /// # Errors
 /// Why nothing can be said, in words, and what to do.
 pub(crate) fn providers(
     settings: &EngineSettings,
-) -> Option<Result<(String, Vec<ProviderState>), (String, &'static str)>> {
+) -> Option<Result<(String, Vec<ProviderState>), Unknown>> {
     let packages = discover(&settings.plugin_dirs);
     let package = find(&packages, PLUGIN, None).ok()?;
     let plugin = || -> anyhow::Result<_> {
@@ -42,7 +51,8 @@ pub(crate) fn providers(
         Ok(found) => found,
         Err(error) => {
             let advice = "ONNX models cannot run; see what this says of the plugin";
-            return Some(Err((format!("{error:#}"), advice)));
+            let reason = format!("{error:#}");
+            return Some(Err(Unknown { reason, advice }));
         }
     };
     let probe = || -> anyhow::Result<(String, Vec<ProviderState>)> {
@@ -69,5 +79,8 @@ pub(crate) fn providers(
         Ok((version.to_owned(), found))
     };
     let advice = "ONNX models cannot run; run `make setup`, or name a copy in engine.libraries";
-    Some(probe().map_err(|error| (format!("{error:#}"), advice)))
+    Some(probe().map_err(|error| Unknown {
+        reason: format!("{error:#}"),
+        advice,
+    }))
 }
