@@ -799,8 +799,17 @@ fn a_planted_scaler_over_everything_is_caught_by_the_command() {
     let (checked, verdict) = scope(&honest);
     assert!(checked["values"].as_u64().unwrap() > 1000, "{checked}");
     assert_eq!(verdict["fitted_steps"][0]["name"], "command");
+    assert_eq!(verdict["subject"]["kind"], "step");
+    let rows = verdict["subject"]["rows"].as_str().unwrap().to_owned();
     let greedy = audit("all.py");
     assert_eq!(greedy.code, Some(1), "{greedy:?}");
+    // It is no part of a model, whose features are judged by themselves.
+    let features = dir
+        .path()
+        .join(format!(".fusebox/state/audits/{rows}.json"));
+    let features: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(features).unwrap()).unwrap();
+    assert_eq!(features["passed"], true);
     let (checked, verdict) = scope(&greedy);
     assert_eq!(checked["findings"], 2, "{checked}");
     let found = verdict["report"]["findings"].as_array().unwrap();

@@ -390,6 +390,11 @@ fn weights_whose_features_failed_their_audit_are_not_put_where_they_go_live() {
         assert_eq!(ran.json()["audit"]["sha256"], digest.as_str());
     }
 
+    // No other program's audit stands in for that of the features of ours.
+    let by = package(&["--features-by", "cat"]);
+    assert_eq!(by.code, Some(2), "{by:?}");
+    assert!(by.stderr.contains("leave it out"), "{by:?}");
+
     scaler_and_failure_are_asked_for(at, &digest, &package);
 }
 

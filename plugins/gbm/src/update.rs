@@ -81,6 +81,16 @@ fn with_rounds(mut params: Params, header: &Header, (more, most): (u32, u32)) ->
         )));
     }
     params.rounds = held.saturating_add(more).min(most);
+    if held.saturating_add(more) > most {
+        let added = most - held;
+        log(
+            LogLevel::Warn,
+            &format!(
+                "the model has {held} rounds and `update_most_rounds` allows {most}: {added} are \
+                 added instead of {more}"
+            ),
+        );
+    }
     params.checkpoint_rounds = 0;
     Ok(params)
 }

@@ -85,6 +85,19 @@ pub(crate) fn run(
     if matches!(plan.audited, Audited::Pipeline) {
         steps.extend(own_steps(loaded, (plan, &whole), &mut report, &mut random)?);
     }
+    let bars = AuditedBars::of(&market);
+    let nanos = super::now_unix_s().saturating_mul(1_000_000_000);
+    let now = Timestamp::from_nanos(nanos);
+    let conclude = |subject: Subject, mut report: AuditReport, steps: &[AuditedStep]| {
+        report.findings.sort_by_key(|finding| finding.check);
+        let verdict = Verdict::new(subject, report, bars.clone(), (plan.seed, now));
+        let verdict = verdict.with_steps(steps.to_vec());
+        match verdict.store(&settings.state_dir) {
+            Ok(path) => Ok((verdict, path)),
+            Err(error) => Err(Failure::Failed(error.into())),
+        }
+    };
+    let own = conclude(subject.clone(), report.clone(), &steps)?;
     if let Some(command) = &plan.step {
         let table = code.compute(&market);
         let table = table.map_err(|words| Failure::Failed(anyhow::anyhow!(words)))?;
@@ -93,17 +106,24 @@ pub(crate) fn run(
             values: table.values.concat(),
         };
         let found = (&mut report, &mut random);
-        steps.push(foreign_step(command, plan, (&rows, &market), found)?);
+        let program = Program::of(command, &plan.sources)
+            .map_err(|words| Failure::Failed(anyhow::anyhow!(words)))?;
+        steps.push(foreign_step(
+            (command, &program),
+            plan,
+            (&rows, &market),
+            found,
+        )?);
+        let rows = subject.sha256().to_owned();
+        let sha256 = super::sha256(format!("{rows} {}", program.sha256).as_bytes());
+        let subject = Subject::Step {
+            rows,
+            program,
+            sha256,
+        };
+        return conclude(subject, report, &steps);
     }
-    report.findings.sort_by_key(|finding| finding.check);
-    let nanos = super::now_unix_s().saturating_mul(1_000_000_000);
-    let now = Timestamp::from_nanos(nanos);
-    let verdict = Verdict::new(subject, report, AuditedBars::of(&market), (plan.seed, now));
-    let verdict = verdict.with_steps(steps);
-    let path = verdict
-        .store(&settings.state_dir)
-        .map_err(|error| Failure::Failed(error.into()))?;
-    Ok((verdict, path))
+    Ok(own)
 }
 
 /// The bars that the configuration asks for.
@@ -165,13 +185,12 @@ fn own_steps(
 /// Audits a program that is fitted, on the columns of what is audited, with training parts at
 /// random: stretches of time that begin after the beginning and end before the end.
 fn foreign_step(
-    command: &str,
+    (command, program): (&str, &Program),
     plan: &AuditPlan,
     (rows, market): (&StepRows, &Market),
     (report, random): (&mut AuditReport, &mut ChaCha8Rng),
 ) -> Result<AuditedStep, Failure> {
     let failed = |words: String| Failure::Failed(anyhow::anyhow!(words));
-    let program = Program::of(command, &plan.sources).map_err(failed)?;
     let series = market.series().iter();
     let times: Vec<Timestamp> = series
         .flat_map(|one| one.bars.iter().map(|bar| bar.closed_at))

@@ -94,7 +94,8 @@ pub(crate) fn pass(gated: &Gated<'_>, settings: &EngineSettings) -> Result<Packe
     if let Some(missing) = missing_step(gated, &stored)? {
         return unaudited(format!(
             "the features of the model passed their audit, but its scaler ({missing}) was no part \
-             of it; run `fusebox features audit PIPELINE` with the pipeline that trained it first"
+             of it; run `fusebox features audit PIPELINE --set 'model.scaler=\"{missing}\"'` with \
+             the pipeline that trained it first"
         ));
     }
     Ok(PackedAudit {
@@ -113,7 +114,7 @@ fn digest_of<'a>(gated: &Gated<'a>) -> Option<&'a str> {
 
 /// The kind of the model's scaler, where the audit did not look at such a fit.
 fn missing_step(gated: &Gated<'_>, stored: &StoredVerdict) -> Result<Option<String>, Failure> {
-    if gated.scaler.is_empty() || gated.program.is_some() {
+    if gated.scaler.is_empty() {
         return Ok(None);
     }
     let scaler: Scaler = serde_json::from_slice(gated.scaler).map_err(|error| {

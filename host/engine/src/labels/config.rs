@@ -324,6 +324,14 @@ impl LabelConfig {
         {
             report(key, format!("has {level}; each must lie between 0 and 1"));
         }
+        if !levels.is_empty() && !levels.iter().any(|level| (level - 0.5).abs() < 1e-9) {
+            report(
+                key,
+                "lacks 0.5: the median is the forecast that errors are counted of and that is \
+                 traded"
+                    .to_owned(),
+            );
+        }
         if levels.windows(2).any(|pair| pair[0] >= pair[1]) {
             report(key, "must ascend, each level once".to_owned());
         }

@@ -30,6 +30,16 @@ pub enum Subject {
     },
     /// A program.
     Command(Program),
+    /// A program that is fitted, on rows of one of the others. It is no part of any model here, so
+    /// its verdict stands for itself.
+    Step {
+        /// Digest of what made the rows.
+        rows: String,
+        /// What is fitted.
+        program: Program,
+        /// Digest of both.
+        sha256: String,
+    },
 }
 
 impl Subject {
@@ -37,7 +47,7 @@ impl Subject {
     #[must_use]
     pub fn sha256(&self) -> &str {
         match self {
-            Self::FeatureSet { sha256 } => sha256,
+            Self::FeatureSet { sha256 } | Self::Step { sha256, .. } => sha256,
             Self::Command(program) => &program.sha256,
         }
     }
@@ -100,6 +110,8 @@ pub struct Verdict {
 pub struct StoredVerdict {
     format: u32,
     subject: StoredSubject,
+    #[serde(default)]
+    fusebox_version: String,
     /// Whether nothing was found.
     pub passed: bool,
     /// When it was made; absent in verdicts that do not say.
@@ -170,16 +182,19 @@ impl Verdict {
         state_dir.join("audits").join(format!("{sha256}.json"))
     }
 
-    /// Stores the verdict in place of an older one on the same subject.
+    /// Stores the verdict in place of an older one on the same subject. Where both passed, by the
+    /// same version, the steps that the older one looked at stay looked at: pipelines that differ in
+    /// their scaler alone have the same features.
     ///
     /// # Errors
     /// [`VerdictError::Io`]; an older verdict is then still there.
     pub fn store(&self, state_dir: &Path) -> Result<PathBuf, VerdictError> {
         let path = Self::path(state_dir, self.subject.sha256());
         let folder = path.parent().unwrap_or(state_dir);
+        let whole = self.clone().with_steps(self.steps_with_earlier(state_dir));
         let written = fs::create_dir_all(folder).and_then(|()| {
             write_atomically(&path, |file| -> io::Result<()> {
-                serde_json::to_writer_pretty(&mut *file, self)?;
+                serde_json::to_writer_pretty(&mut *file, &whole)?;
                 file.write_all(b"\n")
             })
         });
@@ -187,6 +202,27 @@ impl Verdict {
             Ok(()) => Ok(path),
             Err(source) => Err(VerdictError::Io { path, source }),
         }
+    }
+
+    fn steps_with_earlier(&self, state_dir: &Path) -> Vec<AuditedStep> {
+        let mut steps = self.fitted_steps.clone();
+        let earlier = Self::stored(state_dir, self.subject.sha256())
+            .ok()
+            .flatten();
+        let counts = |one: &StoredVerdict| {
+            self.passed && one.passed && one.fusebox_version == self.fusebox_version
+        };
+        for step in earlier
+            .filter(counts)
+            .into_iter()
+            .flat_map(|one| one.fitted_steps)
+        {
+            let is_there = |one: &AuditedStep| one.name == step.name && one.kind == step.kind;
+            if !steps.iter().any(is_there) {
+                steps.push(step);
+            }
+        }
+        steps
     }
 
     /// The last verdict on what has this digest; `None` where there never was one.

@@ -132,7 +132,7 @@ impl TrainingError {
     pub fn is_configuration(&self) -> bool {
         // Some settings a learner can only judge when it sees the data.
         if let Self::Plugin { source, .. } = self {
-            return source.status() == Status::Config;
+            return matches!(source.status(), Status::Config | Status::Unsupported);
         }
         matches!(
             self,

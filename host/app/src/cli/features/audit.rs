@@ -192,6 +192,9 @@ fn text(verdict: &Verdict, path: &Path) -> String {
     }
     let subject = match &verdict.subject {
         Subject::FeatureSet { sha256 } => format!("feature set {}", &sha256[..12]),
+        Subject::Step { rows, program, .. } => {
+            format!("`{}` on the rows of {}", program.command, &rows[..12])
+        }
         Subject::Command(program) => {
             let files = program.files.len();
             format!("`{}` with {files} file(s)", program.command)

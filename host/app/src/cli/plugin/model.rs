@@ -154,6 +154,13 @@ fn audit(
     if args.artifact.is_none() {
         return Ok(None);
     }
+    if let (Some(command), Some(features)) = (&args.features_by, &files.features) {
+        return Err(Failure::Usage(format!(
+            "--features-by names `{command}`, but the model was trained on a feature set of this \
+             engine ({}), which makes its rows; leave it out",
+            features.feature_set_sha256
+        )));
+    }
     let program = args.features_by.as_deref();
     let program = program
         .map(|command| Program::of(command, &args.sources))

@@ -17,8 +17,9 @@ pub const MAX_OVERFITTING_BLOCKS: usize = 20;
 /// What choosing the best of several strategies by their history is worth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestOverfitting {
-    /// Share of splits in which the chosen strategy is below the median of the other half. 0.5
-    /// where choosing is no better than chance.
+    /// Share of splits in which the chosen strategy is below the median of the other half. Where
+    /// choosing is no better than chance: 0.5 for an even number of strategies, and for an odd one,
+    /// whose middle rank is not below the median, half of the others over all of them (1/3 of 3).
     pub probability: f64,
     /// Share of splits in which the chosen strategy loses money in the other half.
     pub probability_of_loss: f64,
@@ -42,8 +43,8 @@ pub struct BacktestOverfitting {
 /// Sharpe ratios use the sample deviation (one degree of freedom lost). A strategy without a
 /// position in a half has a Sharpe ratio of 0 there. Of equally good ones the first is chosen.
 /// `None` for fewer than two strategies, for an odd number of blocks, fewer than two of them or
-/// more than [`MAX_OVERFITTING_BLOCKS`], fewer than two steps a half, or where a strategy has equal
-/// returns that are not zero throughout a half.
+/// more than [`MAX_OVERFITTING_BLOCKS`], fewer than two steps a half, where a strategy has equal
+/// returns that are not zero throughout a half, or where all strategies are alike.
 #[must_use]
 pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<BacktestOverfitting> {
     let is_even = blocks >= 2 && blocks.is_multiple_of(2) && blocks <= MAX_OVERFITTING_BLOCKS;
@@ -61,6 +62,7 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
     let (mut logits, mut in_sample, mut out_of_sample) = (empty.clone(), empty.clone(), empty);
     let mut ratios = [vec![0.0; table.strategies()], vec![0.0; table.strategies()]];
     let all = (1_u32 << blocks) - 1;
+    let mut differ = false;
     // In ascending order a half stands as far from the start as its complement from the end.
     for (position, half) in halves.iter().enumerate().take(splits / 2) {
         sums.sharpe_ratios(*half, &mut ratios[0])?;
@@ -70,11 +72,15 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
             (splits - 1 - position, &ratios[1], &ratios[0]),
         ] {
             let best = first_largest(chosen);
+            differ |= other.iter().any(|one| (one - other[best]).abs() > 0.0);
             let share = mean_rank(other, best) / (table.strategies() as f64 + 1.0);
             logits[split] = (share / (1.0 - share)).ln();
             in_sample[split] = chosen[best];
             out_of_sample[split] = other[best];
         }
+    }
+    if !differ {
+        return None; // There is nothing to choose.
     }
     let share_below_zero = |values: &[f64]| {
         let below = values.iter().filter(|value| **value < 0.0).count();
@@ -248,11 +254,23 @@ mod tests {
     fn equal_strategies_share_their_rank() {
         let mut row = vec![0.01; 40];
         (0..40).step_by(3).for_each(|step| row[step] = -0.02);
-        let table = ReturnsTable::new(&[row.clone(), row.clone(), row]).unwrap();
+        let worse: Vec<f64> = row.iter().map(|one| one - 0.005).collect();
+        let table = ReturnsTable::new(&[row.clone(), row.clone(), worse]).unwrap();
         let found = backtest_overfitting(&table, 4).unwrap();
-        // Rank 2 of 3: even odds.
-        assert!(found.logits.iter().all(|logit| logit.abs() < 1e-12));
+        // Ranks 2 and 3 of 3.
+        let odds = (2.5_f64 / 1.5).ln();
+        assert!(
+            found
+                .logits
+                .iter()
+                .all(|logit| (logit - odds).abs() < 1e-12)
+        );
         assert!(found.probability.abs() < 1e-12);
+        // Where all are alike, or none ever traded, nothing is chosen.
+        for row in [row, vec![0.0; 40]] {
+            let alike = ReturnsTable::new(&[row.clone(), row]).unwrap();
+            assert_eq!(backtest_overfitting(&alike, 4), None);
+        }
     }
 
     #[test]

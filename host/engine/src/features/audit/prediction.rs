@@ -15,7 +15,8 @@ const MAX_EQUAL: f64 = 0.5;
 const MAX_SAME_SIGN: f64 = 0.9;
 /// Largest rank correlation with a future return that anybody has honestly found, with room.
 const MAX_RANK_CORRELATION: f64 = 0.5;
-/// Rows below which shares mean nothing.
+/// Rows below which shares mean nothing, and stretches apart from each other below which a
+/// correlation with the returns over them does not.
 const MIN_ROWS: usize = 60;
 
 /// A number of a later bar, seen from an earlier one.
@@ -24,6 +25,7 @@ struct Target {
     /// One for each row, NaN where the later bar is not there.
     values: Vec<f64>,
     is_return: bool,
+    ahead: usize,
 }
 
 pub(super) fn check(run: &mut Run<'_>) {
@@ -79,6 +81,7 @@ fn targets(series: &BarSeries) -> Vec<Target> {
                 name,
                 values,
                 is_return,
+                ahead,
             });
         };
         let log = |row: usize, later: usize| (bars[later].close / bars[row].close).ln();
@@ -151,6 +154,10 @@ fn leak(values: &[f64], closes: &[f64], target: &Target) -> Option<(usize, Strin
             );
             return known.first().map(|one| (one.0, words));
         }
+    }
+    // Returns over `ahead` bars that begin a bar apart are almost one and the same.
+    if known.len() < MIN_ROWS * target.ahead {
+        return None;
     }
     let rank = rank_correlation(&known)?;
     (rank.abs() > MAX_RANK_CORRELATION).then(|| {

@@ -65,7 +65,7 @@ fn facts(text: &mut String, card: &ModelCard) {
 
 fn updated_from(parent: &CardParent) -> String {
     let how = match parent.update {
-        UpdateMode::Continue { rounds } => format!("{rounds} more rounds"),
+        UpdateMode::Continue { rounds } => format!("up to {rounds} more rounds"),
         UpdateMode::Refit { decay } => format!("leaves of {decay} of their old values"),
     };
     let verdict = match parent.verdict {

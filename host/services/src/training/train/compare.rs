@@ -320,8 +320,10 @@ fn judge(
         true => estimate(1),
         false => Estimate::default(),
     };
-    let means: Vec<f64> = steps.iter().map(|step| step[0] / step[2]).collect();
-    let found = diebold_mariano(&means, options.overlap_steps);
+    // Every row counts alike, as in the mean that stands beside it: closes of few symbols less.
+    let per_close = rows.len() as f64 / steps.len().max(1) as f64;
+    let losses: Vec<f64> = steps.iter().map(|step| step[0] / per_close).collect();
+    let found = diebold_mariano(&losses, options.overlap_steps);
     let disagreement = mcnemar(only_first, only_second).filter(|_| has_classes);
     PairedTest {
         first: named.first.clone(),
