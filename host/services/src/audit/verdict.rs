@@ -183,8 +183,8 @@ impl Verdict {
     }
 
     /// Stores the verdict in place of an older one on the same subject. Where both passed, by the
-    /// same version, the steps that the older one looked at stay looked at: pipelines that differ in
-    /// their scaler alone have the same features.
+    /// same version, the steps that the older one looked at stay looked at: pipelines that differ
+    /// in their scaler alone have the same features.
     ///
     /// # Errors
     /// [`VerdictError::Io`]; an older verdict is then still there.
