@@ -105,20 +105,28 @@ fn text(registry: &Registry, rows: &[(&Entry, ModelCard)]) -> String {
     ]);
     for (entry, card) in rows {
         // Of returns the pinball loss or the error stands in the place of the log loss.
-        let losses = ["log_loss", "pinball_loss", "root_mean_squared_error"];
+        let losses = [
+            "log_loss",
+            "pinball_loss",
+            "root_mean_squared_error",
+            "squared_error",
+        ];
         let losses = losses.iter().map(|name| metric(card, name));
         let known = losses.into_iter().find(|(value, _)| value.is_some());
         let (loss, shares) = known.unwrap_or_default();
         let (accuracy, majority) = metric(card, "accuracy");
         let (sharpe, hold) = metric(card, "sharpe_ratio");
+        // What stands beside the figures of an update is the model before it, no baseline.
+        let is_update = card.parent.is_some();
+        let baseline = |value: Option<f64>| value.filter(|_| !is_update);
         lines.add_row([
             entry.name.clone(),
             entry.version.clone(),
             card.task.clone(),
             summary::number(loss),
-            summary::number(shares),
+            summary::number(baseline(shares)),
             summary::percent(accuracy),
-            summary::percent(majority),
+            summary::percent(baseline(majority)),
             summary::decimals(sharpe),
             summary::decimals(hold),
             entry.from.clone(),

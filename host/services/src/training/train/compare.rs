@@ -188,6 +188,9 @@ fn pair_of_returns(
     (first, own): (&Predicted, &ReturnRows),
     (second, other): (&Predicted, &ReturnRows),
 ) -> Result<Vec<Row>, String> {
+    if own.levels.is_empty() != other.levels.is_empty() {
+        return Err("one forecasts quantiles and the other the return itself".to_owned());
+    }
     if own.levels != other.levels {
         return Err("they forecast other quantiles; give both the same [labels]".to_owned());
     }
