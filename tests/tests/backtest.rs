@@ -348,6 +348,26 @@ fn a_streamed_backtest_has_the_digest_of_the_one_in_memory() {
     );
 }
 
+#[test]
+fn a_stream_refuses_the_lots_and_ticks_that_memory_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let data = candles(dir.path());
+    let mut more: Vec<&str> = data.iter().map(String::as_str).collect();
+    more.extend(["--predictions", &file]);
+    for set in ["execution.lot_size=1e8", "execution.tick_size=1e8"] {
+        more.extend(["--set", set]);
+        let whole = backtest(dir.path(), &more);
+        let parts = backtest(dir.path(), &[&more[..], &["--stream"]].concat());
+        assert_eq!((whole.code, parts.code), (Some(2), Some(2)), "{parts:?}");
+        assert!(
+            parts.stderr.contains("of BTCUSDT is 100000000"),
+            "{parts:?}"
+        );
+        assert_eq!(parts.stderr, whole.stderr);
+    }
+}
+
 /// Net of all costs and payments, the gross profit is what equity has gained.
 fn the_costs_come_to_the_profit(told: &Value, metrics: &Value) {
     let costs = |key: &str| told["costs"][key].as_f64().unwrap();

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use fusebox_engine::execution::ExecutionConfig;
+use fusebox_engine::execution::{ExecutionConfig, SymbolConfig};
 use fusebox_engine::fusion::FusionConfig;
 use fusebox_engine::portfolio::PortfolioConfig;
 use fusebox_engine::risk::RiskConfig;
@@ -199,4 +199,50 @@ fn predictions_that_cannot_be_streamed_say_every_line() {
     let mut signals = PredictionStream::open(&file, "p", &request.symbols).unwrap();
     let error = stream_backtest(&request, (&config(), ""), &mut signals, None).unwrap_err();
     assert!(error.to_string().contains("no bar closes at"), "{error}");
+}
+
+/// A lot above the account, a tick above the price, and what is wrong beside them: told before the
+/// first step, in the words of the backtest in memory.
+#[test]
+fn lots_and_ticks_that_cannot_be_traded_are_refused_as_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let request = directory(dir.path());
+    let market = load_market(&request).unwrap().market;
+    let file = dir.path().join("predictions.csv");
+    predictions(&file, &market);
+    let journal = dir.path().join("parts.jsonl");
+    let own = |lot_size: Option<f64>, tick_size: Option<f64>| SymbolConfig {
+        lot_size,
+        tick_size,
+        ..SymbolConfig::default()
+    };
+    for (all, late, parts) in [
+        (own(None, None), own(Some(1e9), None), &["lot_size"][..]),
+        (own(None, None), own(None, Some(1e9)), &["tick_size"]),
+        (
+            own(Some(1e9), None),
+            own(None, Some(1e9)),
+            &["lot_size", "tick_size"],
+        ),
+    ] {
+        let mut config = config();
+        config.execution.symbols.insert("AAAUSDT".to_owned(), all);
+        config.execution.symbols.insert("BBBUSDT".to_owned(), late);
+        config.strategy.entry_threshold = 2.0;
+        let mut signals = read_predictions(&file, "wave", &market).unwrap();
+        let whole = backtest(&market, (&config, "d"), &mut signals, None).unwrap_err();
+        let mut signals = PredictionStream::open(&file, "wave", &request.symbols).unwrap();
+        let found = stream_backtest(&request, (&config, "d"), &mut signals, Some(&journal));
+        let told = found.unwrap_err().to_string();
+        assert_eq!(told, whole.to_string());
+        for part in parts.iter().chain(&["entry_threshold"]) {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    let left = fs::read_dir(dir.path()).unwrap();
+    let left = left.filter(|one| {
+        let name = one.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("parts")
+    });
+    assert_eq!(left.count(), 0, "no journal is begun");
 }

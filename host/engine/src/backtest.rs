@@ -39,7 +39,7 @@ pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
 pub use rehearsal::rehearse;
 pub use rules::{Rule, RuleSignals, rule_config, run_rule};
 pub use signals::{PrecomputedSignals, SignalTableError};
-pub use stream::{StreamSpec, Streamed, run_stream};
+pub use stream::{StreamSpec, Streamed, require_possible, run_stream};
 pub use sweep::{SweepError, SweepResult, SweepTable};
 pub use waiting::rate_notes;
 
@@ -415,13 +415,9 @@ impl Driver {
 /// A session of `spec` that has taken no step.
 fn session(spec: &BacktestSpec<'_>, models: &[ModelInfo]) -> Result<Session, SetupError> {
     let market = spec.market;
-    let mut problems = lots::impossible(market, spec.config);
-    if !problems.is_empty() {
-        let names: Vec<&str> = market.names().collect();
-        problems.extend(spec.config.validate_for(&names));
-        problems.extend(spec.config.validate_records(market.records()));
-        return Err(SetupError::Config(problems));
-    }
+    let names: Vec<&str> = market.names().collect();
+    let problems = lots::impossible(market, spec.config);
+    lots::refused(problems, &names, (spec.config, market.records()))?;
     let setup = SessionSetup {
         config: spec.config,
         config_digest: spec.config_digest.to_owned(),

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use super::lots::{PriceSpan, impossible_within, refused};
 use super::{BacktestError, Costs, Driver};
 use crate::portfolio::{Currencies, CurrencyBook};
 use crate::ports::{JournalSink, SignalSource};
 use crate::risk::Refusal;
-use crate::session::{Session, SessionConfig, SessionSetup, StepReport};
-use crate::types::{Cash, CurrencyId, Market, Rate, TimeFrame, Timestamp};
+use crate::session::{Session, SessionConfig, SessionSetup, SetupError, StepReport};
+use crate::types::{Cash, CurrencyId, Market, Rate, TimeFrame, Timestamp, VenueRecords};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,36 @@ impl Streamed {
         let unknown = books.filter(|(_, book)| self.steps > 0 && book.rate.is_none());
         unknown.map(|(currency, _)| currency).collect()
     }
+}
+
+/// Refuses what [`run_backtest`](super::run_backtest) refuses because of the prices of its market:
+/// lots that the account could never pay for, and ticks above the price. It takes blocks until
+/// nothing can be wrong any more, which is almost always the first, and keeps none; the run itself
+/// then begins with the first block again.
+///
+/// # Errors
+/// [`SetupError::Config`] with everything that is wrong with the settings, and what `next_block`
+/// fails with.
+pub fn require_possible<E: From<SetupError>>(
+    spec: &StreamSpec<'_>,
+    mut next_block: impl FnMut() -> Result<Option<Market>, E>,
+) -> Result<(), E> {
+    let names: Vec<&str> = spec.symbols.iter().map(String::as_str).collect();
+    let mut spans = vec![PriceSpan::EMPTY; names.len()];
+    while let Some(block) = next_block()? {
+        for (span, series) in spans.iter_mut().zip(block.series()) {
+            series.bars.iter().for_each(|bar| span.take(bar));
+        }
+        // A first bar stays the first and the lowest price only falls, so this is final.
+        if spans.iter().all(PriceSpan::has_begun)
+            && impossible_within(&names, &spans, spec.config).is_empty()
+        {
+            return Ok(());
+        }
+    }
+    let problems = impossible_within(&names, &spans, spec.config);
+    refused(problems, &names, (spec.config, &VenueRecords::default()))?;
+    Ok(())
 }
 
 /// Trades the predictions of `signals` over the blocks of `next_block`, as

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use fusebox_engine::backtest::{StreamSpec, Streamed, run_stream};
+use fusebox_engine::backtest::{StreamSpec, Streamed, require_possible, run_stream};
 use fusebox_engine::fusion::{ModelInfo, ModelRef, Prediction};
 use fusebox_engine::journal::{JsonLines, NullJournal};
 use fusebox_engine::ports::{Answers, SignalError, SignalSource};
@@ -180,7 +180,8 @@ impl<R: Read> Read for Hashed<R> {
 }
 
 /// Trades the predictions of a file over the bars of a data directory without holding either, with
-/// a journal in `journal` where one is wanted.
+/// a journal in `journal` where one is wanted. Before the first step the beginning of the bars is
+/// read once more, to refuse the lots and ticks that a backtest in memory refuses.
 ///
 /// # Errors
 /// [`BacktestingError`]; the journal then holds everything up to the failure, under its name with
@@ -197,6 +198,10 @@ pub fn stream_backtest(
         config,
         config_digest,
     };
+    let mut judged = MarketStream::open(request)?;
+    require_possible(&spec, || {
+        judged.next_block().map_err(BacktestingError::from)
+    })?;
     let mut bars = MarketStream::open(request)?;
     let next = || bars.next_block().map_err(|error| error.to_string());
     let Some(path) = journal else {
