@@ -37,7 +37,7 @@ pub use baseline::{buy_and_hold, flat};
 pub use lots::impossible as impossible_lots;
 pub use reexecute::{ReexecuteError, Reexecuted, reexecute};
 pub use rehearsal::rehearse;
-pub use rules::{Rule, RuleSignals, rule_config, run_rule};
+pub use rules::{Rule, RuleSignals, rule_config, run_rule, without_loss_breakers};
 pub use signals::{PrecomputedSignals, SignalTableError};
 pub use stream::{StreamSpec, Streamed, require_possible, run_stream};
 pub use sweep::{SweepError, SweepResult, SweepTable};

@@ -32,6 +32,7 @@ pub(super) fn document(done: &BacktestDone, out: Option<&Path>) -> Value {
             "lines": analysis.compared,
             "random_runs": analysis.random_runs,
             "random_turnover": analysis.random_turnover,
+            "random_is_alike": analysis.random_is_alike,
             "beaten_by_random": analysis.beaten_by_random,
         },
         "costs": trading.costs,
@@ -302,12 +303,17 @@ fn luck(trading: &Trading) -> String {
     if let Some(share) = analysis.beaten_by_random {
         let runs = grouped(analysis.random_runs);
         let times = analysis.random_turnover;
-        let times = times.map_or(String::new(), |times| {
-            format!(" ({times:.2} times its own)")
+        let times = times.map_or_else(|| "-".to_owned(), |times| format!("{times:.2}"));
+        text.push_str(&match analysis.random_is_alike {
+            true => format!(
+                "random sides with the same turnover ({times} times its own): p = {share:.3} \
+                 ({runs} runs)\n"
+            ),
+            false => format!(
+                "random sides: p = {share:.3} ({runs} runs), but their turnover is {times} times \
+                 the strategy's, so the p-value compares unlike with unlike\n"
+            ),
         });
-        text.push_str(&format!(
-            "random sides with the same turnover{times}: p = {share:.3} ({runs} runs)\n"
-        ));
     }
     text.push_str(&format!(
         "ambiguous slices: {} of {}\n",

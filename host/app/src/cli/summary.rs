@@ -51,6 +51,7 @@ pub(super) fn document(summary: &RunSummary) -> Value {
             "lines": trading.analysis.compared,
             "random_runs": trading.analysis.random_runs,
             "random_turnover": trading.analysis.random_turnover,
+            "random_is_alike": trading.analysis.random_is_alike,
             "beaten_by_random": trading.analysis.beaten_by_random,
         },
         "regimes": trading.analysis.regimes,

@@ -285,6 +285,19 @@ pub fn rule_config(config: &SessionConfig) -> SessionConfig {
     }
 }
 
+/// The settings without the breakers of loss: equity may fall until it is gone, and in a day as far
+/// as it likes. Everything else is as it was.
+///
+/// For random strategies, which lose by their costs: stopped for good, they would trade less than
+/// what they are measured against, for lack of skill and not by chance.
+#[must_use]
+pub fn without_loss_breakers(config: &SessionConfig) -> SessionConfig {
+    let mut config = config.clone();
+    config.risk.max_drawdown = config.risk.max_drawdown.map(|_| 1.0);
+    config.risk.max_daily_loss = None;
+    config
+}
+
 /// What a rule makes of the same market with the same account, costs and limits.
 ///
 /// # Errors

@@ -1,7 +1,10 @@
 //! What a strategy has to beat: cash, buy and hold, rules, and random sides with the same turnover.
 
+use std::ops::RangeInclusive;
+
 use fusebox_engine::backtest::{
     BacktestError, BacktestResult, BacktestSpec, Rule, buy_and_hold, flat, run_rule,
+    without_loss_breakers,
 };
 use fusebox_engine::types::{Cash, Timestamp};
 use rayon::prelude::*;
@@ -30,10 +33,12 @@ pub(super) struct Benchmarks {
     rules: Vec<(&'static str, BacktestResult)>,
     /// The random strategy with the median end.
     random: Option<BacktestResult>,
-    /// Random strategies with the same turnover and the same time on each side.
+    /// Random strategies with the same time on each side, and the same turnover where that can be.
     pub(super) random_runs: u64,
     /// Their mean turnover as a multiple of the strategy's; `None` where there are none.
     pub(super) random_turnover: Option<f64>,
+    /// Whether that is near enough to 1 for the turnover to be called the same.
+    pub(super) random_is_alike: bool,
     /// Share of them that ended with at least the strategy's equity, with one added to both
     /// counts; `None` where there are none.
     pub(super) beaten_by_random: Option<f64>,
@@ -45,7 +50,11 @@ impl Benchmarks {
         let fixed = [("cash", &self.flat), ("buy and hold", &self.buy_and_hold)];
         let rules = self.rules.iter().map(|(name, result)| (*name, result));
         let random = self.random.iter();
-        let random = random.map(|result| ("random, same turnover (median)", result));
+        let name = match self.random_is_alike {
+            true => "random, same turnover (median)",
+            false => "random, other turnover (median)",
+        };
+        let random = random.map(move |result| (name, result));
         fixed.into_iter().chain(rules).chain(random)
     }
 }
@@ -54,8 +63,10 @@ impl Benchmarks {
 const PILOTS: u64 = 16;
 /// How often the pilots are asked.
 const ROUNDS: usize = 6;
-/// A turnover this near to the strategy's is the same.
+/// A turnover this near to the strategy's ends the search.
 const NEAR: f64 = 0.01;
+/// Multiples of the strategy's turnover that are called the same.
+const SAME: RangeInclusive<f64> = 0.8..=1.25;
 
 /// How one random strategy ended.
 struct End {
@@ -127,15 +138,20 @@ pub(super) fn benchmarks(
     let bars = result.equity.len() * spec.market.series().len();
     let like = |run: u64| Rule::random_like(result, bars, spec.seed.wrapping_add(run));
     progress.start("benchmarks", wanted + 1 + RULES.len() as u64);
-    let run = |rule: Rule| {
-        let done = run_rule(&backtest, rule, range);
+    let run = |backtest: &BacktestSpec<'_>, rule: Rule| {
+        let done = run_rule(backtest, rule, range);
         progress.advance(1);
         done
+    };
+    let unstopped = without_loss_breakers(spec.session);
+    let at_random = BacktestSpec {
+        config: &unstopped,
+        ..backtest
     };
     // Only their ends are kept: there may be many, each as long as the history.
     let all = |count: u64, factor: f64| -> Result<Vec<End>, BacktestError> {
         let one = |number: u64| {
-            let done = run_rule(&backtest, like(number).busier(factor), range)?;
+            let done = run_rule(&at_random, like(number).busier(factor), range)?;
             Ok(End {
                 equity: done.final_equity(),
                 number,
@@ -145,7 +161,8 @@ pub(super) fn benchmarks(
         (0..count).into_par_iter().map(one).collect()
     };
     let (rules, drawn) = in_pool(spec.threads, || {
-        let rules: Result<Vec<BacktestResult>, _> = RULES.par_iter().map(|one| run(*one)).collect();
+        let rules: Result<Vec<BacktestResult>, _> =
+            RULES.par_iter().map(|one| run(&backtest, *one)).collect();
         let factor = matched(turnover(result), |factor| all(wanted.min(PILOTS), factor));
         let drawn = factor.and_then(|factor| {
             let ends = all(wanted, factor);
@@ -163,7 +180,8 @@ pub(super) fn benchmarks(
     ends.sort_unstable_by_key(|end| (end.equity, end.number));
     let median = ends
         .get(ends.len() / 2)
-        .map(|end| run(like(end.number).busier(factor)));
+        .map(|end| run(&at_random, like(end.number).busier(factor)));
+    let random_turnover = mean_turnover.map(|mean| mean / turnover(result).max(f64::MIN_POSITIVE));
     progress.finish();
     Ok(Benchmarks {
         flat: flat(spec.market, spec.session, range)?,
@@ -171,7 +189,8 @@ pub(super) fn benchmarks(
         rules: RULES.iter().map(Rule::name).zip(rules?).collect(),
         random: median.transpose()?,
         random_runs: wanted,
-        random_turnover: mean_turnover.map(|mean| mean / turnover(result).max(f64::MIN_POSITIVE)),
+        random_turnover,
+        random_is_alike: random_turnover.is_some_and(|times| SAME.contains(&times)),
         beaten_by_random: (wanted > 0).then_some(beaten),
     })
 }

@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn the_page_says_where_random_strategies_traded_otherwise() {
+        let mut data = sample::backtest();
+        let alike = render_backtest(&data).unwrap();
+        assert!(alike.contains("with the same turnover (1.01 times its own"));
+        assert!(alike.contains("without the breakers of drawdown and of a day's loss"));
+        data.trading.analysis.random_is_alike = false;
+        data.trading.analysis.random_turnover = Some(0.5);
+        let unlike = render_backtest(&data).unwrap();
+        assert!(unlike.contains("Their turnover is 0.50 times the strategy's, so the p-value"));
+        assert!(!unlike.contains("with the same turnover"));
+    }
+
+    #[test]
     fn the_page_refers_to_nothing_outside_itself() {
         let html = render(&sample::report()).unwrap();
         let compact: String = html.to_lowercase().split_whitespace().collect();

@@ -109,6 +109,7 @@ pub(crate) fn review(
         compared: compared(spec, (result, all), &benchmarks, how)?,
         random_runs: benchmarks.random_runs,
         random_turnover: benchmarks.random_turnover,
+        random_is_alike: benchmarks.random_is_alike,
         beaten_by_random: benchmarks.beaten_by_random,
         account_costs: costs::costs_of(&parts.account),
         regimes: parts.regimes(result),

@@ -135,8 +135,12 @@ fn case() -> (Market, PrecomputedSignals) {
 }
 
 fn reviewed(threads: usize) -> Trading {
+    reviewed_with(threads, config())
+}
+
+fn reviewed_with(threads: usize, session: SessionConfig) -> Trading {
     let (market, signals) = case();
-    let (session, evaluation) = (config(), evaluation());
+    let evaluation = evaluation();
     let backtest = BacktestSpec {
         market: &market,
         config: &session,
@@ -235,6 +239,7 @@ fn everything_that_it_has_to_beat_is_there_and_strategy_comes_first() {
     assert_eq!(trading.analysis.random_runs, 8);
     let times = trading.analysis.random_turnover.unwrap();
     assert!((times - 1.0).abs() < 0.1, "{times}");
+    assert!(trading.analysis.random_is_alike);
     // A strategy that knows the next bar beats luck.
     let p = trading.analysis.beaten_by_random.unwrap();
     assert!(near(p, 1.0 / 9.0), "{p}");
@@ -247,6 +252,24 @@ fn everything_that_it_has_to_beat_is_there_and_strategy_comes_first() {
         let one = interval.unwrap();
         assert!(one.low < one.high && near(one.level, 0.9));
     }
+}
+
+/// Random sides lose by their costs, so a breaker would stop them for good long before the end.
+#[test]
+fn random_strategies_trade_on_where_a_breaker_would_stop_them() {
+    let mut session = config();
+    session.risk.max_drawdown = Some(0.2);
+    session.risk.max_daily_loss = Some(0.2);
+    let trading = reviewed_with(2, session);
+    let deepest = trading.strategy.max_drawdown.unwrap();
+    assert!(deepest < 0.2, "the strategy is not stopped: {deepest}");
+    let analysis = &trading.analysis;
+    let random = analysis.compared.last().unwrap();
+    assert!(random.max_drawdown.unwrap() > 0.2, "{random:?}");
+    assert_eq!(random.name, "random, same turnover (median)");
+    let times = analysis.random_turnover.unwrap();
+    assert!((times - 1.0).abs() < 0.1, "{times}");
+    assert!(analysis.random_is_alike);
 }
 
 #[test]

@@ -19,14 +19,18 @@ pub struct Analysis {
     pub ambiguous_slices: u64,
     /// The strategy, then everything that it has to beat.
     pub compared: Vec<ComparedRow>,
-    /// Random strategies with the same turnover and the same time on each side.
+    /// Random strategies with the same time on each side, run without the breakers of loss.
     pub random_runs: u64,
     /// Their mean turnover (traded value over mean equity) as a multiple of the strategy's; `None`
     /// where there were none.
     #[serde(default)]
     pub random_turnover: Option<f64>,
+    /// Whether that is from 0.8 to 1.25, so that the turnover may be called the same; `false` where
+    /// there were none. Reports from before this was told took it for granted.
+    #[serde(default = "granted")]
+    pub random_is_alike: bool,
     /// Share of them that ended with at least the strategy's equity: its one-sided p-value against
-    /// luck with the same turnover; `None` where there were none or the strategy did not trade.
+    /// luck with that turnover; `None` where there were none or the strategy did not trade.
     pub beaten_by_random: Option<f64>,
     /// What belongs to the account and to no symbol, such as interest on borrowed cash.
     pub account_costs: Costs,
@@ -36,6 +40,10 @@ pub struct Analysis {
     pub trade_orders: Vec<TradeOrder>,
     /// The same decisions with more and less capital.
     pub capacity: Capacity,
+}
+
+fn granted() -> bool {
+    true
 }
 
 /// A strategy, or one thing that it has to beat.

@@ -30,6 +30,7 @@ pub(super) fn analysis(costs: &Costs, trades: &[TradeRow]) -> Analysis {
         ],
         random_runs: 100,
         random_turnover: Some(1.01),
+        random_is_alike: true,
         beaten_by_random: Some(0.03),
         account_costs: Costs::default(),
         regimes: regimes(costs, trades.len() as u64),
