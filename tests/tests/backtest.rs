@@ -175,6 +175,49 @@ fn what_cannot_be_traded_says_every_problem() {
     );
 }
 
+/// What is wrong with any combination is told with the rest, once, whether the settings or the
+/// prices show it.
+#[test]
+fn a_sweep_tells_the_mistakes_of_all_its_combinations() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let problems = |sweep: &[&str]| {
+        let mut more = vec!["--predictions", file.as_str()];
+        more.extend(sweep.iter().flat_map(|one| ["--sweep", one]));
+        let ran = backtest(dir.path(), &more);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let told: Value = serde_json::from_str(&ran.stderr).unwrap();
+        told["error"].clone()
+    };
+    let error = problems(&[
+        "execution.fee_bps=-1,-2,1",
+        "strategy.entry_threshold=2,3,0.2",
+        "execution.lot_size=1e8,0.001",
+    ]);
+    let told: Vec<&str> = error["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["message"].as_str().unwrap())
+        .collect();
+    for part in [
+        "`execution.fee_bps` is -1;",
+        "`execution.fee_bps` is -2;",
+        "`strategy.entry_threshold` is 2;",
+        "`strategy.entry_threshold` is 3;",
+        "of BTCUSDT is 100000000, which costs",
+    ] {
+        let count = told.iter().filter(|one| one.contains(part)).count();
+        assert_eq!(count, 1, "{part}: {told:#?}");
+    }
+    assert_eq!(told.len(), 5, "{told:#?}");
+    let error = problems(&["execution.lot_size=1e8,2e8", "execution.latency_ms=1,2"]);
+    let text = error["message"].as_str().unwrap();
+    for part in ["is 100000000,", "is 200000000,", "a sweep leaves it out"] {
+        assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+    }
+}
+
 /// Runs `--replay` of a journal with these bytes.
 fn replayed(dir: &Path, bytes: &[u8]) -> Ran {
     fs::write(dir.join("changed.jsonl"), bytes).unwrap();

@@ -23,8 +23,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fusebox_engine::backtest::impossible_lots;
+use fusebox_engine::types::Market;
 use fusebox_loader::WorkerOptions;
-use fusebox_services::data::{DataSource, ParquetDirectory, Simulated, SimulatedConfig};
+use fusebox_services::data::{
+    DataRequest, DataSource, ParquetDirectory, Simulated, SimulatedConfig,
+};
 use fusebox_services::progress::Progress;
 use fusebox_services::training::{
     self, OutputError, PipelineSpec, RunEnvironment, RunSummary, TrainingError,
@@ -122,16 +125,58 @@ impl CheckedRun {
 /// [`ConfigError::Problems`] with everything that is wrong.
 pub(crate) fn check(
     loaded: &Loaded,
-    mut problems: Vec<Problem>,
+    problems: Vec<Problem>,
     settings: EngineSettings,
     command_line: String,
+) -> Result<CheckedRun, ConfigError> {
+    let by = (settings, command_line);
+    check_again(loaded, problems, by, &mut Asked::default())
+}
+
+/// What a plugin and the data had to say to the configurations before, so that neither is asked
+/// again for each of many that differ in other things.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// By the model's settings and the labels.
+    params: Option<(String, Vec<Problem>)>,
+    /// `None` inside where it could not be read.
+    market: Option<(DataRequest, Option<Market>)>,
+}
+
+impl Asked {
+    fn params(&mut self, loaded: &Loaded, settings: &EngineSettings) -> Vec<Problem> {
+        let of = format!("{:?} {:?}", loaded.raw.model, spec::labels(loaded));
+        let known = self.params.take().filter(|(known, _)| *known == of);
+        let known = known.unwrap_or_else(|| (of, param_problems(loaded, settings)));
+        self.params.insert(known).1.clone()
+    }
+
+    fn market(&mut self, source: &dyn DataSource, request: DataRequest) -> Option<&Market> {
+        let known = self.market.take().filter(|(known, _)| *known == request);
+        let known = known.unwrap_or_else(|| {
+            let loaded = source.load(&request).ok();
+            (request, loaded.map(|loaded| loaded.market))
+        });
+        self.market.insert(known).1.as_ref()
+    }
+}
+
+/// The same for one of several configurations of the same data.
+///
+/// # Errors
+/// [`ConfigError::Problems`] with everything that is wrong.
+pub(crate) fn check_again(
+    loaded: &Loaded,
+    mut problems: Vec<Problem>,
+    (settings, command_line): (EngineSettings, String),
+    asked: &mut Asked,
 ) -> Result<CheckedRun, ConfigError> {
     problems.extend(unknown_libraries(loaded));
     let source = source(loaded, &mut problems);
     let spec = spec::pipeline(loaded, problems, command_line).map_err(|error| match error {
         ConfigError::Problems(mut problems) => {
-            problems.extend(param_problems(loaded, &settings));
-            problems.extend(lot_problems(loaded, source.as_deref()));
+            problems.extend(asked.params(loaded, &settings));
+            problems.extend(lot_problems(loaded, source.as_deref(), asked));
             ConfigError::Problems(problems)
         }
         error => error,
@@ -262,17 +307,21 @@ fn unknown_libraries(loaded: &Loaded) -> Vec<Problem> {
 
 /// Lots that the account could never pay for. Data that cannot be read says nothing here: that is
 /// told when everything else is right.
-fn lot_problems(loaded: &Loaded, source: Option<&dyn DataSource>) -> Vec<Problem> {
+fn lot_problems(
+    loaded: &Loaded,
+    source: Option<&dyn DataSource>,
+    asked: &mut Asked,
+) -> Vec<Problem> {
     let mut others = Vec::new();
     let request = spec::data_request(loaded, &mut others);
     let (Some(source), Some(request), true) = (source, request, others.is_empty()) else {
         return Vec::new();
     };
     let config = spec::session_in_part(loaded);
-    let Ok(data) = source.load(&request) else {
+    let Some(market) = asked.market(source, request) else {
         return Vec::new();
     };
-    let found = impossible_lots(&data.market, &config).into_iter();
+    let found = impossible_lots(market, &config).into_iter();
     let told = found.filter(|one| !loaded.is_refused(&one.key));
     told.map(|one| loaded.problem(&one.key, one.message))
         .collect()

@@ -1,7 +1,7 @@
 //! `fusebox backtest`: trade predictions that exist, carry out a journal again, sweep settings.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fusebox_engine::backtest::{Reexecuted, Streamed};
@@ -11,10 +11,10 @@ use fusebox_services::backtesting::{BacktestTarget, Swept};
 use serde_json::{Value, json};
 
 use super::{Context, review};
-use crate::config::{self, Sources};
+use crate::config::{self, ConfigError, Problem, Sources};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
-use crate::wiring::{self, CheckedRun, EngineSettings};
+use crate::wiring::{self, Asked, CheckedRun, EngineSettings};
 
 /// Most combinations of a sweep.
 const MAX_POINTS: usize = 100_000;
@@ -72,7 +72,10 @@ pub(super) struct BacktestArgs {
 }
 
 pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> {
-    let run = checked(&args, context, &[])?;
+    if let (false, Some(predictions)) = (args.sweep.is_empty(), &args.predictions) {
+        return sweep_over(&args, predictions, context);
+    }
+    let run = checked(&args, context, &[], &mut Asked::default())?;
     let progress = &context.terminal;
     if let Some(journal) = &args.replay {
         let again = wiring::backtest::replay(&run, journal, progress)?;
@@ -101,14 +104,6 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
     let Some(predictions) = &args.predictions else {
         return Err(Failure::Usage("--predictions is missing".to_owned()));
     };
-    if !args.sweep.is_empty() {
-        let mut points = Vec::new();
-        for settings in combinations(&args.sweep)? {
-            points.push((settings.clone(), checked(&args, context, &settings)?));
-        }
-        let swept = wiring::backtest::sweep_over(&run, predictions, points, progress)?;
-        return context.output.show(&swept, || sweep_text(&swept));
-    }
     if args.stream {
         let files = (predictions.as_path(), args.journal.as_deref());
         let (found, notes) = wiring::backtest::stream(&run, files, progress)?;
@@ -128,11 +123,41 @@ pub(super) fn run(args: BacktestArgs, context: &Context) -> Result<(), Failure> 
         .show(&document, || review::text(&done, args.out.as_deref()))
 }
 
+/// A sweep; what is wrong with any combination is told with what is wrong with the others, once.
+fn sweep_over(args: &BacktestArgs, predictions: &Path, context: &Context) -> Result<(), Failure> {
+    let combinations = combinations(&args.sweep)?;
+    let (mut asked, mut seen) = (Asked::default(), BTreeSet::new());
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut one = |settings: &[(String, String)]| match checked(args, context, settings, &mut asked)
+    {
+        Ok(run) => Ok(Some(run)),
+        Err(Failure::Config(ConfigError::Problems(found))) => {
+            let new = found.into_iter();
+            problems.extend(new.filter(|one| seen.insert(one.message.clone())));
+            Ok(None)
+        }
+        Err(other) => Err(other),
+    };
+    let run = one(&[])?;
+    let mut points = Vec::with_capacity(combinations.len());
+    for settings in combinations {
+        if let Some(point) = one(&settings)? {
+            points.push((settings, point));
+        }
+    }
+    let Some(run) = run.filter(|_| problems.is_empty()) else {
+        return Err(problems.into());
+    };
+    let swept = wiring::backtest::sweep_over(&run, predictions, points, &context.terminal)?;
+    context.output.show(&swept, || sweep_text(&swept))
+}
+
 /// The configuration with `more` values set, checked.
 fn checked(
     args: &BacktestArgs,
     context: &Context,
     more: &[(String, String)],
+    asked: &mut Asked,
 ) -> Result<CheckedRun, Failure> {
     let mut sources: Sources = super::engine_sources(&args.engine, context);
     sources.pipeline = Some(args.pipeline.clone());
@@ -150,7 +175,8 @@ fn checked(
     context.terminal.use_level(loaded.raw.engine.log);
     let settings = EngineSettings::new(&loaded, &context.variables);
     let command_line = super::run::quoted(&context.arguments);
-    Ok(wiring::check(&loaded, problems, settings, command_line)?)
+    let by = (settings, command_line);
+    Ok(wiring::check_again(&loaded, problems, by, asked)?)
 }
 
 /// Every combination of the values.

@@ -299,15 +299,17 @@ impl<'a> SweepTable<'a> {
     /// # Errors
     /// [`SweepError::Unsupported`] with every setting that a sweep leaves out.
     pub fn run(&self, config: &SessionConfig) -> Result<SweepResult, SweepError> {
-        let problems = self.unsupported(config);
+        let problems = self.problems(config);
         if !problems.is_empty() {
             return Err(SweepError::Unsupported(problems));
         }
         Ok(Run::new(self, config)?.finish())
     }
 
-    /// Every setting is named here, so that a new one cannot be left out unseen.
-    fn unsupported(&self, config: &SessionConfig) -> Vec<Problem> {
+    /// Everything that is wrong with these settings, and every one that a sweep leaves out.
+    // Every setting is named here, so that a new one cannot be left out unseen.
+    #[must_use]
+    pub fn problems(&self, config: &SessionConfig) -> Vec<Problem> {
         let SessionConfig {
             strategy,
             fusion,

@@ -1,10 +1,13 @@
 //! Many settings over the same predictions, and how far luck explains the best of them.
 
-use fusebox_engine::backtest::{PrecomputedSignals, SweepResult, SweepTable};
+use std::collections::BTreeSet;
+
+use fusebox_engine::backtest::{PrecomputedSignals, SweepError, SweepResult, SweepTable};
 use fusebox_engine::eval::luck::ratios_variance;
 use fusebox_engine::eval::trading::{SharpeEvidence, deflated_sharpe};
 use fusebox_engine::fusion::FusionConfig;
 use fusebox_engine::ports::SignalSource;
+use fusebox_engine::problem::Problem;
 use fusebox_engine::session::SessionConfig;
 use fusebox_engine::types::Market;
 use rayon::ThreadPoolBuilder;
@@ -55,7 +58,7 @@ pub struct Swept {
 /// Runs every point over the same predictions, on so many threads; results do not depend on them.
 ///
 /// # Errors
-/// [`BacktestingError`] with everything that a sweep leaves out.
+/// [`BacktestingError`] with everything that is wrong with any point or that a sweep leaves out.
 pub fn sweep(
     market: &Market,
     signals: &PrecomputedSignals,
@@ -67,6 +70,7 @@ pub fn sweep(
         .first()
         .map_or(&default, |point| &point.config.fusion);
     let table = SweepTable::new(market, signals.models(), signals.predictions(), fusion)?;
+    require_possible(&table, points)?;
     progress.start("sweep", points.len() as u64);
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let one = |point: &SweepPoint| {
@@ -110,6 +114,19 @@ pub fn sweep(
         trials,
         steps: table.steps(),
     })
+}
+
+/// Refuses the sweep with everything that is wrong with any of the points, each told once.
+fn require_possible(table: &SweepTable<'_>, points: &[SweepPoint]) -> Result<(), SweepError> {
+    let mut seen = BTreeSet::new();
+    let all = points
+        .iter()
+        .flat_map(|point| table.problems(&point.config));
+    let problems: Vec<Problem> = all.filter(|one| seen.insert(one.clone())).collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(SweepError::Unsupported(problems)),
+    }
 }
 
 /// The best trial's deflated Sharpe ratio, from the returns of its whole session.
