@@ -210,10 +210,15 @@ fn a_sweep_tells_the_mistakes_of_all_its_combinations() {
         let count = told.iter().filter(|one| one.contains(part)).count();
         assert_eq!(count, 1, "{part}: {told:#?}");
     }
-    assert_eq!(told.len(), 5, "{told:#?}");
+    // Two fees, two thresholds, and the lot of three symbols.
+    assert_eq!(told.len(), 7, "{told:#?}");
     let error = problems(&["execution.lot_size=1e8,2e8", "execution.latency_ms=1,2"]);
     let text = error["message"].as_str().unwrap();
-    for part in ["is 100000000,", "is 200000000,", "a sweep leaves it out"] {
+    for part in [
+        "of BTCUSDT is 100000000,",
+        "of BTCUSDT is 200000000,",
+        "a sweep leaves it out",
+    ] {
         assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
     }
 }
