@@ -1,5 +1,6 @@
 //! Batch, bar by bar, and restored from saved state at random places: the same bits for every kind,
-//! on recorded candles with gaps. Skips with a printed reason where there are none; the same holds
+//! on recorded candles with gaps; pieces that are made apart, each warmed up by itself, agree with
+//! the whole. Skips with a printed reason where there are none; the same holds
 //! on synthetic bars in the engine's own tests.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
@@ -7,8 +8,9 @@
 use std::path::{Path, PathBuf};
 
 use fusebox_engine::features::{
-    Checkpoint, ExtractOptions, FeatureContext, FeatureExtractor, FeatureKind, FeatureMatrix,
-    FeatureSet, Partition, Reads, extract, extract_partition, registry,
+    APART_TOLERANCE, Checkpoint, ExtractOptions, FeatureContext, FeatureExtractor, FeatureKind,
+    FeatureMatrix, FeatureSet, Partition, Reads, extract, extract_apart, extract_partition,
+    extract_symbol, overlap_bars, registry,
 };
 use fusebox_engine::types::{Market, SymbolId, Timestamp};
 use fusebox_services::data::{DataRequest, load_market};
@@ -166,4 +168,99 @@ fn thin_minutes_of_two_symbols_give_the_same_bits_every_way() {
     let bars: Vec<usize> = market.series().iter().map(|one| one.bars.len()).collect();
     assert!(bars[0] != bars[1], "the recording has gaps: {bars:?}");
     require_all_the_same(&market, "15m", ExtractOptions { max_gap_bars: 5 });
+}
+
+/// Rows of one symbol in pieces between random cuts, each made apart from the others.
+fn require_apart_agrees_with_batch(
+    (set, market): (&FeatureSet, &Market),
+    options: ExtractOptions,
+    whole: &FeatureMatrix,
+    random: &mut ChaCha8Rng,
+) {
+    let mut cuts: Vec<usize> = (0..5)
+        .map(|_| random.random_range(0..whole.rows()))
+        .collect();
+    cuts.extend([0, whole.rows()]);
+    cuts.sort_unstable();
+    let pieces: Vec<Partition> = cuts
+        .windows(2)
+        .map(|ends| Partition {
+            symbol: whole.symbol,
+            rows: ends[0]..ends[1],
+        })
+        .collect();
+    // Nothing is handed on, so they may be made at the same time.
+    let parts: Vec<FeatureMatrix> = std::thread::scope(|scope| {
+        let make = |piece| move || extract_apart(set, market, piece, options).unwrap();
+        let threads: Vec<_> = pieces
+            .iter()
+            .map(|piece| scope.spawn(make(piece)))
+            .collect();
+        threads.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let joined = |of: fn(&FeatureMatrix) -> Vec<u32>| parts.iter().flat_map(of).collect::<Vec<_>>();
+    assert_eq!(joined(|one| one.segment.clone()), whole.segment);
+    let valid: Vec<bool> = parts.iter().flat_map(|one| one.is_valid.clone()).collect();
+    assert_eq!(valid, whole.is_valid, "cut at {cuts:?}");
+    let width = set.len();
+    let mut scales = vec![0.0_f32; width];
+    for row in whole.values.chunks(width) {
+        for (scale, value) in scales.iter_mut().zip(row).filter(|one| one.1.is_finite()) {
+            *scale = scale.max(value.abs());
+        }
+    }
+    let values = parts.iter().flat_map(|one| one.values.iter());
+    let (mut equal, mut worst) = (0, 0.0_f64);
+    for (at, (a, b)) in values.zip(&*whole.values).enumerate() {
+        if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
+            equal += 1;
+            continue;
+        }
+        let share = f64::from((a - b).abs()) / f64::from(scales[at % width]);
+        let name = set.names().nth(at % width);
+        assert!(
+            share <= APART_TOLERANCE,
+            "{name:?} of row {}: {a}, {b}",
+            at / width
+        );
+        worst = worst.max(share);
+    }
+    println!(
+        "{equal} of {} values have the same bits, the others differ by at most {worst:.1e}",
+        whole.values.len()
+    );
+}
+
+#[test]
+fn pieces_made_apart_agree_with_the_whole() {
+    let Some(dir) = candles() else { return };
+    let what = ("BITFINEX", &["ETHUSD", "XRPUSD"][..], "1m");
+    let market = load(dir, what, ["2018-12-25", "2019-01-20"]);
+    let context = FeatureContext::of(&market);
+    let options = ExtractOptions { max_gap_bars: 60 };
+    let is_wanted = |text: &String| {
+        let one = FeatureSet::parse(std::slice::from_ref(text), &context);
+        // The slowest are warm after weeks of minutes; a piece of these would begin at the start.
+        one.is_ok_and(|one| overlap_bars(&one, market.time_frame()) <= 5000)
+    };
+    let every = registry().flat_map(|kind| {
+        let text = kind.example().replace("BTCUSDT", "ETHUSD");
+        match kind.reads {
+            Reads::Bars => vec![format!("{text}@15m"), text],
+            Reads::Pair(_) | Reads::Market(_) => vec![text],
+        }
+    });
+    let texts: Vec<String> = every.filter(is_wanted).collect();
+    let set = FeatureSet::parse(&texts, &context).unwrap();
+    assert!(set.len() > 200, "{} columns", set.len());
+    println!(
+        "{} columns, {} bars of overlap",
+        set.len(),
+        overlap_bars(&set, market.time_frame())
+    );
+    let mut random = ChaCha8Rng::seed_from_u64(12);
+    for symbol in [SymbolId(0), SymbolId(1)] {
+        let whole = extract_symbol(&set, &market, symbol, options).unwrap();
+        require_apart_agrees_with_batch((&set, &market), options, &whole, &mut random);
+    }
 }

@@ -398,8 +398,8 @@ fn weights_whose_features_failed_their_audit_are_not_put_where_they_go_live() {
     scaler_and_failure_are_asked_for(at, &digest, &package);
 }
 
-/// A model with a scaler needs an audit that looked at such a fit; one whose features failed is
-/// refused whatever is allowed.
+/// A model with a scaler or a fitted readout needs an audit that looked at such a fit; one whose
+/// features failed is refused whatever is allowed.
 fn scaler_and_failure_are_asked_for(at: &Path, digest: &str, package: &dyn Fn(&[&str]) -> Ran) {
     let scaler = r#"{"kind": "robust", "columns": ["rsi(14)"],
         "scales": [{"linear": {"center": "0", "scale": "2"}}]}"#;
@@ -413,6 +413,23 @@ fn scaler_and_failure_are_asked_for(at: &Path, digest: &str, package: &dyn Fn(&[
     let stored = at.join(format!(".fusebox/state/audits/{digest}.json"));
     let mut verdict: Value = serde_json::from_slice(&std::fs::read(&stored).unwrap()).unwrap();
     verdict["fitted_steps"] = serde_json::json!([{"name": "scaler", "kind": "robust", "folds": 3}]);
+    std::fs::write(&stored, verdict.to_string()).unwrap();
+    assert_eq!(package(&[]).code, Some(0));
+
+    let readout = r#"{"format": 1, "outputs": 1, "kind": {"returns": {"position": 0,
+        "unit": "sigmas", "horizon_bars": 4, "volatility": {"span_bars": 20, "longest_gap_ns": 1},
+        "upper_sigmas": "1", "lower_sigmas": "1", "spread_sigmas": "0.5"}}}"#;
+    std::fs::write(at.join("fold-01.readout.json"), readout).unwrap();
+    let refused = package(&[]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("its readout (the spread"),
+        "{refused:?}"
+    );
+    verdict["fitted_steps"] = serde_json::json!([
+        {"name": "scaler", "kind": "robust", "folds": 3},
+        {"name": "readout", "kind": "spread of the traded return", "folds": 3},
+    ]);
     std::fs::write(&stored, verdict.to_string()).unwrap();
     assert_eq!(package(&[]).code, Some(0));
 

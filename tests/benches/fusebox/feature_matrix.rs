@@ -23,7 +23,8 @@ const OPTIONS: ExtractOptions = ExtractOptions { max_gap_bars: 60 };
 
 /// Measures and gives lines for the table.
 pub(crate) fn feature_matrix() -> Vec<(String, String)> {
-    let (market, name) = minutes();
+    let (markets, name) = minutes();
+    let market = markets[0].clone();
     let bars = market.series()[0].bars.len();
     let set = columns(&market);
     let mut lines = Vec::new();
@@ -43,9 +44,11 @@ pub(crate) fn feature_matrix() -> Vec<(String, String)> {
         |ratio| format!("{ratio:.2} x"),
     );
     line("features, peak memory against the matrix".to_owned(), told);
-    let (one, two) = threads(&set, &market);
+    let parts = equally_long(markets);
+    let each = parts[0].series()[0].bars.len();
+    let (one, two) = threads(&set, &parts);
     line(
-        format!("features, four symbols, two threads ({one:.2} s on one)"),
+        format!("features, four symbols of {each} bars, two threads ({one:.2} s on one)"),
         format!("{:.2} x", one / two),
     );
     line(
@@ -56,28 +59,56 @@ pub(crate) fn feature_matrix() -> Vec<(String, String)> {
     lines
 }
 
-fn minutes() -> (Market, &'static str) {
+/// Markets of one symbol each, the first with a million minutes, and whose they are.
+fn minutes() -> (Vec<Market>, &'static str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/candles");
+    let recorded = [
+        ("BITFINEX", "BTCUSD"),
+        ("BITFINEX", "ETHUSD"),
+        ("BITFINEX", "XRPUSD"),
+        ("BINANCE_UM", "FILUSDT"),
+    ];
     if dir.is_dir() {
-        let request = DataRequest {
-            dir,
-            exchange: "BITFINEX".to_owned(),
-            symbols: vec!["BTCUSD".to_owned()],
-            time_frame: "1m".parse().unwrap(),
-            from: None,
-            to: None,
+        let load = |(exchange, symbol): (&str, &str)| {
+            let request = DataRequest {
+                dir: dir.clone(),
+                exchange: exchange.to_owned(),
+                symbols: vec![symbol.to_owned()],
+                time_frame: "1m".parse().unwrap(),
+                from: None,
+                to: None,
+            };
+            load_market(&request).unwrap().market
         };
-        return (load_market(&request).unwrap().market, "BITFINEX BTCUSD-1m");
+        return (recorded.map(load).into(), "BITFINEX BTCUSD-1m");
     }
     let config = SimulatedConfig {
-        symbols: vec!["BTCUSDT".to_owned()],
+        symbols: recorded.map(|(_, symbol)| symbol.to_owned()).into(),
         time_frame: "1m".parse().unwrap(),
         from: "2021-01-01".parse().unwrap(),
         to: "2023-01-01".parse().unwrap(),
         ..SimulatedConfig::default()
     };
     let series = Simulated::new(config).unwrap().series();
-    (Market::new(series).unwrap(), "simulated minutes")
+    let alone = |one| Market::new(vec![one]).unwrap();
+    (series.into_iter().map(alone).collect(), "simulated minutes")
+}
+
+/// As many of the newest bars of every market as the shortest has, so that two threads can share
+/// the work evenly.
+fn equally_long(markets: Vec<Market>) -> Vec<Market> {
+    let lengths = markets.iter().map(|market| market.series()[0].bars.len());
+    let shortest = lengths.min().unwrap_or(0);
+    let newest = |market: Market| {
+        let series = &market.series()[0];
+        let one = BarSeries {
+            name: series.name.clone(),
+            time_frame: series.time_frame,
+            bars: series.bars[series.bars.len() - shortest..].to_vec(),
+        };
+        Market::new(vec![one]).unwrap()
+    };
+    markets.into_iter().map(newest).collect()
 }
 
 /// Every kind that the market has the columns for, with its defaults, up to the number of columns;
@@ -133,19 +164,8 @@ fn peak_ratio(set: &FeatureSet, market: &Market) -> Option<f64> {
     Some((after - before) / size)
 }
 
-/// Seconds for four symbols, one after the other and on two threads.
-fn threads(set: &FeatureSet, market: &Market) -> (f64, f64) {
-    let bars = &market.series()[0].bars;
-    let quarter = bars.len() / 4;
-    let part = |number: usize| -> Market {
-        let series = BarSeries {
-            name: market.series()[0].name.clone(),
-            time_frame: market.time_frame(),
-            bars: bars[number * quarter..(number + 1) * quarter].to_vec(),
-        };
-        Market::new(vec![series]).unwrap()
-    };
-    let parts: Vec<Market> = (0..4).map(part).collect();
+/// Seconds for four symbols of as many bars each, one after the other and on two threads.
+fn threads(set: &FeatureSet, parts: &[Market]) -> (f64, f64) {
     let extract = |part: &Market| extract_symbol(set, part, SymbolId(0), OPTIONS).unwrap();
     let one = best_of(2, || parts.iter().map(extract).collect::<Vec<_>>());
     let two = best_of(2, || {

@@ -1,15 +1,16 @@
 //! The gate before a model goes where it goes live: its features must have passed an audit.
 //!
 //! What counts is the stored verdict on what makes the rows of the model: its feature set, or, for
-//! feature code in another language, the program as it is now. Where the model has a scaler, the
-//! scope of such a fit must have been part of that audit. Nothing is audited here.
+//! feature code in another language, the program as it is now. Where the model has a scaler, or a
+//! readout that was fitted to returns, the scope of such a fit must have been part of that audit.
+//! Nothing is audited here.
 
 use std::path::Path;
 
 use fusebox_engine::dataset::Scaler;
 use fusebox_loader::live::{AuditState, PackedAudit};
 use fusebox_services::audit::{Program, StoredVerdict, Verdict};
-use fusebox_services::training::{ModelFeatures, ModelFiles, kind_name};
+use fusebox_services::training::{ModelFeatures, ModelFiles, ModelReadout, kind_name};
 
 use super::EngineSettings;
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ pub(crate) struct Gated<'a> {
     pub(crate) features: Option<&'a ModelFeatures>,
     /// Its scaler, as stored; empty where it has none.
     pub(crate) scaler: &'a [u8],
+    /// Its readout, as stored; empty where its answers are read as they are.
+    pub(crate) readout: &'a [u8],
     /// The program that makes its rows, where no feature set of ours does.
     pub(crate) program: Option<&'a Program>,
     /// Whether it may go on although nobody audited its features.
@@ -36,6 +39,7 @@ impl<'a> Gated<'a> {
         Self {
             features: files.features.as_ref(),
             scaler: &files.scaler,
+            readout: &files.readout,
             program: None,
             allow_unaudited: false,
         }
@@ -91,11 +95,13 @@ pub(crate) fn pass(gated: &Gated<'_>, settings: &EngineSettings) -> Result<Packe
             command(gated)
         ));
     }
-    if let Some(missing) = missing_step(gated, &stored)? {
+    let missing = missing_steps(gated, &stored)?;
+    if !missing.is_empty() {
         return unaudited(format!(
-            "the features of the model passed their audit, but its scaler ({missing}) was no part \
-             of it; run `fusebox features audit PIPELINE --set 'model.scaler=\"{missing}\"'` with \
-             the pipeline that trained it first"
+            "the features of the model passed their audit, but what was fitted beside the model \
+             was no part of it: {}; run `fusebox features audit PIPELINE` with the pipeline (and \
+             the --data and --set) that trained it first",
+            missing.join("; ")
         ));
     }
     Ok(PackedAudit {
@@ -112,22 +118,29 @@ fn digest_of<'a>(gated: &Gated<'a>) -> Option<&'a str> {
     }
 }
 
-/// The kind of the model's scaler, where the audit did not look at such a fit.
-fn missing_step(gated: &Gated<'_>, stored: &StoredVerdict) -> Result<Option<String>, Failure> {
-    if gated.scaler.is_empty() {
-        return Ok(None);
+/// What was fitted beside the model and the audit did not look at.
+fn missing_steps(gated: &Gated<'_>, stored: &StoredVerdict) -> Result<Vec<String>, Failure> {
+    let is_there = |name: &str, kind: Option<&str>| {
+        let mut steps = stored.fitted_steps.iter().filter(|one| one.name == name);
+        steps.any(|one| kind.is_none_or(|kind| one.kind == kind))
+    };
+    let unread = |words: String| Failure::Refused(anyhow::anyhow!(words));
+    let mut missing = Vec::new();
+    if !gated.scaler.is_empty() {
+        let scaler: Scaler = serde_json::from_slice(gated.scaler)
+            .map_err(|error| unread(format!("the scaler of the model cannot be read: {error}")))?;
+        let kind = kind_name(scaler.kind());
+        if !is_there("scaler", Some(kind)) {
+            missing.push(format!("its scaler ({kind})"));
+        }
     }
-    let scaler: Scaler = serde_json::from_slice(gated.scaler).map_err(|error| {
-        Failure::Refused(anyhow::anyhow!(
-            "the scaler of the model cannot be read: {error}"
-        ))
-    })?;
-    let kind = kind_name(scaler.kind());
-    let steps = stored.fitted_steps.iter();
-    let is_there = steps
-        .filter(|one| one.name == "scaler")
-        .any(|one| one.kind == kind);
-    Ok((!is_there).then(|| kind.to_owned()))
+    if !gated.readout.is_empty() {
+        let readout = ModelReadout::parse(gated.readout).map_err(unread)?;
+        if readout.is_fitted() && !is_there("readout", None) {
+            missing.push("its readout (the spread of the traded return)".to_owned());
+        }
+    }
+    Ok(missing)
 }
 
 /// The audit that is wanted, to be typed.
@@ -145,10 +158,15 @@ fn command(gated: &Gated<'_>) -> String {
     let names = gated
         .features
         .map_or(&[][..], |features| &features.features);
-    let is_short = gated.scaler.is_empty() && (1..=NAMED_FEATURES).contains(&names.len());
+    let has_fits = !gated.scaler.is_empty() || !gated.readout.is_empty();
+    let is_short = !has_fits && (1..=NAMED_FEATURES).contains(&names.len());
     match is_short {
         true => format!("`fusebox features audit --features '{}'`", names.join("; ")),
-        false => "`fusebox features audit PIPELINE` with the pipeline that trained it".to_owned(),
+        false => {
+            "`fusebox features audit PIPELINE` with the pipeline (and the --data and --set) that \
+                  trained it"
+                .to_owned()
+        }
     }
 }
 

@@ -195,6 +195,27 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The last own row such that, from it up to `row`, there are `bars` moments at which all that
+    /// is read has a bar; 0 where there are not so many.
+    pub(super) fn before(&self, row: usize, bars: usize) -> usize {
+        let mut missing = bars;
+        let mut ends: Vec<usize> = self.others.iter().map(|other| other.bars.len()).collect();
+        for (begin, bar) in self.own[..row].iter().enumerate().rev() {
+            let mut is_common = true;
+            for (other, end) in self.others.iter().zip(&mut ends) {
+                let seen = &other.bars[..*end];
+                *end = seen.partition_point(|other| other.closed_at <= bar.closed_at);
+                let newest = end.checked_sub(1).map(|at| seen[at].closed_at);
+                is_common &= newest == Some(bar.closed_at);
+            }
+            missing = missing.saturating_sub(usize::from(is_common));
+            if missing == 0 {
+                return begin;
+            }
+        }
+        0
+    }
+
     /// Makes the rows `rows`, which begin where the state is, and shows them block by block.
     pub(super) fn take(
         &mut self,

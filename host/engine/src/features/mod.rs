@@ -83,7 +83,9 @@ pub use kind::{
     Arguments, Constraint, Family, FeatureKind, Input, Memory, Parameter, Reads, TIERS,
 };
 pub use matrix::{FeatureMatrix, extract, extract_exact, extract_symbol};
-pub use partition::{Checkpoint, Partition, extract_partition};
+pub use partition::{
+    APART_TOLERANCE, Checkpoint, Partition, extract_apart, extract_partition, overlap_bars,
+};
 pub use set::{Feature, FeatureContext, FeatureProblem, FeatureSet, FeatureSetError, SymbolInputs};
 pub use snapshot::RestoreError;
 pub use state::{State, StateError, StateReader, StateWriter};

@@ -1,22 +1,35 @@
 //! Pieces of the work: some rows of one symbol, made apart from the rest.
 //!
 //! Pieces of different symbols share nothing. A piece that does not begin with its symbol's first
-//! bar goes on from a [`Checkpoint`], the saved state at the cut, which the piece before it gives.
-//! That is why results do not depend on how the work is cut: not by a bit.
+//! bar has two ways to begin.
 //!
-//! Warming a piece up with the bars before it instead would not do. A recursive feature depends on
-//! all of its past, and a carried sum is rounded differently after another start; both would
-//! show where the cuts are. At a long gap everything is forgotten anyway, so a piece that begins a
-//! segment needs no checkpoint of its predecessor where no feature reads another symbol
-//! ([`Checkpoint::at_gap`]).
+//! - [`extract_partition`] goes on from a [`Checkpoint`], the saved state at the cut, which the
+//!   piece before it gives: results do not depend on how the work is cut, not by a bit.
+//! - [`extract_apart`] needs nothing from any other piece, so that all pieces can be made at once
+//!   and anywhere: [`overlap_bars`] bars before its rows warm it up, whose rows are thrown away.
+//!   The same rows are there, in the same segments, with values that agree to
+//!   [`APART_TOLERANCE`]: a recursive feature keeps a trace of all of its past, and a carried sum
+//!   is rounded differently after another start.
+//!
+//! At a long gap everything is forgotten anyway, so a piece that begins a segment needs neither
+//! where no feature reads another symbol ([`Checkpoint::at_gap`]).
 
 use std::ops::Range;
 
 use super::matrix::Walk;
 use super::snapshot::{self, Identity, RestoreError};
 use super::state::{State, StateReader, StateWriter};
-use super::{ExtractError, ExtractOptions, FeatureContext, FeatureMatrix, FeatureSet, Reads};
-use crate::types::{Market, SymbolId, Timestamp};
+use super::{
+    ExtractError, ExtractOptions, Feature, FeatureContext, FeatureMatrix, FeatureSet, Memory,
+};
+use crate::types::{Market, SymbolId, TimeFrame, Timestamp};
+
+/// How far a value of a piece that was made apart may be from that of the whole, as a share of the
+/// largest value of its column.
+pub const APART_TOLERANCE: f64 = 1e-7;
+
+/// Times that a recursive feature settles, to about a millionth each, before its rows count.
+const SETTLINGS: u32 = 2;
 
 /// Rows of one symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +71,7 @@ impl Checkpoint {
         options: ExtractOptions,
     ) -> Result<Option<Self>, ExtractError> {
         let mut walk = Walk::new(set, market, symbol, options)?;
-        let reads_others = set.features().iter().any(|feature| {
-            feature.lead().is_some() || !matches!(feature.kind().reads, Reads::Bars)
-        });
+        let reads_others = set.features().iter().any(Feature::reads_others);
         let Some(bar) = walk.own().get(row).filter(|_| !reads_others) else {
             return Ok(None);
         };
@@ -143,6 +154,46 @@ pub fn extract_partition(
     walk.take(rows, |block| matrix.fill(block))?;
     let end = Checkpoint::of(set, market, options, &walk);
     Ok((matrix, end))
+}
+
+/// Bars that warm up a piece that is made apart: what the slowest feature takes to settle, twice
+/// where it is recursive. Base bars of `base` that every symbol which is read has.
+#[must_use]
+pub fn overlap_bars(set: &FeatureSet, base: TimeFrame) -> usize {
+    let needed = set.features().iter().map(|feature| {
+        let settled = feature.settled_bars(base);
+        match feature.kind().memory {
+            Memory::Window => settled,
+            Memory::Recursive { .. } => settled.saturating_mul(SETTLINGS),
+        }
+    });
+    needed.max().unwrap_or(0) as usize
+}
+
+/// The rows of a partition, made without any other piece: its state begins with the series, or so
+/// far before the first row that there are [`overlap_bars`] moments at which the symbol and every
+/// other symbol that is read have a bar.
+///
+/// # Errors
+/// [`ExtractError`] where a series is not in order or the set belongs to another market.
+pub fn extract_apart(
+    set: &FeatureSet,
+    market: &Market,
+    partition: &Partition,
+    options: ExtractOptions,
+) -> Result<FeatureMatrix, ExtractError> {
+    let mut walk = Walk::new(set, market, partition.symbol, options)?;
+    let count = walk.own().len();
+    let rows = partition.rows.start.min(count)..partition.rows.end.min(count);
+    let begin = walk.before(rows.start, overlap_bars(set, market.time_frame()));
+    for bar in &walk.own()[..begin] {
+        walk.state.pass(bar);
+    }
+    walk.seek(walk.state.last_closed_at());
+    walk.take(begin..rows.start, |_| ())?;
+    let mut matrix = FeatureMatrix::empty(set, partition.symbol, rows.len());
+    walk.take(rows, |block| matrix.fill(block))?;
+    Ok(matrix)
 }
 
 fn text(at: Timestamp) -> String {

@@ -75,8 +75,8 @@ pub(super) const KINDS: &[FeatureKind] = &[
         name: "volatility_percentile",
         summary: "Share of the recent volatilities that lie below the newest one.",
         formula: "(below + half of the other equal ones) / (window - 1) among the last `window` \
-                  values of realized_volatility(period); reads the window, a long one by \
-                  binary search",
+                  values of realized_volatility(period), equal to nine digits of their squares; \
+                  reads the window, a long one by binary search",
         source: "standard definition",
         units: "share",
         parameters: &[
@@ -334,8 +334,15 @@ impl Operator for VolatilityPercentile {
     fn update(&mut self, bar: &Bar) -> Option<f64> {
         let change = self.returns.push(bar)?;
         let variance = self.squares.push(change * change)?;
-        self.volatilities.push(variance)
+        self.volatilities.push(without_rounding(variance))
     }
+}
+
+/// A carried mean to 32 of its 52 bits. Windows over the same returns have the same volatility;
+/// which of their sums is the larger in the last bit says nothing, and a rank would show it.
+fn without_rounding(mean: f64) -> f64 {
+    const KEPT: u64 = !((1 << 20) - 1);
+    f64::from_bits(mean.to_bits().saturating_add(1 << 19) & KEPT)
 }
 
 #[derive(Debug, Clone)]

@@ -127,6 +127,11 @@ impl Feature {
         }
     }
 
+    /// Whether it reads bars of other symbols than the row's own.
+    pub(super) fn reads_others(&self) -> bool {
+        self.lead.is_some() || !matches!(self.kind.reads, Reads::Bars)
+    }
+
     pub(super) fn operator(&self) -> Box<dyn Operator> {
         (self.kind.operator)(&self.arguments)
     }

@@ -118,6 +118,9 @@ fn cut(market: &Market, last: Timestamp) -> Market {
 
 const OPTIONS: ExtractOptions = ExtractOptions { max_gap_bars: 12 };
 
+/// Base bars; see [`short_memories`].
+const SHORT_OVERLAP: usize = 1000;
+
 /// The first rows in which two extractions differ in any bit, by column name.
 fn differences(set: &FeatureSet, a: &[f64], b: &[f64]) -> Vec<String> {
     let pairs = a.iter().zip(b).enumerate();
@@ -307,6 +310,80 @@ fn in_pieces(
         (state, begin) = (Some(Checkpoint::from_bytes(next.as_bytes().to_vec())), end);
     }
     (bits, segments, valid)
+}
+
+/// Every expression whose overlap is short, which is nearly all of them: a piece that begins far
+/// into [`gappy`] is warmed up with a small part of what lies before it.
+fn short_memories(market: &Market) -> FeatureSet {
+    let every = every_expression();
+    let is_short = |text: &&String| {
+        let one = parse(std::slice::from_ref(*text), market);
+        overlap_bars(&one, hour()) <= SHORT_OVERLAP
+    };
+    let short: Vec<String> = every.iter().filter(is_short).cloned().collect();
+    assert!(
+        short.len() * 10 > every.len() * 9,
+        "{} of {}",
+        short.len(),
+        every.len()
+    );
+    parse(&short, market)
+}
+
+/// Values of a piece that was made apart, beginning with row `begin`, that are further from the
+/// whole's than promised.
+fn strangers(
+    set: &FeatureSet,
+    whole: &FeatureMatrix,
+    part: &FeatureMatrix,
+    begin: usize,
+) -> Vec<String> {
+    let names: Vec<&str> = set.names().collect();
+    let column_of = |column: usize| whole.values.iter().skip(column).step_by(names.len());
+    let finite = |column| column_of(column).filter(|value| value.is_finite());
+    let largest = |column| finite(column).fold(0.0_f32, |scale, value| scale.max(value.abs()));
+    let scales: Vec<f32> = (0..names.len()).map(largest).collect();
+    let whole = &whole.values[begin * names.len()..][..part.values.len()];
+    let pairs = whole.iter().zip(&*part.values).enumerate();
+    let is_far = |(at, (a, b)): &(usize, (&f32, &f32))| {
+        let allowed = APART_TOLERANCE * f64::from(scales[at % names.len()]);
+        let is_near = (a.is_nan() && b.is_nan()) || f64::from((*a - *b).abs()) <= allowed;
+        !is_near
+    };
+    let told = |(at, (a, b)): (usize, (&f32, &f32))| {
+        let row = begin + at / names.len();
+        format!("{} at row {row}: {a} against {b}", names[at % names.len()])
+    };
+    pairs.filter(is_far).map(told).take(8).collect()
+}
+
+#[test]
+fn pieces_on_their_own_do_not_read_the_whole_history() {
+    let market = gappy(2600);
+    let set = short_memories(&market);
+    // What lies further back than the overlap may be anything.
+    let mut series = market.series().to_vec();
+    for one in &mut series {
+        for bar in one.bars.iter_mut().take(200) {
+            let scale = 3.0;
+            (bar.open, bar.high) = (bar.open * scale, bar.high * scale);
+            (bar.low, bar.close) = (bar.low * scale, bar.close * scale);
+        }
+    }
+    let other = market_of(series.into_iter().map(|one| one.bars).collect());
+    let rows = market.get(OWN).unwrap().bars.len();
+    let piece = Partition {
+        symbol: OWN,
+        rows: rows - 50..rows,
+    };
+    let [one, two] = [&market, &other].map(|market| {
+        let part = extract_apart(&set, market, &piece, OPTIONS).unwrap();
+        part.values
+            .iter()
+            .map(|value| value.to_bits())
+            .collect::<Vec<_>>()
+    });
+    assert!(one == two, "the bars before the overlap were read");
 }
 
 #[test]
@@ -836,6 +913,23 @@ proptest! {
         for symbol in [SymbolId(0), OWN] {
             let whole = in_pieces(&set, &market, symbol, &[]);
             prop_assert!(in_pieces(&set, &market, symbol, &cuts) == whole, "{:?}", cuts);
+        }
+    }
+
+    #[test]
+    fn a_piece_on_its_own_agrees_with_the_whole(begin in 0_usize..2600, length in 1_usize..300) {
+        let market = gappy(2600);
+        let set = short_memories(&market);
+        for symbol in [SymbolId(0), OWN] {
+            let whole = extract_symbol(&set, &market, symbol, OPTIONS).unwrap();
+            let rows = begin.min(whole.rows())..(begin + length).min(whole.rows());
+            let piece = Partition { symbol, rows: rows.clone() };
+            let part = extract_apart(&set, &market, &piece, OPTIONS).unwrap();
+            prop_assert_eq!(&part.closed_at, &whole.closed_at[rows.clone()]);
+            prop_assert_eq!(&part.segment, &whole.segment[rows.clone()]);
+            prop_assert_eq!(&part.is_valid, &whole.is_valid[rows.clone()]);
+            let strangers = strangers(&set, &whole, &part, rows.start);
+            prop_assert!(strangers.is_empty(), "{:#?}", strangers);
         }
     }
 

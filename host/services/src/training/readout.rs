@@ -291,6 +291,12 @@ impl ModelReadout {
         self.kind == Kind::Direction
     }
 
+    /// Whether something in it was fitted to the returns of the training part.
+    #[must_use]
+    pub fn is_fitted(&self) -> bool {
+        matches!(self.kind, Kind::Returns(_))
+    }
+
     /// What has to be known of every symbol.
     #[must_use]
     pub fn needs(&self) -> ReadoutNeeds {

@@ -148,9 +148,11 @@ fn package(
         ),
     };
     let scaler = exported.read(Role::Scaler)?;
+    let readout = exported.read(Role::Readout)?;
     let gated = Gated {
         features: features.as_ref(),
         scaler: &scaler,
+        readout: &readout,
         program: None,
         allow_unaudited: args.allow_unaudited,
     };
@@ -171,7 +173,7 @@ fn package(
         feature_set: features.map(|features| features.feature_set_sha256),
         artifact: exported.read(Role::Model)?,
         scaler,
-        readout: exported.read(Role::Readout)?,
+        readout,
         golden: golden.map(|golden| (golden, 0)),
         replace: args.overwrite,
     };

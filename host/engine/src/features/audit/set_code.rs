@@ -1,7 +1,7 @@
 //! A feature set of ours as code to audit.
 
 use super::{Declared, FeatureCode, FeatureTable};
-use crate::features::{ExtractOptions, FeatureSet, Memory, Reads, extract_exact};
+use crate::features::{ExtractOptions, FeatureSet, Memory, extract_exact};
 use crate::types::{Market, SymbolId, TimeFrame};
 
 /// Rounding of sums that are carried along, as a share of a column's largest value.
@@ -45,10 +45,9 @@ impl FeatureCode for SetCode {
         let feature = self.set.features().get(column)?;
         let kind = feature.kind();
         let settled = feature.settled_bars(self.time_frame) as usize;
-        let reads_others = feature.lead().is_some() || !matches!(kind.reads, Reads::Bars);
         Some(Declared {
             // Bars that another symbol lacks take longer on the clock of the row's own bars.
-            settled_bars: if reads_others {
+            settled_bars: if feature.reads_others() {
                 settled + settled / 2 + 8
             } else {
                 settled
