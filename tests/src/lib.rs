@@ -6,4 +6,5 @@ pub mod gbm;
 pub mod hostile;
 pub mod live;
 pub mod onnx;
+pub mod training;
 pub mod workers;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use fusebox_plugin_api::prelude::*;
 use serde_json::Value;
 
 use crate::fixtures::{build_dir, project_root};
@@ -69,6 +70,27 @@ pub fn fake_onnx_runtime(version: &str) -> PathBuf {
 pub fn onnx_model(name: &str) -> Vec<u8> {
     let path = project_root().join(format!("tests/reference/data/onnx/{name}.onnx"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What a model answers for rows of its windows.
+///
+/// # Panics
+/// Where it does not answer.
+#[must_use]
+pub fn predicted(model: &mut impl Model, rows: &[f32]) -> Vec<f32> {
+    let info = model.info().expect("the model describes itself");
+    let columns = info.columns.expect("the model knows its columns");
+    let (outputs, windowed) = (info.outputs.len(), info.window * columns);
+    let count = rows.len() / windowed;
+    let mut output = vec![0.0; count * outputs];
+    let shape = FrameShape {
+        window: info.window,
+        row_stride: windowed,
+        ..FrameShape::dense(count, columns, outputs)
+    };
+    let mut frame = Frame::new(rows, &mut output, shape).expect("the rows fill a frame");
+    model.predict(&mut frame).expect("the model answers");
+    output
 }
 
 /// Rows for that model, and what ONNX Runtime answers them from Python.

@@ -101,16 +101,22 @@ fn require_live_equals_batch(
     assert_eq!(next, rows);
 }
 
+/// Five rows to cut before, ascending.
+fn random_cuts(whole: &FeatureMatrix, random: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut cuts: Vec<usize> = (0..5)
+        .map(|_| random.random_range(0..whole.rows()))
+        .collect();
+    cuts.sort_unstable();
+    cuts
+}
+
 fn require_pieces_equal_batch(
     (set, market): (&FeatureSet, &Market),
     options: ExtractOptions,
     whole: &FeatureMatrix,
     random: &mut ChaCha8Rng,
 ) {
-    let mut cuts: Vec<usize> = (0..5)
-        .map(|_| random.random_range(0..whole.rows()))
-        .collect();
-    cuts.sort_unstable();
+    let cuts = random_cuts(whole, random);
     let (mut begin, mut state): (usize, Option<Checkpoint>) = (0, None);
     let (mut values, mut segments) = (Vec::new(), Vec::new());
     for &end in cuts.iter().chain([&whole.rows()]) {
@@ -177,11 +183,7 @@ fn require_apart_agrees_with_batch(
     whole: &FeatureMatrix,
     random: &mut ChaCha8Rng,
 ) {
-    let mut cuts: Vec<usize> = (0..5)
-        .map(|_| random.random_range(0..whole.rows()))
-        .collect();
-    cuts.extend([0, whole.rows()]);
-    cuts.sort_unstable();
+    let cuts = [vec![0], random_cuts(whole, random), vec![whole.rows()]].concat();
     let pieces: Vec<Partition> = cuts
         .windows(2)
         .map(|ends| Partition {

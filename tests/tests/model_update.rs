@@ -6,55 +6,16 @@
     reason = "helpers of tests fail the test that calls them"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fusebox_tests::binary::{Ran, command, gbm_plugin_dir};
-use fusebox_tests::fixtures::project_root;
+use fusebox_tests::binary::{Ran, gbm_plugin_dir};
+use fusebox_tests::training::{cut_short, short_pipeline, with_boosters};
 use serde_json::Value;
 
-/// A short walk over a simulated market, so that a training takes seconds.
-const SHORT: [&str; 12] = [
-    "data.source=simulated",
-    "data.from=2022-01-01",
-    "split.train=6w",
-    "split.valid=1w",
-    "split.test=2w",
-    "split.step=2w",
-    "model.params.rounds=30",
-    "evaluation.bootstrap_samples=100",
-    "evaluation.random_runs=3",
-    "evaluation.trade_simulations=50",
-    "evaluation.capacity_multiples=[]",
-    "train.explain_rows=60",
-];
 const TRAINED: &str = "data.to=2022-03-20";
 const NEWER: &str = "data.to=2022-05-01";
-
-fn native(file: &str) -> PathBuf {
-    project_root().join(".fusebox/native").join(file)
-}
-
-fn binary(dir: &Path) -> Command {
-    let script = Command::new("python3")
-        .arg("plugins/native/fetch.py")
-        .current_dir(project_root())
-        .output()
-        .unwrap();
-    assert!(script.status.success(), "{script:?}");
-    let mut command = command(dir);
-    command
-        .env(
-            "FUSEBOX_LIGHTGBM_LIBRARY",
-            native("lightgbm-4.7.0/lib_lightgbm.so"),
-        )
-        .env(
-            "FUSEBOX_XGBOOST_LIBRARY",
-            native("xgboost-3.4.1/xgboost/lib/libxgboost.so"),
-        );
-    command
-}
 
 fn name(booster: &str) -> String {
     format!("direction-15m-{booster}")
@@ -67,13 +28,12 @@ fn with_pipeline(
     to: &str,
     more: &[&str],
 ) -> Command {
-    let mut command = binary(dir);
+    let mut command = with_boosters(dir);
     command.args(words);
-    let file = format!("configs/pipelines/{}.toml", name(booster));
-    command.arg(project_root().join(file)).arg("--json");
+    command.arg(short_pipeline(booster)).arg("--json");
     command.arg("--plugin-dir").arg(gbm_plugin_dir());
-    command.args(SHORT.iter().flat_map(|value| ["--set", value]));
-    command.args(["--set", to]).args(more);
+    cut_short(&mut command, &["model.params.rounds=30", to]);
+    command.args(more);
     command
 }
 
@@ -95,7 +55,7 @@ fn update(dir: &Path, booster: &str, to: &str, more: &[&str]) -> Command {
 }
 
 fn versions(dir: &Path) -> Vec<String> {
-    let mut list = binary(dir);
+    let mut list = with_boosters(dir);
     list.args(["model", "list", "--json"]);
     let list = ran(list).json();
     let models = list["models"].as_array().unwrap().iter();
@@ -111,7 +71,7 @@ fn versions(dir: &Path) -> Vec<String> {
 }
 
 fn assert_sound(dir: &Path, models: u64) {
-    let mut verify = binary(dir);
+    let mut verify = with_boosters(dir);
     verify.args(["model", "verify", "--json", "--plugin-dir"]);
     verify.arg(gbm_plugin_dir());
     let sound = ran(verify);
@@ -173,7 +133,7 @@ fn a_model_takes_in_newer_rows_and_is_judged_on_what_neither_has_seen() {
         assert_eq!(grown["registered"]["version"], "1.0.2");
         let rounds = |card: &Value| card["model"]["rounds"].as_u64().unwrap();
         assert_eq!(rounds(&grown["card"]), rounds(&old) + 5);
-        let mut show = binary(at);
+        let mut show = with_boosters(at);
         show.args(["model", "show", &name(booster)]);
         let shown = ran(show).stdout;
         assert!(

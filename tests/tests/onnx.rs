@@ -8,7 +8,7 @@ use fusebox_onnx_proto::{
 };
 use fusebox_plugin_api::model::CreateModel;
 use fusebox_plugin_api::prelude::*;
-use fusebox_tests::onnx::{onnx_answers, onnx_model, onnx_runtime};
+use fusebox_tests::onnx::{onnx_answers, onnx_model, onnx_runtime, predicted};
 use serde_json::json;
 
 const FEATURES: usize = 4;
@@ -31,22 +31,6 @@ fn assert_says(error: &PluginError, status: Status, words: &[&str]) {
     for words in words {
         assert!(error.message().contains(words), "`{words}` not in: {error}");
     }
-}
-
-fn answers(model: &mut OnnxModel, rows: &[f32]) -> Vec<f32> {
-    let info = model.info().unwrap();
-    let (columns, outputs) = (info.columns.unwrap(), info.outputs.len());
-    let count = rows.len() / columns / info.window;
-    let mut output = vec![0.0; count * outputs];
-    let shape = FrameShape {
-        window: info.window,
-        row_stride: info.window * columns,
-        ..FrameShape::dense(count, columns, outputs)
-    };
-    model
-        .predict(&mut Frame::new(rows, &mut output, shape).unwrap())
-        .unwrap();
-    output
 }
 
 #[track_caller]
@@ -79,9 +63,9 @@ fn answers_are_those_of_the_runtime_from_python() {
         let mut model = create(&config, &onnx_model(name)).unwrap();
         assert_eq!(model.info().unwrap().outputs, outputs, "{name}");
         let (rows, expected) = onnx_answers(name);
-        assert_close(&answers(&mut model, &rows), &expected);
+        assert_close(&predicted(&mut model, &rows), &expected);
         model.warmup().unwrap();
-        assert_close(&answers(&mut model, &rows), &expected);
+        assert_close(&predicted(&mut model, &rows), &expected);
         let again = create(&config, &model.save().unwrap()).unwrap();
         assert_eq!(again.info().unwrap(), model.info().unwrap());
     }
@@ -95,7 +79,7 @@ fn batches_of_any_size_answer_row_by_row() {
     let mut reference = create(&config(), &onnx_model("perceptron")).unwrap();
     let one_by_one: Vec<f32> = rows
         .chunks(FEATURES)
-        .flat_map(|row| answers(&mut reference, row))
+        .flat_map(|row| predicted(&mut reference, row))
         .collect();
     for (name, batch) in [
         ("perceptron", 1),
@@ -105,7 +89,7 @@ fn batches_of_any_size_answer_row_by_row() {
     ] {
         let mut model = create(&config().with("batch_rows", batch), &onnx_model(name)).unwrap();
         for count in [1, 2, 3, 4, 5, 63, 77] {
-            let found = answers(&mut model, &rows[..count * FEATURES]);
+            let found = predicted(&mut model, &rows[..count * FEATURES]);
             assert_close(&found, &one_by_one[..count * 3]);
         }
     }
@@ -125,7 +109,7 @@ fn overlapping_windows_are_read_where_they_lie() {
         .predict(&mut Frame::new(&steps, &mut sliding, shape).unwrap())
         .unwrap();
     let apart: Vec<f32> = (0..5)
-        .flat_map(|row| answers(&mut model, &steps[row * FEATURES..(row + 6) * FEATURES]))
+        .flat_map(|row| predicted(&mut model, &steps[row * FEATURES..(row + 6) * FEATURES]))
         .collect();
     assert_close(&sliding, &apart);
 }
@@ -138,7 +122,7 @@ fn one_log_odds_number_becomes_two_probabilities() {
         .with("activation", "sigmoid");
     let mut model = create(&two, &file).unwrap();
     let (rows, log_odds) = onnx_answers("log_odds");
-    let found = answers(&mut model, &rows);
+    let found = predicted(&mut model, &rows);
     for (found, log_odds) in found.chunks(2).zip(log_odds) {
         let up = 1.0 / (1.0 + (-log_odds).exp());
         assert_close(found, &[1.0 - up, up]);
@@ -151,11 +135,11 @@ fn missing_values_follow_the_policy() {
     let row = [0.5, f32::NAN, 0.25, -1.0];
     let filled = [0.5, 2.0, 0.25, -1.0];
     let mut passing = create(&config(), &file).unwrap();
-    assert!(answers(&mut passing, &row)[0].is_nan());
+    assert!(predicted(&mut passing, &row)[0].is_nan());
     let mut filling = create(&config().with("missing", "fill").with("fill", 2.0), &file).unwrap();
     assert_close(
-        &answers(&mut filling, &row),
-        &answers(&mut passing, &filled),
+        &predicted(&mut filling, &row),
+        &predicted(&mut passing, &filled),
     );
     let mut refusing = create(&config().with("missing", "refuse"), &file).unwrap();
     let mut output = [0.0; 2];
@@ -164,8 +148,8 @@ fn missing_values_follow_the_policy() {
     let error = refusing.predict(&mut Frame::new(&rows, &mut output, shape).unwrap());
     assert_says(&error.unwrap_err(), Status::Data, &["row 1", "column 1"]);
     assert_close(
-        &answers(&mut refusing, &filled),
-        &answers(&mut passing, &filled),
+        &predicted(&mut refusing, &filled),
+        &predicted(&mut passing, &filled),
     );
 }
 
@@ -263,7 +247,7 @@ fn damaged_files_and_files_with_others_are_refused() {
         // Only what no operator of it needs may be missing.
         if let Ok(mut model) = create(&config(), &bare[..length]) {
             let (rows, expected) = onnx_answers("recurrent");
-            assert_close(&answers(&mut model, &rows), &expected);
+            assert_close(&predicted(&mut model, &rows), &expected);
         }
     }
     let external = changed("perceptron", |model| {
@@ -329,7 +313,7 @@ fn providers_that_do_not_work_here_are_passed_over() {
     let all = ["migraphx", "cuda", "tensorrt", "openvino", "cpu"];
     let mut model = create(&config().with("providers", all.to_vec()), &file).unwrap();
     let (rows, expected) = onnx_answers("perceptron");
-    assert_close(&answers(&mut model, &rows), &expected);
+    assert_close(&predicted(&mut model, &rows), &expected);
     let notes = model.info().unwrap().notes;
     // The pinned library is the one for processors.
     assert_eq!(notes["provider"], "cpu");
@@ -367,7 +351,7 @@ fn a_quiesced_model_has_no_threads_and_answers_nothing() {
     )
     .unwrap();
     let (rows, expected) = onnx_answers("perceptron");
-    assert_close(&answers(&mut model, &rows), &expected);
+    assert_close(&predicted(&mut model, &rows), &expected);
     let named = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));

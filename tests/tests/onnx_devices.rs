@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use fusebox_onnx::OnnxModel;
 use fusebox_plugin_api::model::CreateModel;
 use fusebox_plugin_api::prelude::*;
-use fusebox_tests::onnx::{onnx_answers, onnx_model, onnx_runtime};
+use fusebox_tests::onnx::{onnx_answers, onnx_model, onnx_runtime, predicted};
 
 /// More than the accumulations of a small network in f32 can differ by their order, and far less
 /// than the ten bits of a TensorFloat-32 product.
@@ -50,21 +50,6 @@ fn devices() -> Vec<String> {
     found
 }
 
-fn answers(model: &mut OnnxModel, rows: &[f32]) -> Vec<f32> {
-    let info = model.info().unwrap();
-    let (columns, outputs) = (info.columns.unwrap(), info.outputs.len());
-    let count = rows.len() / columns / info.window;
-    let mut output = vec![0.0; count * outputs];
-    let shape = FrameShape {
-        window: info.window,
-        row_stride: info.window * columns,
-        ..FrameShape::dense(count, columns, outputs)
-    };
-    let mut frame = Frame::new(rows, &mut output, shape).unwrap();
-    model.predict(&mut frame).unwrap();
-    output
-}
-
 #[test]
 fn devices_answer_what_the_processor_answers() {
     for device in devices() {
@@ -79,7 +64,7 @@ fn devices_answer_what_the_processor_answers() {
             let (rows, expected) = onnx_answers(name);
             model.warmup().unwrap();
             for _ in 0..3 {
-                let found = answers(&mut model, &rows);
+                let found = predicted(&mut model, &rows);
                 assert_eq!(found.len(), expected.len());
                 let furthest = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let furthest = furthest.fold(0.0, f32::max);
@@ -102,7 +87,7 @@ fn operators_without_a_device_kernel_still_answer() {
         let classes = config(&device).with("classes", vec!["down", "flat", "up"]);
         let mut model = OnnxModel::create(&classes, &onnx_model("linear")).unwrap();
         let (rows, expected) = onnx_answers("linear");
-        for (found, expected) in answers(&mut model, &rows).iter().zip(&expected) {
+        for (found, expected) in predicted(&mut model, &rows).iter().zip(&expected) {
             assert!(
                 (found - expected).abs() <= TOLERANCE,
                 "{found} instead of {expected}"

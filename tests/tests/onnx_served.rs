@@ -9,57 +9,31 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use fusebox_onnx_proto::{Message, ModelProto};
-use fusebox_tests::binary::{Ran, command, gbm_plugin_dir, onnx_plugin_dir};
-use fusebox_tests::fixtures::project_root;
+use fusebox_tests::binary::{Ran, gbm_plugin_dir, onnx_plugin_dir};
 use fusebox_tests::onnx::onnx_runtime;
+use fusebox_tests::training::{cut_short, native_dir, short_pipeline, with_boosters};
 use serde_json::Value;
 
 const NAME: &str = "direction-15m-lightgbm";
 
-/// A short walk over a simulated market, so that a training takes seconds.
-const SHORT: [&str; 13] = [
-    "data.source=simulated",
-    "data.from=2022-01-01",
-    "data.to=2022-03-20",
-    "split.train=6w",
-    "split.valid=1w",
-    "split.test=2w",
-    "split.step=2w",
-    "model.params.rounds=30",
-    "evaluation.bootstrap_samples=100",
-    "evaluation.random_runs=3",
-    "evaluation.trade_simulations=50",
-    "evaluation.capacity_multiples=[]",
-    "train.explain_rows=60",
-];
-
-fn native(file: &str) -> PathBuf {
-    project_root().join(".fusebox/native").join(file)
-}
-
 /// The binary with both plugins and their libraries; the pipeline is cut short.
 fn fusebox(dir: &Path, arguments: &[&str], takes_pipeline: bool) -> Command {
-    let fetched = Command::new("python3")
-        .args(["plugins/native/fetch.py", "--only", "lightgbm"])
-        .current_dir(project_root())
-        .output()
-        .unwrap();
-    assert!(fetched.status.success(), "{fetched:?}");
-    let mut command = command(dir);
-    let library = native("lightgbm-4.7.0/lib_lightgbm.so");
-    command.env("FUSEBOX_LIGHTGBM_LIBRARY", library);
+    let mut command = with_boosters(dir);
     command.env("FUSEBOX_ONNXRUNTIME_LIBRARY", onnx_runtime());
     command.args(arguments);
     if takes_pipeline {
-        command.arg(project_root().join(format!("configs/pipelines/{NAME}.toml")));
-        command.args(SHORT.iter().flat_map(|value| ["--set", value]));
+        command.arg(short_pipeline("lightgbm"));
+        cut_short(
+            &mut command,
+            &["data.to=2022-03-20", "model.params.rounds=30"],
+        );
         let readable = format!(
             "engine.worker.readable=[{:?}]",
-            native("").to_string_lossy()
+            native_dir().to_string_lossy()
         );
         command.args(["--set", &readable]);
     }

@@ -15,70 +15,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fusebox_tests::binary::{Ran, command, gbm_plugin_dir};
+use fusebox_tests::binary::{Ran, gbm_plugin_dir};
 use fusebox_tests::fixtures::project_root;
+use fusebox_tests::training::{cut_short, native_dir, short_pipeline, with_boosters};
 use serde_json::Value;
 
-/// A short walk over a simulated market, so that a training takes seconds.
-const SHORT: [&str; 14] = [
-    "data.source=simulated",
-    "data.from=2022-01-01",
+/// How the shipped pipelines are cut short here.
+const SHORT: [&str; 3] = [
     "data.to=2022-04-16",
-    "split.train=6w",
-    "split.valid=1w",
-    "split.test=2w",
-    "split.step=2w",
     "model.params.rounds=60",
     "model.params.checkpoint_rounds=6",
-    "evaluation.bootstrap_samples=100",
-    "evaluation.random_runs=3",
-    "evaluation.trade_simulations=50",
-    "evaluation.capacity_multiples=[]",
-    "train.explain_rows=60",
 ];
-
-fn pipeline(booster: &str) -> PathBuf {
-    project_root().join(format!("configs/pipelines/direction-15m-{booster}.toml"))
-}
-
-fn native(file: &str) -> PathBuf {
-    project_root().join(".fusebox/native").join(file)
-}
-
-fn fetch_native() {
-    let script = Command::new("python3")
-        .arg("plugins/native/fetch.py")
-        .current_dir(project_root())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&script.stderr);
-    assert!(script.status.success(), "{told}");
-}
-
-/// The binary with its libraries.
-fn binary(dir: &Path) -> Command {
-    fetch_native();
-    let mut command = command(dir);
-    command
-        .env(
-            "FUSEBOX_LIGHTGBM_LIBRARY",
-            native("lightgbm-4.7.0/lib_lightgbm.so"),
-        )
-        .env(
-            "FUSEBOX_XGBOOST_LIBRARY",
-            native("xgboost-3.4.1/xgboost/lib/libxgboost.so"),
-        );
-    command
-}
 
 /// `fusebox train` of the shipped pipelines into `out`, cut short.
 fn train(dir: &Path, boosters: &[&str], out: &str, more: &[&str]) -> Command {
-    let mut command = binary(dir);
+    let mut command = with_boosters(dir);
     command.arg("train");
-    command.args(boosters.iter().map(|booster| pipeline(booster)));
+    command.args(boosters.iter().map(|booster| short_pipeline(booster)));
     command.args(["--json", "--out", out, "--plugin-dir"]);
     command.arg(gbm_plugin_dir());
-    command.args(SHORT.iter().flat_map(|value| ["--set", value]));
+    cut_short(&mut command, &SHORT);
     command.args(more);
     command
 }
@@ -193,7 +149,7 @@ fn returns_and_their_quantiles_are_judged_as_numbers_and_never_as_classes() {
 
 /// A command of the registry in `dir`.
 fn model(dir: &Path, arguments: &[&str]) -> Ran {
-    let mut command = binary(dir);
+    let mut command = with_boosters(dir);
     command.arg("model").args(arguments).arg("--plugin-dir");
     command.arg(gbm_plugin_dir());
     ran(command)
@@ -504,8 +460,10 @@ fn an_exported_model_goes_live() {
     let name = "direction-15m-xgboost";
     let package = model(dir.path(), &["export", name, "--allow-unaudited"]);
     assert_eq!(package.code, Some(0), "{package:?}");
-    let mut serve = binary(dir.path());
-    serve.args(["plugin", "serve"]).arg(pipeline("xgboost"));
+    let mut serve = with_boosters(dir.path());
+    serve
+        .args(["plugin", "serve"])
+        .arg(short_pipeline("xgboost"));
     serve.args([
         "--model",
         name,
@@ -515,11 +473,11 @@ fn an_exported_model_goes_live() {
         "--bars-per-second",
         "0",
     ]);
-    let native = native("");
+    let native = native_dir();
     let readable = format!("engine.worker.readable=[{:?}]", native.to_string_lossy());
     serve.args(["--set", &readable, "--plugin-dir"]);
     serve.arg(gbm_plugin_dir());
-    serve.args(SHORT.iter().flat_map(|value| ["--set", value]));
+    cut_short(&mut serve, &SHORT);
     let served = ran(serve);
     assert_eq!(served.code, Some(0), "{served:?}");
     let answers = served
@@ -557,7 +515,7 @@ fn models_are_written_as_onnx_or_it_is_said_why_not() {
             let old = model(dir.path(), &old);
             assert_eq!(old.code, Some(2), "{old:?}");
             // A plugin in a process of its own writes the same file.
-            let mut in_worker = binary(dir.path());
+            let mut in_worker = with_boosters(dir.path());
             in_worker.env("FUSEBOX_ENGINE__ISOLATION", "worker");
             in_worker.arg("model").args(&onnx[..7]).arg("worker.onnx");
             let in_worker = ran({
@@ -687,7 +645,7 @@ fn a_disk_that_refuses_a_model_is_told_and_what_was_kept_is_taken_up() {
 fn other_folds_are_told_and_other_tasks_and_splits_work() {
     let dir = tempfile::tempdir().unwrap();
     // Two pipelines that differ in their folds.
-    let text = fs::read_to_string(pipeline("lightgbm")).unwrap();
+    let text = fs::read_to_string(short_pipeline("lightgbm")).unwrap();
     let other = text
         .replace("name = \"direction-15m-lightgbm\"", "name = \"anchored\"")
         .replace("kind = \"rolling\"", "kind = \"anchored\"");
@@ -729,10 +687,10 @@ fn both_boosters_learn_from_real_candles_in_one_command() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut command = binary(dir.path());
+    let mut command = with_boosters(dir.path());
     command
         .arg("train")
-        .args(["lightgbm", "xgboost"].map(pipeline));
+        .args(["lightgbm", "xgboost"].map(short_pipeline));
     command
         .args(["--json", "--out", "out", "--data"])
         .arg(&data);

@@ -7,21 +7,17 @@ use fusebox_engine::eval::bootstrap::Interval;
 use fusebox_engine::eval::forecast::{
     AgainstConstant, Estimated, ForecastOutcome, ForecastReport, QuantileForecasts, QuantileReport,
 };
-use fusebox_engine::eval::ranking::{RankScores, score_buckets};
 use fusebox_engine::labels::{LabelConfig, ReturnUnit};
 use fusebox_engine::types::{SymbolId, Timestamp};
 use rand_chacha::ChaCha8Rng;
 
 use super::folds::FoldModel;
-use super::score::tested;
+use super::score::{buckets, tested};
 use crate::backtesting::shown;
 use crate::report::{
     ConstantBaseline, Estimate, ForecastErrors, IntervalCoverage, QuantileLevel, QuantileQuality,
-    Regression, ScoreBucket,
+    Regression,
 };
-
-/// Buckets of the forecast against what came after.
-const SCORE_BUCKETS: usize = 10;
 
 /// What a model of returns forecast for its test rows, and what its training rows looked like.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -260,7 +256,10 @@ pub(super) fn regression(
         directional_accuracy: estimate(found.directional_accuracy),
         best_constant_direction: found.best_constant_direction,
         quantiles: quantiles.as_ref().map(quantile_quality),
-        score_buckets: buckets(&rows.all, options),
+        score_buckets: buckets(
+            rows.all.iter().map(|one| (one.forecast, one.log_return)),
+            options,
+        ),
         forward_return_bars: labels.horizon_bars,
     }
 }
@@ -317,25 +316,6 @@ pub(super) fn fold_errors(
         pinball_loss: quantiles.and_then(|one| one.pinball_loss.value),
     };
     (errors, found.information_coefficient.value)
-}
-
-fn buckets(rows: &[ReturnRow], options: &EvaluationOptions) -> Vec<ScoreBucket> {
-    let scores: Vec<f64> = rows.iter().map(|one| one.forecast).collect();
-    let returns: Vec<f64> = rows.iter().map(|one| one.log_return).collect();
-    let ranked = RankScores {
-        scores: &scores,
-        returns: &returns,
-    };
-    (1..)
-        .zip(score_buckets(ranked, SCORE_BUCKETS, options.overlap_steps))
-        .map(|(bucket, one)| ScoreBucket {
-            bucket,
-            rows: one.samples as u64,
-            mean_score: one.mean_score,
-            mean_forward_return: one.mean_return,
-            standard_error: one.standard_error,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ pub(super) fn classification(
         calibration: Direction::ALL
             .map(|class| curve(scores, class, options))
             .to_vec(),
-        score_buckets: buckets(outcomes, options),
+        score_buckets: buckets(outcomes.iter().map(score_and_return), options),
         forward_return_bars: u32::try_from(options.overlap_steps).unwrap_or(u32::MAX),
     })
 }
@@ -315,12 +315,17 @@ fn curve(
     }
 }
 
-fn buckets(outcomes: &[Outcome], options: &EvaluationOptions) -> Vec<ScoreBucket> {
-    let scores: Vec<f64> = outcomes
-        .iter()
-        .map(|one| score(&one.probabilities))
-        .collect();
-    let returns: Vec<f64> = outcomes.iter().map(|one| one.forward_return).collect();
+/// The score of a prediction, and what came after.
+fn score_and_return(outcome: &Outcome) -> (f64, f64) {
+    (score(&outcome.probabilities), outcome.forward_return)
+}
+
+/// Buckets of the first number, a score or a forecast, against the second, what came after.
+pub(super) fn buckets(
+    rows: impl Iterator<Item = (f64, f64)>,
+    options: &EvaluationOptions,
+) -> Vec<ScoreBucket> {
+    let (scores, returns): (Vec<f64>, Vec<f64>) = rows.unzip();
     let ranked = RankScores {
         scores: &scores,
         returns: &returns,

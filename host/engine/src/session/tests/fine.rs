@@ -190,6 +190,21 @@ fn finer_bars_that_lie_in_no_bar_are_refused_and_nothing_happens() {
     session.step(&input, &mut NullJournal).unwrap();
 }
 
+/// Why a backtest does not begin.
+fn refused(market: &Market, config: &SessionConfig) -> Vec<Problem> {
+    let spec = BacktestSpec {
+        market,
+        config,
+        config_digest: "",
+    };
+    let mut signals = PrecomputedSignals::new(market, vec![model()], vec![]).unwrap();
+    let refused = run_backtest(&spec, &mut signals, &mut NullJournal);
+    match refused.unwrap_err() {
+        BacktestError::Setup(SetupError::Config(problems)) => problems,
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn what_does_not_belong_to_the_venue_is_all_refused_before_the_first_step() {
     use crate::execution::{FundingConfig, SlippageConfig, SymbolConfig};
@@ -213,19 +228,7 @@ fn what_does_not_belong_to_the_venue_is_all_refused_before_the_first_step() {
         ..VenueRecords::default()
     };
     let market = hours(None).with_records(records).unwrap();
-    let run = |config: &SessionConfig| {
-        let spec = BacktestSpec {
-            market: &market,
-            config,
-            config_digest: "",
-        };
-        let mut signals = PrecomputedSignals::new(&market, vec![model()], vec![]).unwrap();
-        let refused = run_backtest(&spec, &mut signals, &mut NullJournal);
-        match refused.unwrap_err() {
-            BacktestError::Setup(SetupError::Config(problems)) => problems,
-            other => panic!("{other}"),
-        }
-    };
+    let run = |config: &SessionConfig| refused(&market, config);
     let keys: Vec<String> = run(&config).into_iter().map(|one| one.key).collect();
     let expected = [
         "execution.symbols.NOPE.min_notional",
@@ -251,19 +254,7 @@ fn a_tick_above_the_price_is_refused_by_its_key_with_everything_else() {
     use crate::backtest::{SweepError, SweepTable};
     use crate::execution::SymbolConfig;
     let market = hours(None);
-    let refused = |config: &SessionConfig| {
-        let spec = BacktestSpec {
-            market: &market,
-            config,
-            config_digest: "",
-        };
-        let mut signals = PrecomputedSignals::new(&market, vec![model()], vec![]).unwrap();
-        let refused = run_backtest(&spec, &mut signals, &mut NullJournal);
-        match refused.unwrap_err() {
-            BacktestError::Setup(SetupError::Config(problems)) => problems,
-            other => panic!("{other}"),
-        }
-    };
+    let refused = |config: &SessionConfig| refused(&market, config);
     let mut config = config(false);
     config.execution.tick_size = 1_000.0;
     config.execution.lot_size = 200.0;
