@@ -295,5 +295,9 @@ fn tests(summary: &TrainSummary) -> String {
     for test in &summary.evaluation.tests {
         lines.add_row(row(test));
     }
-    lines.to_string()
+    format!(
+        "{lines}\nintervals hold at {:.0} % for all comparisons together; DM p for each alone, Holm \
+         for all",
+        summary.evaluation.confidence * 100.0
+    )
 }

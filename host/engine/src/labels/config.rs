@@ -298,8 +298,13 @@ impl LabelConfig {
         for (position, one) in more.iter().enumerate() {
             if !(1..=MAX_BARS).contains(one) {
                 report(key, format!("{one} is not from 1 to {MAX_BARS} bars"));
-            } else if *one == horizon || more[..position].contains(one) {
-                report(key, format!("names {one} bars twice"));
+            } else if more[..position].contains(one) {
+                // The second of several says it for all.
+                if more[..position].iter().filter(|other| *other == one).count() == 1 {
+                    report(key, format!("names {one} bars more than once"));
+                }
+            } else if *one == horizon {
+                report(key, format!("names {one} bars, which `labels.horizon_bars` has already"));
             }
         }
         self.validate_quantiles(report);
