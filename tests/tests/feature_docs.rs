@@ -50,13 +50,19 @@ wait for itself. One bar and many go through the same operations in the same ord
 
 ## Cutting the work
 
-Symbols share nothing and are independent pieces of work. Within a symbol, a piece of rows goes
-on from a *checkpoint*, the saved state at the cut, which the piece before it gives; a piece
-that begins after a long gap needs none, because a gap forgets everything, unless a feature
-reads another symbol. Overlapping pieces by the warm-up instead is not done: a recursive kind
-would differ by what is left of its past, and carried sums of a window are rounded differently
-after another start, so the cuts would show in the last digits. With checkpoints results do not
-depend on the cuts, not by a bit.
+Symbols share nothing and are independent pieces of work. Within a symbol, a piece of rows has two
+ways to begin.
+
+- It goes on from a *checkpoint*, the saved state at the cut, which the piece before it gives.
+  Results do not depend on the cuts, not by a bit. This is what the engine itself does; a piece
+  that begins after a long gap needs no checkpoint, because a gap forgets everything, unless a
+  feature reads another symbol.
+- It is made *apart*, without any other piece (`extract_apart`), so that all pieces can be made at
+  once, on other machines, too. It is warmed up by an overlap: as many bars before its first row as
+  its slowest feature takes to settle, and as many again where that is recursive. The same rows are
+  valid, in the same segments, and the values agree to 1e-7 of the largest of their column, nearly
+  all of them in every bit: a recursive kind keeps a trace of all of its past, and carried sums of
+  a window are rounded differently after another start.
 
 ## Looking ahead
 
