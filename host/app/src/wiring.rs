@@ -130,13 +130,19 @@ pub(crate) fn check(
     command_line: String,
 ) -> Result<CheckedRun, ConfigError> {
     let by = (settings, command_line);
-    check_again(loaded, problems, by, &mut Asked::default())
+    let mut asked = Asked {
+        trains: true,
+        ..Asked::default()
+    };
+    check_again(loaded, problems, by, &mut asked)
 }
 
 /// What a plugin and the data had to say to the configurations before, so that neither is asked
 /// again for each of many that differ in other things.
 #[derive(Default)]
 pub(crate) struct Asked {
+    /// Whether something is going to be trained, which needs native libraries.
+    trains: bool,
     /// By the model's settings and the labels.
     params: Option<(String, Vec<Problem>)>,
     /// `None` inside where it could not be read.
@@ -145,9 +151,11 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn params(&mut self, loaded: &Loaded, settings: &EngineSettings) -> Vec<Problem> {
+        let (data, features) = (&loaded.raw.data, &loaded.raw.features.set);
         let of = format!("{:?} {:?}", loaded.raw.model, spec::labels(loaded));
+        let of = format!("{of} {features:?} {:?} {:?}", data.symbols, data.time_frame);
         let known = self.params.take().filter(|(known, _)| *known == of);
-        let known = known.unwrap_or_else(|| (of, param_problems(loaded, settings)));
+        let known = known.unwrap_or_else(|| (of, param_problems(loaded, settings, self.trains)));
         self.params.insert(known).1.clone()
     }
 
@@ -224,6 +232,7 @@ pub(crate) fn start(
     let began = Instant::now();
     let mut spec = run.spec;
     let plugin = plugins::load_chosen(&run.plugin, &run.settings)?;
+    let missing = libraries::missing(&run.plugin.id, &spec.model.params, &run.settings);
     add_machine(&mut spec, &run.plugin.id, &run.settings);
     let environment = RunEnvironment {
         source: run.source.as_ref(),
@@ -233,7 +242,18 @@ pub(crate) fn start(
         progress,
         elapsed_s: &|| began.elapsed().as_secs_f64(),
     };
-    training::run(&spec, &environment).map_err(failure)
+    training::run(&spec, &environment).map_err(|error| failure_without(error, missing))
+}
+
+/// As [`failure`], where these libraries were not found: a plugin that lacks one knows less of where
+/// it could be.
+fn failure_without(error: TrainingError, missing: Vec<String>) -> Failure {
+    match (&error, missing.is_empty()) {
+        (TrainingError::Library { .. }, false) => {
+            Failure::Refused(anyhow::Error::from(error).context(missing.join("; ")))
+        }
+        _ => failure(error),
+    }
 }
 
 fn failure(error: TrainingError) -> Failure {
@@ -275,9 +295,10 @@ fn add_machine(spec: &mut PipelineSpec, plugin: &str, settings: &EngineSettings)
                         .map(|version| (library.name.to_owned(), version)),
                 );
             }
-            // The plugin has the last word: it may find the library by other means.
+            // The plugin has the last word: it may find the library by other means, and is asked
+            // before any data is read.
             Err(reason) => {
-                tracing::warn!("{}: {reason}; run `make setup`", library.name);
+                tracing::info!("{}: {reason}", library.name);
                 if let Some(path) = libraries::path_for(&library, settings) {
                     let path = Value::String(path.display().to_string());
                     let setting = library.setting.to_owned();

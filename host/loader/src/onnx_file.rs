@@ -159,27 +159,65 @@ pub fn with_facts(mut bytes: Vec<u8>, added: &[(&str, &str)]) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
+/// Why the digest of a feature set is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum FeatureSetError {
+    /// What the file says of itself is no digest.
+    #[error(
+        "the ONNX file itself is wrong: its metadata `{FEATURE_SET_FACT}` is `{0}`; it must be 64 \
+         hexadecimal digits, the digest of the features that the model was trained on: export the \
+         model again with `fusebox model export --format onnx`, or take the entry out of the file"
+    )]
+    Metadata(String),
+    /// Beside the file stands another digest.
+    #[error(
+        "`feature_set` is {stated}, and the ONNX file was trained on {own}, by its metadata \
+         `{FEATURE_SET_FACT}`; take the file that was trained on these features, or leave the key \
+         out"
+    )]
+    Contradiction {
+        /// What stands beside the file.
+        stated: String,
+        /// What the file says.
+        own: String,
+    },
+}
+
 /// The digest of the feature set that a model was trained on: what was `stated` beside the artifact
 /// of a plugin, else what the artifact says of itself where its format is known here.
 ///
 /// # Errors
-/// A sentence where both speak and differ.
+/// [`FeatureSetError`] where the artifact states no digest, or both speak and differ.
 pub(crate) fn agreed_feature_set(
     stated: Option<String>,
     (plugin, artifact): (&str, &[u8]),
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, FeatureSetError> {
     let own = match plugin {
         ONNX_PLUGIN => facts(artifact).ok(),
         _ => None,
     };
-    let own = own.and_then(|mut own| own.remove(FEATURE_SET_FACT));
-    match (stated, own) {
-        (Some(stated), Some(own)) if !stated.eq_ignore_ascii_case(&own) => Err(format!(
-            "`feature_set` is {stated}, and the ONNX file was trained on {own}; take the file that \
-             was trained on these features, or leave the key out"
-        )),
+    match (stated, own.and_then(|mut own| own.remove(FEATURE_SET_FACT))) {
+        (_, Some(own)) if !is_digest(&own) => Err(FeatureSetError::Metadata(shortened(&own))),
+        (Some(stated), Some(own)) if !stated.eq_ignore_ascii_case(&own) => {
+            Err(FeatureSetError::Contradiction { stated, own })
+        }
         (stated, own) => Ok(stated.or(own)),
     }
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What a foreign file says, short enough for a message and on one line.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    let plain = |one: char| if one.is_control() { ' ' } else { one };
+    let mut words: String = text.chars().take(MOST).map(plain).collect();
+    if text.chars().nth(MOST).is_some() {
+        words.push_str("...");
+    }
+    words
 }
 
 fn put(bytes: &mut Vec<u8>, number: u64, content: &[u8]) {
@@ -222,7 +260,8 @@ mod tests {
     fn facts_are_added_once_and_contradictions_are_refused() {
         assert!(facts(WHOLE).unwrap().is_empty());
         let long = "x".repeat(300);
-        let added = [(FEATURE_SET_FACT, "ab"), ("other", long.as_str())];
+        let (ab, cd) = ("ab".repeat(32), "cd".repeat(32));
+        let added = [(FEATURE_SET_FACT, ab.as_str()), ("other", long.as_str())];
         let with = with_facts(WHOLE.to_vec(), &added).unwrap();
         assert!(with.starts_with(WHOLE), "what was there stays as it is");
         let stated = facts(&with).unwrap();
@@ -230,18 +269,35 @@ mod tests {
         let agreed = |stated: Option<&str>, plugin| {
             agreed_feature_set(stated.map(str::to_owned), (plugin, &with))
         };
-        let ab = Ok(Some("ab".to_owned()));
-        assert_eq!(agreed(None, ONNX_PLUGIN), ab);
-        assert_eq!(agreed(Some("AB"), ONNX_PLUGIN), Ok(Some("AB".to_owned())));
+        assert_eq!(agreed(None, ONNX_PLUGIN), Ok(Some(ab.clone())));
+        let upper = ab.to_uppercase();
+        assert_eq!(agreed(Some(&upper), ONNX_PLUGIN), Ok(Some(upper.clone())));
         assert_eq!(agreed(None, "ai.fusebox.gbm"), Ok(None));
-        let differs = agreed(Some("cd"), ONNX_PLUGIN).unwrap_err();
-        assert!(differs.contains("trained on ab"), "{differs}");
+        let differs = agreed(Some(&cd), ONNX_PLUGIN).unwrap_err().to_string();
+        assert!(differs.contains("trained on abab"), "{differs}");
         assert_eq!(with_facts(with.clone(), &added).unwrap(), with);
-        let told = with_facts(with, &[(FEATURE_SET_FACT, "cd")]).unwrap_err();
+        let told = with_facts(with, &[(FEATURE_SET_FACT, &cd)]).unwrap_err();
         let words = told.to_string();
-        assert!(words.contains("`ab`") && words.contains("`cd`"), "{words}");
+        assert!(
+            words.contains("`abab") && words.contains("`cdcd"),
+            "{words}"
+        );
         let told = with_facts(b"tree".to_vec(), &added).unwrap_err();
         assert!(matches!(told, OnnxFileError::NotWhole(_)), "{told}");
+    }
+
+    #[test]
+    fn metadata_that_are_no_digest_are_told_as_those_of_the_file() {
+        for wrong in ["zzz", "", &"ab".repeat(500), "a\u{1b}[31m\nb"] {
+            let with = with_facts(WHOLE.to_vec(), &[(FEATURE_SET_FACT, wrong)]).unwrap();
+            for stated in [None, Some("ab".repeat(32))] {
+                let told = agreed_feature_set(stated, (ONNX_PLUGIN, &with)).unwrap_err();
+                let words = told.to_string();
+                assert!(words.contains("ONNX file itself"), "{words}");
+                assert!(words.contains("`fusebox.feature_set`"), "{words}");
+                assert!(words.len() < 500 && !words.contains('\u{1b}'), "{words}");
+            }
+        }
     }
 
     proptest! {

@@ -108,7 +108,11 @@ pub(crate) fn write(header: &Header, texts: &[CString]) -> Result<Vec<u8>> {
 
 /// Takes header and model texts apart, after checking that nothing is damaged.
 pub(crate) fn read(bytes: &[u8]) -> Result<(Header, Vec<CString>)> {
-    let refuse = |reason: String| PluginError::data(format!("not a usable artifact: {reason}"));
+    let refuse = |reason: String| {
+        PluginError::data(format!(
+            "not a usable artifact: {reason}; copy it again, or train again"
+        ))
+    };
     if bytes.is_empty() {
         return Err(refuse("it is empty; a fitted model is needed".to_owned()));
     }

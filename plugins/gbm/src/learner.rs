@@ -49,12 +49,33 @@ impl Learner for GbmLearner {
 fn fit(request: FitRequest<'_>) -> Result<GbmModel> {
     let params = Params::resolve(request.config)?;
     params::check_task(params.booster, request.task)?;
+    check_names(&params, request.train.schema())?;
     let library = params.booster.load(request.config)?;
     let plan = Plan::new(&request, params)?;
     let (threads, progress) = (request.max_threads.max(1), request.progress);
     let (header, texts) = grow(library, &plan, threads, progress)?;
     let artifact = artifact::write(&header, &texts)?;
     GbmModel::from_artifact(library, plan.params, artifact)
+}
+
+/// Refuses settings that name columns or labels which the data does not have, all at once, before a
+/// library is loaded or a row is looked at.
+fn check_names(params: &Params, schema: &DatasetSchema) -> Result<()> {
+    let label = label_column(schema, &params.label).map(drop);
+    let returns = match (params.metric()?, params.return_label()?) {
+        (MetricKind::Loss, _) => Ok(()),
+        (_, name) if name.is_empty() => Ok(()),
+        (_, name) => label_column(schema, &name)
+            .map(drop)
+            .map_err(|error| error.at("the key `return_label`")),
+    };
+    let found = [params.check_columns(&schema.features), label, returns];
+    let found = found.into_iter().filter_map(Result::err);
+    let problems: Vec<String> = found.map(|error| error.message().to_owned()).collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(PluginError::config(problems.join("; "))),
+    }
 }
 
 /// Grows the trees of `plan`. The library's data are gone afterwards, before a model is read back.
@@ -92,7 +113,6 @@ pub(crate) struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(request: &FitRequest<'a>, params: Params) -> Result<Self> {
         let schema = request.train.schema();
-        params.check_columns(&schema.features)?;
         let column = label_column(schema, &params.label)?;
         let label = schema.labels[column].clone();
         let train = learnable(request.train, (&params, column), request.task)

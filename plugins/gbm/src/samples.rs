@@ -156,8 +156,13 @@ impl<'a> Samples<'a> {
     }
 
     /// Refuses features that the library or the settings do not allow, all columns at once.
+    ///
+    /// # Errors
+    /// `E_CONFIG` where a column is called categorical that is not, because no other data would
+    /// mend that; else `E_DATA`.
     pub(crate) fn check_features(&self, names: &[String], rules: &FeatureRules) -> Result<()> {
         let mut problems: Vec<Option<(usize, String)>> = vec![None; self.columns];
+        let mut is_miscalled = false;
         let rows = self
             .runs
             .iter()
@@ -165,6 +170,7 @@ impl<'a> Samples<'a> {
         for (row, values) in rows.enumerate() {
             for (column, value) in values.iter().enumerate() {
                 if let Some(problem) = rules.problem(column, *value) {
+                    is_miscalled |= rules.is_categorical(column) && !value.is_nan();
                     let first = || format!("sample {row} has {value}, {problem}");
                     count(&mut problems[column], first);
                 }
@@ -180,9 +186,14 @@ impl<'a> Samples<'a> {
             found.truncate(LISTED_COLUMNS);
             found.push(format!("and {more} more columns"));
         }
-        match found.is_empty() {
-            true => Ok(()),
-            false => Err(PluginError::data(found.join("; "))),
+        let words = found.join("; ");
+        match (found.is_empty(), is_miscalled) {
+            (true, _) => Ok(()),
+            (false, false) => Err(PluginError::data(words)),
+            (false, true) => Err(PluginError::config(format!(
+                "{words}; take such columns out of the key `categorical`, or bring their values \
+                 there"
+            ))),
         }
     }
 
@@ -235,12 +246,16 @@ impl FeatureRules {
         !self.finite && !self.present && !self.categorical.contains(&true)
     }
 
+    fn is_categorical(&self, column: usize) -> bool {
+        self.categorical.get(column) == Some(&true)
+    }
+
     fn problem(&self, column: usize, value: f32) -> Option<&'static str> {
         if value.is_nan() {
             let refused = "and missing values are refused by the key `missing`";
             return self.present.then_some(refused);
         }
-        if self.categorical.get(column) == Some(&true) {
+        if self.is_categorical(column) {
             let whole = value.fract() == 0.0 && (0.0..CATEGORY_LIMIT).contains(&value);
             let wanted = "but a category is a whole number from 0 to 65,535";
             return (!whole).then_some(wanted);

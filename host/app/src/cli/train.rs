@@ -88,7 +88,7 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
     if !problems.is_empty() {
         // The others may have wrong hyper-parameters, which only their plugins know.
         for (loaded, settings) in &sound {
-            problems.extend(wiring::param_problems(loaded, settings));
+            problems.extend(wiring::param_problems(loaded, settings, true));
         }
         return Err(problems.into());
     }

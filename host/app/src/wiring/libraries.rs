@@ -152,6 +152,24 @@ struct Record {
     version: String,
 }
 
+/// What to do where a library is not there.
+const ADVICE: &str = "run `make setup`, or name a copy that is there in engine.libraries";
+
+/// The libraries that a model of `plugin` with these parameters uses and that are not there, each
+/// with where it was looked for and what to do.
+pub(super) fn missing(
+    plugin: &str,
+    params: &Map<String, Value>,
+    settings: &EngineSettings,
+) -> Vec<String> {
+    let used = LIBRARIES.iter().filter(|one| one.is_used(plugin, params));
+    let told = |library: &KnownLibrary| {
+        let reason = find(library, settings).err()?;
+        Some(format!("{}: {reason}; {ADVICE}", library.name))
+    };
+    used.filter_map(told).collect()
+}
+
 /// Looks for every known library.
 pub(crate) fn libraries(settings: &EngineSettings) -> Vec<LibraryState> {
     LIBRARIES
@@ -159,7 +177,7 @@ pub(crate) fn libraries(settings: &EngineSettings) -> Vec<LibraryState> {
         .map(|library| LibraryState {
             name: library.name,
             outcome: find(library, settings),
-            advice: "run `make setup`, or name a copy that is there in engine.libraries",
+            advice: ADVICE,
         })
         .collect()
 }
@@ -174,8 +192,10 @@ pub(crate) fn find(
     } else if let Some(path) = set_up(library, Path::new(NATIVE_DIR)) {
         (path, NATIVE_DIR)
     } else {
+        let own = std::path::absolute(NATIVE_DIR).unwrap_or_else(|_| PathBuf::from(NATIVE_DIR));
         return Err(format!(
-            "not in {NATIVE_DIR}, and {} is not set",
+            "not in {}, and {} is not set",
+            own.display(),
             library.variable
         ));
     };

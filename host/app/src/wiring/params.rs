@@ -4,20 +4,28 @@
 //! wrong there is no run, and the plugin is loaded here only so that its problems come in the same
 //! list. A plugin that cannot be asked says nothing: why it cannot is told once the rest is right.
 
-use fusebox_plugin_api::config::nearest;
+use fusebox_plugin_api::config::{Config, nearest};
+use fusebox_plugin_api::error::Status;
 use fusebox_plugin_api::params::ParamSpec;
-use fusebox_services::training::{LABEL_PARAM, label_problem};
-use serde_json::Value;
+use fusebox_services::training::{
+    FitOutline, TrainingPlugin, fit_without_rows, name_problems, sound_params,
+};
+use serde_json::{Map, Value};
 
-use super::EngineSettings;
-use super::plugins::{Choice, load_chosen};
+use super::plugins::{Choice, RunPlugin, load_chosen};
+use super::{EngineSettings, libraries};
 use crate::config::{Loaded, Problem};
 
-/// Every hyper-parameter that the plugin of `loaded` does not know or does not take.
-pub(crate) fn param_problems(loaded: &Loaded, settings: &EngineSettings) -> Vec<Problem> {
+/// Every hyper-parameter that the plugin of `loaded` does not know or does not take; where `trains`,
+/// the native library that it lacks, too.
+pub(crate) fn param_problems(
+    loaded: &Loaded,
+    settings: &EngineSettings,
+    trains: bool,
+) -> Vec<Problem> {
     let model = &loaded.raw.model;
     let labels = super::spec::labels(loaded);
-    let has_choice = !model.params.is_empty() || !labels.more_horizons_bars.is_empty();
+    let has_choice = trains || !model.params.is_empty() || !labels.more_horizons_bars.is_empty();
     let Some(id) = model.plugin.clone().filter(|_| has_choice) else {
         return Vec::new();
     };
@@ -26,21 +34,68 @@ pub(crate) fn param_problems(loaded: &Loaded, settings: &EngineSettings) -> Vec<
         version: model.version.clone(),
     };
     let asked = load_chosen(&choice, settings).ok();
-    let specs = asked.and_then(|plugin| Some(plugin.learner_info()?.params));
-    let specs = specs.unwrap_or_default();
-    if specs.is_empty() {
+    let asked = asked.and_then(|plugin| Some((plugin.learner_info()?.params, plugin)));
+    let Some((specs, plugin)) = asked.filter(|(specs, _)| !specs.is_empty()) else {
         return Vec::new();
-    }
+    };
     let params = model.params.iter();
     let own = params.filter_map(|(name, value)| {
         let message = problem(&choice.id, &specs, (name, value))?;
         Some(loaded.problem(&format!("model.params.{name}"), message))
     });
-    let chosen = model.params.clone().into_iter().collect();
-    let label = label_problem(&specs, &chosen, &labels).into_iter();
-    let label =
-        label.map(|message| loaded.problem(&format!("model.params.{LABEL_PARAM}"), message));
-    own.chain(label).collect()
+    let chosen: Map<String, Value> = model.params.clone().into_iter().collect();
+    let names = name_problems(&specs, &chosen, &labels).into_iter();
+    let names = names.map(|(key, words)| loaded.problem(&format!("model.params.{key}"), words));
+    let mut problems: Vec<Problem> = own.chain(names).collect();
+    // What was told above is left out, so that it hides nothing else.
+    let mut sound = sound_params(&specs, &chosen);
+    sound.retain(|name, _| {
+        let key = format!("model.params.{name}");
+        !problems.iter().any(|problem| problem.key == key)
+    });
+    let found = rehearsed(loaded, (&choice.id, &plugin), (&specs, sound), settings);
+    problems.extend(
+        found
+            .filter(|(status, _)| trains || *status != Status::Library)
+            .map(|(_, problem)| problem),
+    );
+    problems
+}
+
+/// What the learner says to a fit of no rows with hyper-parameters that are sound by themselves.
+fn rehearsed(
+    loaded: &Loaded,
+    (id, plugin): (&str, &RunPlugin),
+    (specs, sound): (&[ParamSpec], Map<String, Value>),
+    settings: &EngineSettings,
+) -> Option<(Status, Problem)> {
+    let data = super::spec::data_request(loaded, &mut Vec::new())?;
+    let outline = FitOutline {
+        features: &loaded.raw.features.set,
+        data: &data,
+        labels: &super::spec::labels(loaded),
+    };
+    let missing = libraries::missing(id, &sound, settings);
+    let config = Config::from_value(Value::Object(sound)).ok()?;
+    let mut config = ParamSpec::resolve(specs, &config, &[]).ok()?;
+    for (plugin, own) in libraries::host_settings(settings) {
+        let own = own.keys().filter_map(|key| Some((key, own.value(key)?)));
+        for (key, value) in own.filter(|_| plugin == id) {
+            config.set(key, value.clone());
+        }
+    }
+    let told = fit_without_rows(plugin.learner()?, &config, &outline)?;
+    let problem = match told.status() {
+        Status::Library => {
+            let words = [&missing[..], &[told.message().to_owned()]].concat();
+            loaded.problem(
+                "engine.libraries",
+                format!("lack one: {}", words.join("; ")),
+            )
+        }
+        _ => loaded.problem("model.params", format!("are wrong: {}", told.message())),
+    };
+    Some((told.status(), problem))
 }
 
 /// What is wrong with one hyper-parameter, to be read on from its key.

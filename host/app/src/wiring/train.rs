@@ -7,7 +7,7 @@ use fusebox_services::progress::Progress;
 use fusebox_services::training::{self, TrainEnvironment, TrainJob, TrainSummary, TrainingError};
 
 use super::plugins::{Choice, RunPlugin, load_chosen};
-use super::{CheckedRun, Target, add_machine, failure};
+use super::{CheckedRun, Target, add_machine, failure_without, libraries};
 use crate::failure::Failure;
 
 /// Trains every pipeline into one directory.
@@ -28,8 +28,10 @@ pub(crate) fn start(
     let began = Instant::now();
     // Pipelines of one plugin share it, so that what is mapped does not depend on their number.
     let mut plugins: Vec<(Choice, RunPlugin)> = Vec::new();
-    let mut chosen = Vec::new();
+    let (mut chosen, mut missing) = (Vec::new(), Vec::new());
     for run in &mut runs {
+        let used = &run.spec.model.params;
+        missing.extend(libraries::missing(&run.plugin.id, used, &run.settings));
         add_machine(&mut run.spec, &run.plugin.id, &run.settings);
         let is_it = |(other, _): &(Choice, RunPlugin)| *other == run.plugin;
         let at = match plugins.iter().position(is_it) {
@@ -65,6 +67,6 @@ pub(crate) fn start(
              there",
             target.out.display()
         )),
-        error => failure(error),
+        error => failure_without(error, missing),
     })
 }

@@ -10,7 +10,7 @@ use fusebox_services::training::{
 };
 
 use super::plugins::{Choice, load_chosen};
-use super::{CheckedRun, add_machine, failure};
+use super::{CheckedRun, add_machine, failure_without, libraries};
 use crate::failure::Failure;
 
 /// Updates the model of `entry` with the rows of `run`; writes nothing.
@@ -43,6 +43,7 @@ pub(crate) fn update(
         id: run.plugin.id.clone(),
         version: run.plugin.version.clone(),
     };
+    let missing = libraries::missing(&plugin.id, &run.spec.model.params, &run.settings);
     add_machine(&mut run.spec, &plugin.id, &run.settings);
     let loaded = load_chosen(&plugin, &run.settings)?;
     let environment = UpdateEnvironment {
@@ -55,7 +56,7 @@ pub(crate) fn update(
         TrainingError::Interrupted => {
             Failure::Failed(anyhow::anyhow!("interrupted; nothing was changed"))
         }
-        error => failure(error),
+        error => failure_without(error, missing),
     })
 }
 

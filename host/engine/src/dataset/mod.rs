@@ -32,7 +32,8 @@ pub use samples::{
 pub use scaler::{Scaler, ScalerError, ScalerKind, ScalerReport};
 pub use span::{Span, SpanError};
 pub use split::{
-    Fold, HeldOut, PartCounts, Period, SplitError, SplitPath, SplitPlan, SplitProblem, Splitter,
+    Fold, FoldPart, HeldOut, PartCounts, Period, SplitError, SplitPath, SplitPlan, SplitProblem,
+    Splitter,
 };
 pub use walk_forward::{SplitConfig, SplitKind, WalkPeriods};
 pub use weights::WeightOptions;

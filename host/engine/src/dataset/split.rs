@@ -169,6 +169,43 @@ pub struct Fold {
     pub test_counts: PartCounts,
 }
 
+/// A part of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldPart {
+    /// What is learned from.
+    Training,
+    /// What training is watched on.
+    Validation,
+    /// What is predicted.
+    Test,
+}
+
+impl fmt::Display for FoldPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Training => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// What makes training, validation and test period longer, in words.
+type PartLengths = [&'static str; 3];
+
+impl Splitter {
+    fn part_lengths(&self) -> PartLengths {
+        match self {
+            Self::WalkForward(_) => [
+                "lengthen `split.train`",
+                "lengthen `split.valid`",
+                "lengthen `split.test`",
+            ],
+            Self::Groups(_) => ["lower `split.groups` or `split.test_groups`"; 3],
+        }
+    }
+}
+
 /// From the start of the first of some periods to the end of the last.
 fn around(periods: &[Period]) -> Period {
     let epoch = Timestamp::from_nanos(0);
@@ -191,24 +228,37 @@ impl Fold {
         around(&self.test)
     }
 
-    pub(super) fn report_problems(&self, task: &LabelTask, problems: &mut Vec<SplitProblem>) {
+    pub(super) fn report_problems(
+        &self,
+        (task, lengths): (&LabelTask, PartLengths),
+        problems: &mut Vec<SplitProblem>,
+    ) {
         let fold = self.index;
-        let mut require = |count: usize, part, what, period| {
+        let mut require = |count: usize, (part, longer), period, counts| {
             if count == 0 {
                 problems.push(SplitProblem::Empty {
                     fold,
                     part,
-                    what,
                     period,
+                    counts,
+                    longer,
                 });
             }
         };
-        let period = self.train_period();
-        require(self.train_counts.samples, "training", "samples", period);
-        if let Some(valid) = self.valid {
-            require(self.valid_counts.samples, "validation", "samples", valid);
+        let (period, [train, valid, test]) = (self.train_period(), lengths);
+        let counts = self.train_counts;
+        require(counts.samples, (FoldPart::Training, train), period, counts);
+        if let Some(period) = self.valid {
+            let counts = self.valid_counts;
+            require(
+                counts.samples,
+                (FoldPart::Validation, valid),
+                period,
+                counts,
+            );
         }
-        require(self.test_counts.rows, "test", "rows", self.test_period());
+        let (counts, tested) = (self.test_counts, self.test_period());
+        require(counts.rows, (FoldPart::Test, test), tested, counts);
         if self.train_counts.samples == 0 {
             return;
         }
@@ -325,21 +375,26 @@ pub enum SplitProblem {
     #[error("there are no bars to split; take a range that has data")]
     NoBars,
     /// A part of a fold has nothing in it.
-    #[error("fold {} has no {what} in its {part} period, {period}", .fold + 1)]
+    #[error(
+        "fold {} has no {} in its {part} period, {period}: {}",
+        .fold + 1, lacking(*.part), why_empty(.counts, .longer)
+    )]
     Empty {
         /// The fold's index, from 0; texts count folds from 1, as the report does.
         fold: usize,
         /// Which part.
-        part: &'static str,
-        /// What is missing.
-        what: &'static str,
+        part: FoldPart,
         /// When it is.
         period: Period,
+        /// What became of its rows.
+        counts: PartCounts,
+        /// What would make it longer, in words.
+        longer: &'static str,
     },
     /// A class cannot be learned in a fold.
     #[error(
         "fold {} has no sample of class `{class}` in its training period, {period}; train \
-         longer or bring the label thresholds nearer", .fold + 1
+         longer or {}", .fold + 1, more_of(class)
     )]
     MissingClass {
         /// The fold's index, from 0.
@@ -349,6 +404,69 @@ pub enum SplitProblem {
         /// When it is.
         period: Period,
     },
+}
+
+/// What makes a class of labels more frequent.
+fn more_of(class: &str) -> &'static str {
+    let is = |one: Direction| CLASSES[one.index()] == class;
+    match class {
+        _ if is(Direction::Flat) => {
+            "move the label thresholds apart, or shorten `labels.horizon_bars`"
+        }
+        _ if is(Direction::Up) || is(Direction::Down) => "bring the label thresholds nearer",
+        _ => "take a primary signal of both outcomes",
+    }
+}
+
+/// What a part needs.
+fn lacking(part: FoldPart) -> &'static str {
+    match part {
+        FoldPart::Training | FoldPart::Validation => "samples",
+        FoldPart::Test => "rows",
+    }
+}
+
+/// What became of the rows of an empty part, and what to change.
+fn why_empty(counts: &PartCounts, longer: &str) -> String {
+    if counts.rows == 0 {
+        return format!(
+            "no bar there has every feature; {longer}, take data without that hole or with more \
+             bars before it, or features that look back less far"
+        );
+    }
+    let parts = [
+        (
+            counts.purged,
+            "have labels that end in what is held out",
+            "shorten `labels.horizon_bars`",
+        ),
+        (
+            counts.embargoed,
+            "lie in the embargo",
+            "lower `split.embargo_bars`",
+        ),
+        (
+            counts.unlabelled,
+            "have no label",
+            "look at the settings of `labels`",
+        ),
+    ];
+    let mut parts: Vec<_> = parts
+        .into_iter()
+        .filter(|(count, _, _)| *count > 0)
+        .collect();
+    parts.sort_by_key(|(count, _, _)| std::cmp::Reverse(*count));
+    let (mut found, mut advice) = (Vec::new(), vec![longer]);
+    for (count, what, change) in parts {
+        found.push(format!("{count} {what}"));
+        advice.push(change);
+    }
+    let rows = counts.rows;
+    format!(
+        "of {rows} rows {}; {}",
+        found.join(", "),
+        advice.join(", or ")
+    )
 }
 
 /// Everything that keeps a plan from being carried out.
@@ -396,7 +514,7 @@ impl Samples {
                 fold.valid_counts = self.count(&[valid], &fold.valid_held_out);
             }
             fold.test_counts = self.count(&fold.test, &[]);
-            fold.report_problems(self.task(), &mut problems);
+            fold.report_problems((self.task(), splitter.part_lengths()), &mut problems);
         }
         if problems.is_empty() {
             Ok(plan)

@@ -44,7 +44,7 @@ use super::state::{Reason, Rejection};
 use crate::clock::Clock;
 use crate::generation::sha256_hex;
 use crate::manifest::{is_passed_over, version_numbers};
-use crate::onnx_file::{self, ONNX_PLUGIN};
+use crate::onnx_file::{self, FeatureSetError, ONNX_PLUGIN};
 
 /// Kinds of files, each with the plugin whose artifact they are, and how to tell that one is whole.
 const KINDS: [Kind; 1] = [Kind {
@@ -291,7 +291,13 @@ fn read_pair(
     })?;
     let plugin = stated.plugin.as_deref().unwrap_or(kind.plugin);
     stated.feature_set = onnx_file::agreed_feature_set(stated.feature_set, (plugin, &artifact))
-        .map_err(|words| refuse(Reason::Features, format!("{shown}: {words}")))?;
+        .map_err(|error| {
+            let place = match error {
+                FeatureSetError::Metadata(_) => file.display(),
+                FeatureSetError::Contradiction { .. } => sidecar.display(),
+            };
+            refuse(Reason::Features, format!("{place}: {error}"))
+        })?;
     spec_of(dir, (name, artifact), stated, kind)
         .map_err(|words| refuse(Reason::Manifest, format!("{shown}: {words}")))
 }

@@ -15,6 +15,28 @@ use crate::backtesting::{BacktestingError, TableError};
 use crate::data::DataError;
 use crate::report::ReportError;
 
+/// Which of the models of a run somebody works at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelOf {
+    /// That of a fold, from 1.
+    Fold(usize),
+    /// The one that learns from everything.
+    Everything,
+    /// A registered model that takes in newer rows, by name and version.
+    Update(String),
+}
+
+impl std::fmt::Display for ModelOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fold(number) => write!(f, "in fold {number}"),
+            Self::Everything => f.write_str("at the final model, which learns from everything,"),
+            Self::Update(title) => write!(f, "in the update of {title}"),
+        }
+    }
+}
+
 /// Why a run stopped. Nothing is left under the name of the run directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,13 +87,21 @@ pub enum TrainingError {
     /// The dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The plugin failed in a fold.
-    #[error("{plugin} failed in fold {fold} while it was to {doing}: {source}")]
+    /// A native library that the plugin needs is not there, or is another one.
+    #[error("{plugin} lacks a native library: {source}")]
+    Library {
+        /// The plugin.
+        plugin: String,
+        /// What it says.
+        source: PluginError,
+    },
+    /// The plugin failed at a model.
+    #[error("{plugin} failed {at} while it was to {doing}: {source}")]
     Plugin {
         /// The plugin.
         plugin: String,
-        /// The fold, from 1.
-        fold: usize,
+        /// The model that it failed at.
+        at: ModelOf,
         /// What it was asked to do.
         doing: &'static str,
         /// What it says.
@@ -132,7 +162,10 @@ impl TrainingError {
     pub fn is_configuration(&self) -> bool {
         // Some settings a learner can only judge when it sees the data.
         if let Self::Plugin { source, .. } = self {
-            return matches!(source.status(), Status::Config | Status::Unsupported);
+            return matches!(
+                source.status(),
+                Status::Config | Status::Unsupported | Status::Library
+            );
         }
         matches!(
             self,
@@ -141,6 +174,7 @@ impl TrainingError {
                 | Self::Newer(_)
                 | Self::NoLearner { .. }
                 | Self::Params { .. }
+                | Self::Library { .. }
                 | Self::Features(_)
                 | Self::Split(_)
                 | Self::Baseline(_)
@@ -182,16 +216,40 @@ mod tests {
         assert!(TrainingError::from(BacktestError::Setup(settings)).is_configuration());
         let of_plugin = |source| TrainingError::Plugin {
             plugin: "p 1.0.0".to_owned(),
-            fold: 1,
+            at: ModelOf::Fold(1),
             doing: "fit",
             source,
         };
         assert!(of_plugin(PluginError::config("no such column")).is_configuration());
+        assert!(of_plugin(PluginError::library("not there")).is_configuration());
         assert!(!of_plugin(PluginError::data("one class")).is_configuration());
         let full = JournalError::Write {
             seq: 0,
             source: std::io::Error::other("full"),
         };
         assert!(!TrainingError::from(BacktestError::Journal(full)).is_configuration());
+    }
+
+    #[test]
+    fn a_failure_names_the_model_that_it_was_about() {
+        for (at, words) in [
+            (ModelOf::Fold(3), "p failed in fold 3 while it was to fit"),
+            (
+                ModelOf::Everything,
+                "p failed at the final model, which learns from everything, while it was to fit",
+            ),
+            (
+                ModelOf::Update("btc 1.0.2".to_owned()),
+                "p failed in the update of btc 1.0.2 while it was to fit",
+            ),
+        ] {
+            let error = TrainingError::Plugin {
+                plugin: "p".to_owned(),
+                at,
+                doing: "fit",
+                source: PluginError::data("one class"),
+            };
+            assert!(error.to_string().starts_with(words), "{error}");
+        }
     }
 }

@@ -9,23 +9,22 @@ use fusebox_engine::dataset::{
     DatasetOptions, FORWARD_RETURN, Fold, Samples, Scaler, TestBlock, WeightOptions,
 };
 use fusebox_engine::eval::majority_class;
-use fusebox_engine::labels::Direction;
+use fusebox_engine::labels::{Direction, LabelConfig};
 use fusebox_engine::types::{SymbolId, Timestamp};
 use fusebox_loader::live::golden::{Golden, GoldenInput, record};
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::PluginError;
 use fusebox_plugin_api::frame::{Frame, FrameShape};
 use fusebox_plugin_api::model::{InputShape, Learner, Model, ModelInfo, Task, TaskKind};
-use fusebox_plugin_api::params::ParamSpec;
 use fusebox_plugin_api::schema::Dataset;
 use rayon::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::error::TrainingError;
+use super::error::{ModelOf, TrainingError};
 use super::explain::{ExplainSpec, Explained, Explaining, gather};
 use super::fit::{FitError, Job, Watch, fit};
-use super::label_choice::{LABEL_PARAM, label_problem};
+use super::label_choice::{LABEL_PARAM, RETURN_PARAM};
 use super::output::{OutputError, hex};
 use super::plugin::TrainingPlugin;
 use super::readout::{ModelReadout, RowFacts, task};
@@ -37,8 +36,11 @@ use crate::progress::Progress;
 use crate::report::LearningCurve;
 
 mod other;
+mod rehearsal;
 
 pub(super) use other::Other;
+use rehearsal::resolved;
+pub use rehearsal::{FitOutline, fit_without_rows, name_problems, sound_params};
 
 /// A probability vector for one out-of-sample row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,10 +82,6 @@ pub(super) struct FoldModel {
 
 /// What a learner of boosting rounds calls their number.
 const ROUNDS: &str = "rounds";
-/// What a learner calls the label column that it learns, and the one whose returns its metrics are
-/// counted on.
-const LABEL: &str = "label";
-const RETURN_LABEL: &str = "return_label";
 
 /// What differs between the fits of one run.
 struct Learning<'a> {
@@ -116,6 +114,8 @@ pub(super) struct Trainer<'a> {
     knows_rounds: bool,
     /// Whether the learner's metrics are counted on the returns after each bar.
     forward_return: bool,
+    /// The registered model that is updated, where there are no folds.
+    updated: Option<String>,
     keep: Keep<'a>,
 }
 
@@ -157,17 +157,13 @@ impl<'a> Trainer<'a> {
                 _ => "three-class direction",
             }));
         }
-        if let Some(message) = label_problem(&info.params, &spec.model.params, &spec.labels) {
-            let problem = format!("`model.params.{LABEL_PARAM}` {message}");
-            return Err(TrainingError::Config(vec![problem]));
-        }
-        let mut config = Config::from_value(Value::Object(spec.model.params.clone()))
-            .and_then(|config| ParamSpec::resolve(&info.params, &config, &[]))
-            .map_err(refused)?;
+        let outline = FitOutline::of(spec);
+        let mut config =
+            resolved((learner, &info.params), &spec.model.params, &outline).map_err(refused)?;
         for (key, value) in &spec.model.host_settings {
             config.set(key, value.clone());
         }
-        let forward_return = asks_for_returns(&mut config, spec);
+        let forward_return = asks_for_returns(&mut config, &spec.labels);
         let window = match info.input {
             InputShape::Row => 1,
             InputShape::Window { default_steps, .. } => default_steps as usize,
@@ -183,6 +179,7 @@ impl<'a> Trainer<'a> {
             resumes: info.resumes,
             knows_rounds: info.params.iter().any(|one| one.name == ROUNDS),
             forward_return,
+            updated: None,
             keep: Keep::default(),
         })
     }
@@ -487,7 +484,12 @@ impl<'a> Trainer<'a> {
     fn failed(&self, fold: &Fold, doing: &'static str, source: PluginError) -> TrainingError {
         TrainingError::Plugin {
             plugin: self.name.clone(),
-            fold: fold.index + 1,
+            at: match &self.updated {
+                Some(title) => ModelOf::Update(title.clone()),
+                // It learns from the rows that it is asked about, as no fold does.
+                None if fold.train == fold.test => ModelOf::Everything,
+                None => ModelOf::Fold(fold.index + 1),
+            },
             doing,
             source,
         }
@@ -501,16 +503,16 @@ fn first_predicted(block: &TestBlock, window: usize) -> usize {
 
 /// Whether the hyper-parameters name the returns after each bar as a label column. There are two
 /// columns then, so the one that is learned is named too, unless somebody chose.
-fn asks_for_returns(config: &mut Config, spec: &PipelineSpec) -> bool {
+fn asks_for_returns(config: &mut Config, labels: &LabelConfig) -> bool {
     let text = |config: &Config, key: &str| config.get_or(key, String::new()).unwrap_or_default();
-    if text(config, RETURN_LABEL) != FORWARD_RETURN {
+    if text(config, RETURN_PARAM) != FORWARD_RETURN {
         return false;
     }
     if let ([learned], "") = (
-        &spec.labels.task().columns()[..],
-        text(config, LABEL).as_str(),
+        &labels.task().columns()[..],
+        text(config, LABEL_PARAM).as_str(),
     ) {
-        config.set(LABEL, learned.as_str());
+        config.set(LABEL_PARAM, learned.as_str());
     }
     true
 }

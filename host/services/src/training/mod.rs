@@ -51,11 +51,11 @@ mod tables;
 mod trade;
 mod train;
 
-pub use error::TrainingError;
+pub use error::{ModelOf, TrainingError};
 pub use explain::ExplainSpec;
 pub use features_file::{ModelFeatures, ModelFeaturesError};
 pub use fit_scope::{AuditedStep, FitScope, FitScopeSpec, audit_fit_scope, kind_name};
-pub use label_choice::{LABEL_PARAM, label_problem};
+pub use folds::{FitOutline, fit_without_rows, name_problems, sound_params};
 pub use model_files::ModelFiles;
 pub(crate) use output::hex;
 pub use output::{

@@ -48,8 +48,10 @@ impl ModelFiles {
         {
             return Err(ModelFeaturesError::Form {
                 path: ModelFeatures::path_of(artifact),
-                message: "it belongs to another artifact; keep the files of a run together"
-                    .to_owned(),
+                message:
+                    "it belongs to another artifact: this one was changed or cut off, or is of \
+                          another run; take both files from one run again, or leave this one out"
+                        .to_owned(),
             });
         }
         Ok(Self {

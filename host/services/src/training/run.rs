@@ -95,6 +95,7 @@ pub fn run(
     check(spec)?;
     let pool = pool(spec)?;
     let trainer = Trainer::new(spec, environment.plugin)?;
+    trainer.rehearse()?;
     let mut directory = RunDirectory::create(environment.out, environment.overwrite)?;
     let progress = environment.progress;
 

@@ -361,8 +361,11 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
     let told = error.to_string();
     for part in [
         "fold 1 has no sample of class `up` in its training period",
+        "train longer or bring the label thresholds nearer",
         "fold 1 has no samples in its validation period",
+        "have no label; lengthen `split.valid`, or look at the settings of `labels`",
         "fold 2 has no rows in its test period",
+        "no bar there has every feature; lengthen `split.test`",
         "4 problem(s)",
     ] {
         assert!(told.contains(part), "{part:?} is not in:\n{told}");
@@ -470,8 +473,53 @@ fn a_group_plan_that_cannot_be_carried_out_says_why() {
     assert!(told(&groups(1, 3, 0)).contains("2 problem(s)"));
     let wide = samples(vec![symbol(0, 30, 12)]);
     let told = wide.split(&groups(3, 1, 30)).unwrap_err().to_string();
+    for part in [
+        "2 problem(s)",
+        "fold 1 has no samples in its training period, 1970-01-01T10:00:00Z to ",
+        "fold 2 has no samples in its training period",
+        "of 20 rows 10 have labels that end in what is held out, 10 have no label",
+        "; lower `split.groups` or `split.test_groups`, or shorten `labels.horizon_bars`",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn every_fold_that_an_embargo_leaves_nothing_of_says_so() {
+    let embargoed = SplitConfig {
+        embargo_bars: 1_000,
+        ..plan()
+    };
+    let all = samples(vec![symbol(0, 100, 1)]);
+    let told = walk(&all, &embargoed).unwrap_err();
+    let folds: std::collections::BTreeSet<usize> = told
+        .problems
+        .iter()
+        .map(|problem| match problem {
+            SplitProblem::Empty { fold, counts, .. } if counts.embargoed > 0 => *fold,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(folds.len(), walk(&all, &plan()).unwrap().len());
+    let words = told.to_string();
     assert!(
-        told.contains("fold 1 has no samples in its training period"),
+        words.contains(" lie in the embargo, ") && words.contains("lower `split.embargo_bars`"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_fold_without_the_class_between_says_what_makes_it_more_frequent() {
+    let mut always = symbol(0, 100, 1);
+    for label in &mut always.labels.labels {
+        *label = label.filter(|one| one.class != Direction::Flat);
+    }
+    let told = walk(&samples(vec![always]), &plan())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("no sample of class `flat`")
+            && told.contains("move the label thresholds apart"),
         "{told}"
     );
 }

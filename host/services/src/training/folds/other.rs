@@ -1,11 +1,11 @@
 //! Models that were fitted elsewhere: judged on the rows of a fold, or taking them in.
 
 use fusebox_engine::dataset::{DatasetOptions, Fold, Samples, Scaler, ScalerReport, WeightOptions};
-use fusebox_plugin_api::error::PluginError;
+use fusebox_plugin_api::error::{PluginError, Status};
 use fusebox_plugin_api::model;
 use serde_json::Value;
 
-use super::super::error::TrainingError;
+use super::super::error::{ModelOf, TrainingError};
 use super::super::output::OutputError;
 use super::{FoldModel, Learned, StoredScaler, Trainer};
 use crate::report::LearningCurve;
@@ -22,6 +22,30 @@ impl Trainer<'_> {
     pub(in crate::training) fn with_setting(mut self, key: &str, value: Value) -> Self {
         self.config.set(key, value);
         self
+    }
+
+    /// The same for the update of a registered model, by name and version.
+    pub(in crate::training) fn updating(mut self, title: &str) -> Self {
+        self.updated = Some(title.to_owned());
+        self
+    }
+
+    /// Makes the model of an artifact and lets it go, before any row is read: what is wrong with
+    /// the artifact, or missing for it, is found at once.
+    pub(in crate::training) fn try_artifact(&self, artifact: &[u8]) -> Result<(), TrainingError> {
+        let made = self.plugin.create_model(&self.config, artifact);
+        made.map(drop).map_err(|source| match source.status() {
+            Status::Library => TrainingError::Library {
+                plugin: self.name.clone(),
+                source,
+            },
+            _ => TrainingError::Plugin {
+                plugin: self.name.clone(),
+                at: ModelOf::Update(self.updated.clone().unwrap_or_default()),
+                doing: "load the model",
+                source,
+            },
+        })
     }
 
     /// A model that was fitted elsewhere, judged as that of a fold.

@@ -138,7 +138,7 @@ pub fn train(
     identity::check_names(jobs)?;
     for job in jobs {
         check(&job.spec)?;
-        Trainer::new(&job.spec, job.plugin)?;
+        Trainer::new(&job.spec, job.plugin)?.rehearse()?;
     }
     let how = Opening {
         overwrite: environment.overwrite,

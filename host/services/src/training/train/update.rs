@@ -151,9 +151,13 @@ pub fn update(
     // The settings of its training hold, whatever the pipeline says now.
     spec.model.params.clone_from(&parent.card.params);
     let pool = pool(&spec)?;
+    let trainer = trainer(&spec, options.mode, environment.plugin)?.updating(&parent.title);
+    // With another plugin nothing but that is worth telling.
+    if differing.is_empty() {
+        trainer.try_artifact(&parent.artifact)?;
+    }
     let prepared = pool.install(|| newer_rows(&spec, parent, (options, differing), environment))?;
     let fold = &prepared.plan.folds[0];
-    let trainer = trainer(&spec, options.mode, environment.plugin)?;
     let other = |artifact: Vec<u8>| Other {
         artifact,
         scaler: (!parent.scaler.is_empty()).then(|| parent.scaler.clone()),
