@@ -56,7 +56,7 @@ fn what_is_no_category_is_refused_with_its_column() {
                 continue;
             }
             let error = found.err().unwrap();
-            assert_eq!(error.status(), Status::Data, "{error}");
+            assert_eq!(error.status(), Status::Config, "{error}");
             let expected = format!("1 values of `column 9` (the first: sample 17 has {value}, but");
             assert!(
                 error.message().contains(&expected),

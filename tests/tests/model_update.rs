@@ -80,6 +80,24 @@ fn assert_sound(dir: &Path, models: u64) {
 }
 
 #[test]
+fn what_an_update_lacks_is_told_as_the_update_and_before_any_data_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    train(at, "lightgbm");
+    let mut without = update(at, "lightgbm", "data.source=files", &["--mode", "refit"]);
+    without.args(["--set", "data.dir=nowhere"]);
+    without.env_remove("FUSEBOX_LIGHTGBM_LIBRARY");
+    let told = ran(without);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(
+        told.stderr.contains("FUSEBOX_LIGHTGBM_LIBRARY is not set"),
+        "{told:?}"
+    );
+    assert!(!told.stderr.contains("fold"), "{told:?}");
+    assert_eq!(versions(at).len(), 1);
+}
+
+#[test]
 fn a_model_takes_in_newer_rows_and_is_judged_on_what_neither_has_seen() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();

@@ -43,6 +43,130 @@ fn ran(mut command: Command) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
+/// The words of a refusal, which comes before any work: exit code 2 and nothing is left.
+fn refusal(dir: &Path, mut command: Command) -> String {
+    let refused = Ran::from(command.output().unwrap());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    for left in ["out", "out.partial"] {
+        assert!(!dir.join(left).exists(), "{left}: {refused:?}");
+    }
+    refused.stderr
+}
+
+#[test]
+fn a_library_that_is_not_there_is_told_before_any_data_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    // Data that are not there would be the next thing to be told.
+    let no_data = ["--set", "data.source=files", "--set", "data.dir=nowhere"];
+    let without = |command: &str, booster: &str, more: &[&str]| {
+        let mut refused = train(dir.path(), &[booster], "out", &[]);
+        let arguments: Vec<_> = refused.get_args().skip(1).map(ToOwned::to_owned).collect();
+        refused = fusebox_tests::binary::command(dir.path());
+        refused
+            .arg(command)
+            .args(arguments)
+            .args(no_data)
+            .args(more);
+        refusal(dir.path(), refused)
+    };
+    for command in ["train", "run"] {
+        let told = without(command, "lightgbm", &[]);
+        for part in [
+            ".fusebox/native, and FUSEBOX_LIGHTGBM_LIBRARY is not set; run `make setup`",
+            "LightGBM cannot be loaded from `lib_lightgbm.so`",
+        ] {
+            assert!(told.contains(part), "{part:?} is not in: {told}");
+        }
+    }
+    let named = ["--set", "engine.libraries.xgboost=/no/where.so"];
+    let told = without("train", "xgboost", &named);
+    assert!(told.contains("/no/where.so (engine.libraries)"), "{told}");
+    // A library, and not the one that is asked for.
+    let other = native("xgboost-3.4.1/xgboost/lib/libxgboost.so");
+    let other = format!("engine.libraries.lightgbm={}", other.display());
+    let told = without("run", "lightgbm", &["--set", &other]);
+    assert!(told.contains("is not LightGBM 4.7 or newer"), "{told}");
+    let told = without("train", "lightgbm", &["--set", "labels.horizon_bars=0"]);
+    for part in [
+        "2 problems",
+        "`labels.horizon_bars`",
+        "`engine.libraries` lack one: lightgbm",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in: {told}");
+    }
+}
+
+#[test]
+fn settings_that_name_what_is_not_there_are_told_before_any_data_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = [
+        "model.params.monotone_increasing=\"nope;rsi(14)\"",
+        "model.params.categorical=zip",
+        "model.params.return_label=zzz",
+        "model.params.rounds=0",
+        "model.params.foo=1",
+    ];
+    let parts = [
+        "`monotone_increasing` names `nope`, which is no column",
+        "`categorical` names `zip`, which is no column",
+        "is `zzz`; it must be one of direction, forward_return, or empty",
+        "is 0; it must be a whole number from 1",
+        "foo",
+    ];
+    let other = ["--set", "labels.horizon_bars=0"];
+    for more in [&[][..], &other] {
+        let sets = wrong.iter().flat_map(|value| ["--set", value]);
+        let sets: Vec<&str> = sets
+            .chain(["--set", "data.source=files", "--set", "data.dir=nowhere"])
+            .chain(more.iter().copied())
+            .collect();
+        let told = refusal(dir.path(), train(dir.path(), &["lightgbm"], "out", &sets));
+        for part in parts {
+            assert!(told.contains(part), "{part:?} is not in: {told}");
+        }
+        assert_eq!(told.contains("horizon_bars"), !more.is_empty(), "{told}");
+    }
+    // That the values are no categories, only the data say; that is no less a wrong setting.
+    let real = ["--set", "model.params.categorical=\"rsi(14)\""];
+    let told = ran(train(dir.path(), &["xgboost"], "real", &real));
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("take such columns out of the key `categorical`"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn every_fold_that_is_empty_says_why_and_what_to_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |sets: &[&str]| {
+        let sets: Vec<&str> = sets.iter().flat_map(|value| ["--set", value]).collect();
+        let mut refused = train(dir.path(), &["lightgbm"], "out", &sets);
+        let refused = Ran::from(refused.output().unwrap());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        refused.stderr
+    };
+    let embargo = told(&["split.embargo_bars=6000"]);
+    for fold in 1..=4 {
+        for part in ["training", "validation"] {
+            let words = format!("fold {fold} has no samples in its {part} period, 2022-0");
+            assert!(embargo.contains(&words), "{words:?} is not in: {embargo}");
+        }
+    }
+    assert!(embargo.contains("lower `split.embargo_bars`"), "{embargo}");
+    let short = told(&["data.to=2022-02-01"]);
+    let words = "the first test period begins at 2022-02-19T00:00:00Z; shorten `split.train`";
+    assert!(short.contains(words), "{short}");
+    let groups = told(&[
+        "split.kind=purged_kfold",
+        "split.groups=3",
+        "split.test_groups=1",
+        "split.embargo_bars=20000",
+    ]);
+    assert!(groups.contains("lower `split.groups`"), "{groups}");
+}
+
 #[test]
 fn a_horizon_that_nobody_learns_is_told_with_everything_else_before_any_work() {
     let dir = tempfile::tempdir().unwrap();

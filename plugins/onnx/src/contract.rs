@@ -8,7 +8,7 @@ use fusebox_plugin_api::prelude::*;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use crate::answers::{Numbers, Writing};
-use crate::file::OnnxFile;
+use crate::file::{ADVICE, OnnxFile};
 use crate::settings::{Kind, Settings};
 
 /// How rows go in and answers come out.
@@ -67,6 +67,7 @@ impl Asked {
         agree("features", &settings.features, &features, problems);
         agree("outputs", &settings.outputs, &outputs, problems);
         agree("classes", &settings.classes, &classes, problems);
+        problems.extend(contradiction(task.as_ref(), &classes));
         problems.extend(digest_problems(settings, file));
         let either = |own: &[String], stated: Vec<String>| match own.is_empty() {
             true => stated,
@@ -80,6 +81,24 @@ impl Asked {
             label: label.or_else(|| file.fact("fusebox.label").map(str::to_owned)),
         }
     }
+}
+
+/// Where the file names other classes than its task has.
+fn contradiction(task: Option<&Task>, classes: &[String]) -> Option<String> {
+    let own = match task? {
+        Task::Classification { classes } => classes,
+        _ if classes.is_empty() => return None,
+        _ => &Vec::new(),
+    };
+    let is_same = classes.is_empty() || own == classes;
+    (!is_same).then(|| {
+        format!(
+            "its metadata contradict each other: `fusebox.classes` has {}, `fusebox.task` is for {}; \
+             {ADVICE}",
+            classes.join(", "),
+            task.map_or_else(String::new, words)
+        )
+    })
 }
 
 /// What is wrong with the digests that the file states of itself.
@@ -480,4 +499,37 @@ fn rows_of(
         window,
         columns,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_that_the_task_does_not_have_are_a_contradiction() {
+        let of = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let three = of(&["down", "flat", "up"]);
+        let task = Task::Classification {
+            classes: three.clone(),
+        };
+        assert_eq!(contradiction(None, &of(&["a"])), None);
+        assert_eq!(contradiction(Some(&task), &three), None);
+        assert_eq!(contradiction(Some(&task), &[]), None);
+        assert_eq!(contradiction(Some(&Task::Regression), &[]), None);
+        for (task, classes) in [
+            (&task, of(&["up", "flat", "down"])),
+            (&Task::Regression, three),
+        ] {
+            let told = contradiction(Some(task), &classes).unwrap();
+            assert!(
+                told.contains("`fusebox.classes` has ") && told.contains(ADVICE),
+                "{told}"
+            );
+        }
+    }
 }

@@ -15,6 +15,12 @@ use fusebox_plugin_api::prelude::*;
 /// What `data_location` is where the elements are in another file.
 const EXTERNAL: i32 = 1;
 
+/// Most characters of a fact that a message shows.
+const MOST_SHOWN: usize = 80;
+/// What to do where facts are wrong.
+pub(crate) const ADVICE: &str = "export the model again, or take the entry out of the file and say \
+                                 it in the configuration";
+
 /// An ONNX file that is whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OnnxFile {
@@ -98,7 +104,10 @@ impl OnnxFile {
             return Ok(None);
         };
         serde_json::from_str(text).map(Some).map_err(|error| {
-            format!("its metadata `{key}` is `{text}`, which does not fit: {error}")
+            format!(
+                "its metadata `{key}` is `{}`, which is not what belongs there ({error}); {ADVICE}",
+                text.chars().take(MOST_SHOWN).collect::<String>()
+            )
         })
     }
 }
@@ -168,4 +177,28 @@ pub(crate) fn identity() -> Vec<u8> {
         ..ModelProto::default()
     };
     model.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_that_is_no_json_is_named_with_what_to_do() {
+        let long = format!("direction{}", "!".repeat(500));
+        let facts = [("fusebox.task", "nonsense"), ("fusebox.features", &long)];
+        let facts = facts.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        let file = OnnxFile {
+            metadata: facts.into(),
+            ..OnnxFile::default()
+        };
+        for key in ["fusebox.task", "fusebox.features"] {
+            let told = file.json::<Vec<String>>(key).unwrap_err();
+            assert!(
+                told.contains(&format!("its metadata `{key}` is `")),
+                "{told}"
+            );
+            assert!(told.contains(ADVICE) && told.len() < 400, "{told}");
+        }
+    }
 }

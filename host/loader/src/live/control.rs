@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEvent, Occasion, read_events};
 use super::choose::{code_of, weights_of};
-use super::state::Reason;
+use super::state::{Reason, Rejection};
 use crate::disk::replace_file;
 use crate::manifest::version_numbers;
 
@@ -246,6 +246,24 @@ pub struct KeptOut {
 }
 
 impl KeptOut {
+    /// What this refusal keeps out: all that it is made of, or, where the model package alone is
+    /// the cause, that with any code, so that the same is not told again for each version of the
+    /// code. One that somebody may still write to is kept out by its files elsewhere.
+    #[must_use]
+    pub fn refused(fingerprint: &str, version: &str, rejection: &Rejection) -> Self {
+        let weights = weights_of(fingerprint);
+        let is_alone = rejection.is_of_weights && !rejection.may_be_unfinished();
+        Self {
+            fingerprint: match weights.filter(|_| is_alone) {
+                Some(weights) => format!("+{weights}"),
+                None => fingerprint.to_owned(),
+            },
+            version: version.to_owned(),
+            reason: rejection.reason,
+            message: rejection.message.clone(),
+        }
+    }
+
     /// Whether it keeps this out.
     #[must_use]
     pub fn holds(&self, fingerprint: &str) -> bool {

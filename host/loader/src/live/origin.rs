@@ -103,7 +103,7 @@ pub enum Step {
 
 /// The steps of one generation, in the order of the functions.
 pub trait Origin: fmt::Debug + Send {
-    /// What the files look like now.
+    /// What the files look like now, as the store of the target sees them too.
     fn stamp(&mut self) -> Stamp;
 
     /// Checks digests and the right to run.
@@ -147,6 +147,8 @@ pub enum Library {
 #[derive(Debug)]
 pub struct FileOrigin {
     library: Library,
+    /// The package of the code, also where that is mapped already.
+    package: Option<PathBuf>,
     model_package: Option<PathBuf>,
     config: Config,
     artifact: Arc<[u8]>,
@@ -164,8 +166,13 @@ impl FileOrigin {
         (config, artifact): (Config, Arc<[u8]>),
         options: LoadOptions,
     ) -> Self {
+        let package = match &library {
+            Library::Package(path) => Some(path.clone()),
+            Library::Mapped(_) => None,
+        };
         Self {
             library,
+            package,
             model_package: None,
             config,
             artifact,
@@ -174,6 +181,13 @@ impl FileOrigin {
             rows: None,
             verified: None,
         }
+    }
+
+    /// The same, of code that came from this package.
+    #[must_use]
+    pub fn of_package(mut self, path: &Path) -> Self {
+        self.package = Some(path.to_owned());
+        self
     }
 
     /// The same, made of what this model package says.
@@ -255,10 +269,12 @@ impl FileOrigin {
             audit: read.manifest.audit.as_ref(),
         };
         let own = (read.manifest.plugin.as_str(), read.artifact.as_slice());
-        let feature_set = agreed_feature_set(read.manifest.feature_set, own)
-            .map_err(|words| Rejection::new(Reason::Features, format!("{name}: {words}")))?;
+        let feature_set = agreed_feature_set(read.manifest.feature_set, own).map_err(|words| {
+            Rejection::new(Reason::Features, format!("{name}: {words}")).of_weights()
+        })?;
         let rows = self.rows.as_deref();
-        (found.dressing, found.warning) = judge(rows, &name, feature_set.as_deref(), companions)?;
+        (found.dressing, found.warning) = judge(rows, &name, feature_set.as_deref(), companions)
+            .map_err(Rejection::of_weights)?;
         found.feature_set = feature_set;
         found.golden.extend(read.golden);
         let config = self.options.completed(&found.plugin, read.params);
@@ -282,12 +298,8 @@ impl FileOrigin {
 
 impl Origin for FileOrigin {
     fn stamp(&mut self) -> Stamp {
-        let library = match &self.library {
-            Library::Package(path) => Stamp::of(path),
-            Library::Mapped(_) => Stamp::default(),
-        };
-        let model = self.model_package.as_deref().map(Stamp::of);
-        library.and(model.unwrap_or_default())
+        let of = |path: &Option<PathBuf>| path.as_deref().map(Stamp::of).unwrap_or_default();
+        of(&self.package).and(of(&self.model_package))
     }
 
     fn verify(&mut self) -> Result<Verification, Rejection> {

@@ -90,6 +90,8 @@ pub struct Plan {
     pub plugin: String,
     /// Version of the plugin, as far as known.
     pub version: String,
+    /// Version of the model package, where it comes from one.
+    pub weights: Option<String>,
     /// What the generation has to prove.
     pub swap: SwapPolicy,
     /// What its answers are held to.
@@ -172,6 +174,8 @@ pub struct Reload {
     /// Code that this reload added to this process.
     mapped_copy: Option<PathBuf>,
     golden: Vec<golden::GoldenSet>,
+    /// What the files looked like that were verified last.
+    judged: Option<Stamp>,
     needs_history: bool,
 }
 
@@ -190,6 +194,7 @@ impl Reload {
         let label = AuditEvent {
             plugin: plan.plugin.clone(),
             version: plan.version.clone(),
+            weights: plan.weights.clone(),
             digest: plan.fingerprint.clone(),
             request: plan.request,
             ..AuditEvent::new(State::Seen, &plan.model)
@@ -215,6 +220,7 @@ impl Reload {
             from,
             mapped_copy: None,
             golden: Vec::new(),
+            judged: None,
             needs_history: false,
         };
         reload.enter(State::Seen, None, String::new());
@@ -237,6 +243,13 @@ impl Reload {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.plan.fingerprint
+    }
+
+    /// What the files looked like when they were verified last: what is said of them is not said
+    /// again before they look different. `None` where it did not come to that.
+    #[must_use]
+    pub fn judged(&self) -> Option<&Stamp> {
+        self.judged.as_ref()
     }
 
     /// How it ended; `None` while it goes on.
@@ -347,6 +360,7 @@ impl Reload {
     /// A failure that an unfinished writer explains sends it back to look again, for a while.
     fn verify(&mut self, look: Look) -> Result<(Stage, Progress), Rejection> {
         let settle = self.env.settle;
+        self.judged.clone_from(&look.stamp);
         match self.origin()?.verify() {
             Ok(found) => {
                 self.label.plugin.clone_from(&found.plugin);

@@ -188,7 +188,8 @@ impl Sidecars {
                 true
             }
             Err(rejection) => {
-                tracing::warn!("{} is not taken: {}", file.display(), rejection.message);
+                // Who serves shows what is written down; to warn as well would be to say it twice.
+                tracing::info!("{} is not taken: {}", file.display(), rejection.message);
                 let event = AuditEvent::new(Occasion::Rejected, &name);
                 self.audit
                     .write(event.because(rejection.reason, rejection.message));

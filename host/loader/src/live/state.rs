@@ -199,6 +199,8 @@ pub struct Rejection {
     pub reason: Reason,
     /// What is wrong, where, and what to do next.
     pub message: String,
+    /// Whether the model package alone is the cause, so that no other code helps it.
+    pub is_of_weights: bool,
 }
 
 impl Rejection {
@@ -208,7 +210,15 @@ impl Rejection {
         Self {
             reason,
             message: message.into(),
+            is_of_weights: false,
         }
+    }
+
+    /// The same, of a model package whatever code it runs with.
+    #[must_use]
+    pub fn of_weights(mut self) -> Self {
+        self.is_of_weights = true;
+        self
     }
 
     /// A refusal because the plugin answered a call of the host with an error.

@@ -162,6 +162,7 @@ impl Store for DirStore {
         };
         let made_of = (order.config, order.artifact);
         let origin = FileOrigin::new(library, made_of, load)
+            .of_package(&order.target.plugin.path)
             .with_prober(self.prober.clone())
             .with_rows(order.rows);
         match &order.target.model {

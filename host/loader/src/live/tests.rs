@@ -94,6 +94,8 @@ struct World {
     plugins: BTreeMap<[u64; 3], (u64, Flaw)>,
     weights: BTreeMap<[u64; 3], (u64, Flaw)>,
     revoked: Revocations,
+    /// How often somebody wrote to files without committing them anew.
+    touched: u64,
     /// The process of the next frame dies.
     crashes: bool,
     /// The next frame takes so long that this is raised meanwhile.
@@ -287,8 +289,8 @@ impl Store for FakeStore {
         }
     }
 
-    fn stamp(&mut self, target: &Target) -> Stamp {
-        Stamp::numbered(target.fingerprint().len() as u64)
+    fn stamp(&mut self, _: &Target) -> Stamp {
+        Stamp::numbered(lock(&self.0).touched)
     }
 
     fn revocations(&mut self) -> Revocations {
@@ -336,7 +338,7 @@ impl FakeOrigin {
 impl Origin for FakeOrigin {
     fn stamp(&mut self) -> Stamp {
         self.looks += u64::from(self.flaw() == Flaw::Unsettled && self.mapped.is_none());
-        Stamp::numbered(self.looks)
+        Stamp::numbered(lock(&self.world).touched + self.looks)
     }
 
     fn verify(&mut self) -> Result<Verification, Rejection> {
@@ -344,7 +346,7 @@ impl Origin for FakeOrigin {
         self.fails(Flaw::Digest, Reason::Digest)?;
         let weights = lock(&self.world).weights[&self.weights].1;
         if weights == Flaw::Verify {
-            return Err(Rejection::new(Reason::Untrusted, "bad weights"));
+            return Err(Rejection::new(Reason::Untrusted, "bad weights").of_weights());
         }
         let plugin = text(self.plugin);
         let golden_weights = "0.0.0";
@@ -654,6 +656,55 @@ fn every_failure_has_its_reason_and_disturbs_nobody() {
 }
 
 #[test]
+fn a_package_that_is_refused_is_told_once_until_its_files_change() {
+    let mut bench = Bench::new(64, 3);
+    bench.predict(3);
+    bench.commit(Flaw::Digest);
+    bench.tick(1);
+    // Somebody still writes to it while it is looked at.
+    lock(&bench.world).touched += 1;
+    bench.settle();
+    assert_eq!(bench.rejections(), [Reason::Digest]);
+    let told = bench.events();
+    let told = told.iter().find(|event| event.is(Occasion::Rejected));
+    let told = told.unwrap();
+    assert_eq!(
+        (&*told.version, told.weights.as_deref()),
+        ("1.0.2", Some("1.0.1"))
+    );
+    bench.settle();
+    assert_eq!(bench.rejections().len(), 1, "nothing changed");
+    lock(&bench.world).touched += 1;
+    bench.settle();
+    assert_eq!(
+        bench.rejections(),
+        [Reason::Digest; 2],
+        "it is looked at anew"
+    );
+    assert_eq!(bench.live().0, "1.0.1");
+}
+
+#[test]
+fn weights_that_are_refused_for_themselves_are_not_told_again_with_other_code() {
+    let mut bench = Bench::new(64, 3);
+    bench.commit(Flaw::None);
+    bench.settle();
+    bench.commit_weights(Flaw::Verify);
+    bench.settle();
+    bench.commit(Flaw::None);
+    bench.settle();
+    assert_eq!(bench.rejections(), [Reason::Untrusted]);
+    assert_eq!(bench.live(), ("1.0.3".to_owned(), "1.0.1".to_owned()));
+    bench.commit_weights(Flaw::Verify);
+    bench.settle();
+    assert_eq!(
+        bench.rejections().len(),
+        2,
+        "other weights are another matter"
+    );
+}
+
+#[test]
 fn a_generation_that_fails_in_probation_is_sent_back_and_the_frame_is_answered() {
     for (flaw, reason, lost) in [
         (Flaw::PanicsLive, Reason::Panic, 0),
@@ -745,6 +796,7 @@ fn a_reload_that_was_given_up_in_its_last_step_of_shadow_never_takes_over() {
         fingerprint: "1.0.1".to_owned(),
         plugin: PLUGIN.to_owned(),
         version: "1.0.1".to_owned(),
+        weights: None,
         swap,
         guard: GuardPolicy::default(),
         request: None,

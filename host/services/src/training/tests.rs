@@ -759,3 +759,13 @@ fn a_scaled_model_and_every_readout_serve_the_predictions_of_the_backtest_to_the
         serves_what_was_scored(&out, &spec);
     }
 }
+
+#[test]
+fn an_update_fails_as_the_update_of_its_model() {
+    let spec = spec(1);
+    let trainer = super::folds::Trainer::new(&spec, &InProcess).unwrap();
+    let error = trainer.updating("btc 1.0.2").try_artifact(b"no model");
+    let told = error.unwrap_err().to_string();
+    let words = "test.bayes 1.0.0 failed in the update of btc 1.0.2 while it was to load the model";
+    assert!(told.starts_with(words), "{told}");
+}

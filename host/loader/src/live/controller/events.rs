@@ -121,13 +121,7 @@ impl Controller {
         if matches!(rejection.reason, Reason::Superseded | Reason::Stopping) {
             return;
         }
-        let refused = KeptOut {
-            fingerprint: fingerprint.to_owned(),
-            version: version.to_owned(),
-            reason: rejection.reason,
-            message: rejection.message.clone(),
-        };
-        self.keep_out(name, refused);
+        self.keep_out(name, KeptOut::refused(fingerprint, version, rejection));
     }
 
     pub(super) fn keep_out(&mut self, name: &str, refused: KeptOut) {

@@ -89,12 +89,8 @@ pub(crate) fn start_model(
                 return Ok(model);
             }
             Outcome::Rejected(rejection) => {
-                refused_now.push(KeptOut {
-                    fingerprint: reload.fingerprint().to_owned(),
-                    version: version.clone(),
-                    reason: rejection.reason,
-                    message: rejection.message.clone(),
-                });
+                let refused = KeptOut::refused(reload.fingerprint(), &version, &rejection);
+                refused_now.push(refused);
                 first_refusal.get_or_insert((version, rejection));
             }
             Outcome::Promoted(_) => {}
@@ -126,12 +122,7 @@ fn load_standbys(controller: &std::sync::Mutex<Controller>, spec: &ModelSpec) {
         match outcome {
             Outcome::Ready(instance) => lock().adopt_standby(&spec.name, *instance),
             Outcome::Rejected(rejection) => {
-                let refused = KeptOut {
-                    fingerprint: reload.fingerprint().to_owned(),
-                    version,
-                    reason: rejection.reason,
-                    message: rejection.message,
-                };
+                let refused = KeptOut::refused(reload.fingerprint(), &version, &rejection);
                 lock().keep_out(&spec.name, refused);
             }
             Outcome::Promoted(_) => {}

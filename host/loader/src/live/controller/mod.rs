@@ -340,6 +340,7 @@ impl Controller {
             fingerprint: target.fingerprint(),
             plugin: target.plugin.name.clone(),
             version: target.plugin.version.clone(),
+            weights: target.model.as_ref().map(|one| one.found.version.clone()),
             swap: spec.swap,
             guard: spec.guard,
             request,

@@ -296,6 +296,7 @@ impl Controller {
             fingerprint: generation.fingerprint.clone(),
             plugin: generation.plugin().to_owned(),
             version: generation.version().to_owned(),
+            weights: generation.weights.as_ref().map(|one| one.version.clone()),
             swap: at_once(slot.spec.swap),
             guard: slot.spec.guard,
             request: back.request,

@@ -32,7 +32,7 @@ pub(crate) enum Drive {
 pub(super) struct Running {
     pub(super) fingerprint: String,
     pub(super) version: String,
-    /// What the files looked like when it began.
+    /// What the files looked like when it began, and once it has ended, when it verified them.
     pub(super) stamp: Option<Stamp>,
     pub(super) request: Option<u64>,
     /// What its success keeps out: a roll-back has a generation that it goes away from.
@@ -61,7 +61,8 @@ impl Abandoned {
 
 #[derive(Debug, Default)]
 struct Shared {
-    outcome: Mutex<Option<Outcome>>,
+    /// How it ended, and what the files looked like that were judged.
+    outcome: Mutex<Option<(Outcome, Option<Stamp>)>>,
     /// When the step began that is being taken; 0 between two steps.
     step_since_ns: AtomicU64,
 }
@@ -124,17 +125,25 @@ impl Running {
     /// Takes a step where it is driven here. Gives the outcome once it has ended, and whether
     /// anything moved.
     pub(super) fn poll(&mut self) -> (Option<Outcome>, bool) {
-        match &mut self.driver {
+        let (ended, has_moved) = match &mut self.driver {
             Driver::Inline(reload) => {
                 let progress = reload.advance();
-                (reload.finish(), !matches!(progress, Progress::Waiting(_)))
+                let judged = reload.judged().cloned();
+                let ended = reload.finish().map(|outcome| (outcome, judged));
+                (ended, !matches!(progress, Progress::Waiting(_)))
             }
             Driver::Thread(shared) => {
-                let outcome = lock(&shared.outcome).take();
-                let has_ended = outcome.is_some();
-                (outcome, has_ended)
+                let ended = lock(&shared.outcome).take();
+                let has_ended = ended.is_some();
+                (ended, has_ended)
             }
-        }
+        };
+        let outcome = ended.map(|(outcome, judged)| {
+            // Somebody may have written to them since it began.
+            self.stamp = judged.or(self.stamp.take());
+            outcome
+        });
+        (outcome, has_moved)
     }
 
     /// For how long its present step has taken.
@@ -149,7 +158,11 @@ impl Running {
     }
 }
 
-fn drive_to_end(mut reload: Reload, shared: &Shared, clock: &dyn Clock) -> Outcome {
+fn drive_to_end(
+    mut reload: Reload,
+    shared: &Shared,
+    clock: &dyn Clock,
+) -> (Outcome, Option<Stamp>) {
     let signal = reload.signal();
     loop {
         shared
@@ -165,9 +178,10 @@ fn drive_to_end(mut reload: Reload, shared: &Shared, clock: &dyn Clock) -> Outco
             }
             Progress::Waiting(None) => signal.wait(IDLE),
             Progress::Done => {
-                return reload.finish().unwrap_or_else(|| {
+                let outcome = reload.finish().unwrap_or_else(|| {
                     Outcome::Rejected(Rejection::new(Reason::Create, "it ended without a word"))
                 });
+                return (outcome, reload.judged().cloned());
             }
         }
     }

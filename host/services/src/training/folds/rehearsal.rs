@@ -193,3 +193,107 @@ impl Trainer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fusebox_plugin_api::model::{LearnerInfo, Model};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Says this to every fit, and notes what it was shown.
+    struct Saying(Option<Status>);
+
+    impl Learner for Saying {
+        fn describe(&self) -> Result<LearnerInfo, PluginError> {
+            Err(PluginError::unsupported("not asked for here"))
+        }
+
+        fn fit(&self, request: FitRequest<'_>) -> Result<Box<dyn Model>, PluginError> {
+            assert_eq!((request.train.rows(), request.valid.is_none()), (0, true));
+            let schema = request.train.schema();
+            let names = [&schema.features[..], &schema.labels[..]]
+                .concat()
+                .join(", ");
+            match self.0 {
+                Some(status) => Err(PluginError::new(status, names)),
+                // One that goes on without rows is stopped at its first step.
+                None => {
+                    request.progress.report(1, None, &[])?;
+                    unreachable!("it was not stopped")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_learner_is_shown_columns_and_no_rows_and_heard_about_its_settings_alone() {
+        let data = DataRequest {
+            dir: "unused".into(),
+            exchange: String::new(),
+            symbols: vec!["BTCUSDT".to_owned()],
+            time_frame: "1h".parse().unwrap(),
+            from: None,
+            to: None,
+        };
+        let features = ["rsi(14)".to_owned(), "log_return(3)".to_owned()];
+        let outline = FitOutline {
+            features: &features,
+            data: &data,
+            labels: &LabelConfig::default(),
+        };
+        let told = |status: Option<Status>, config: Config| {
+            fit_without_rows(&Saying(status), &config, &outline)
+        };
+        for heard in [Status::Config, Status::Library, Status::Unsupported] {
+            let error = told(Some(heard), Config::new()).unwrap();
+            assert_eq!(error.status(), heard);
+            assert_eq!(error.message(), "rsi(14), log_return(3), direction");
+        }
+        let asked = Config::new().with(RETURN_PARAM, FORWARD_RETURN);
+        let error = told(Some(Status::Config), asked).unwrap();
+        assert!(
+            error.message().ends_with("direction, forward_return"),
+            "{error}"
+        );
+        for passed_over in [Some(Status::Data), Some(Status::Panic), None] {
+            assert_eq!(told(passed_over, Config::new()), None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_by_itself_hides_nothing_else() {
+        let known = [
+            ParamSpec::integer("rounds", 100, "Trees.").at_least(1.0),
+            ParamSpec::text(RETURN_PARAM, "", "Whose returns count."),
+        ];
+        let data = DataRequest {
+            dir: "unused".into(),
+            exchange: String::new(),
+            symbols: vec!["BTCUSDT".to_owned()],
+            time_frame: "1h".parse().unwrap(),
+            from: None,
+            to: None,
+        };
+        let features = ["rsi(14)".to_owned()];
+        let outline = FitOutline {
+            features: &features,
+            data: &data,
+            labels: &LabelConfig::default(),
+        };
+        let chosen = json!({"rounds": 0, "return_label": "zzz", "foo": 1});
+        let chosen = chosen.as_object().unwrap();
+        let told = |status| resolved((&Saying(Some(status)), &known), chosen, &outline);
+        let all = told(Status::Config).unwrap_err();
+        for part in [
+            "`return_label` is `zzz`",
+            "`rounds` is 0",
+            "`foo`",
+            "rsi(14), direction",
+        ] {
+            assert!(all.message().contains(part), "{part} is not in: {all}");
+        }
+        let without = told(Status::Library).unwrap_err();
+        assert!(!without.message().contains("rsi(14)"), "{without}");
+    }
+}
