@@ -327,6 +327,10 @@ pub trait Learner: Send + Sync {
 
     /// Learns a model. Blocks until it is done.
     ///
+    /// The host may ask for a fit without rows before it reads any data, to hear what is wrong with
+    /// the settings and with native libraries while nothing is lost yet. A learner that looks at
+    /// these first helps its users; what it says about the rows that are not there is passed over.
+    ///
     /// # Errors
     /// `E_CONFIG`, `E_DATA`, `E_LIBRARY` for what is wrong with the request; `E_CANCELLED` where
     /// the host asked to stop.
