@@ -245,8 +245,8 @@ pub(crate) fn start(
     training::run(&spec, &environment).map_err(|error| failure_without(error, missing))
 }
 
-/// As [`failure`], where these libraries were not found: a plugin that lacks one knows less of where
-/// it could be.
+/// As [`failure`], where these libraries were not found: a plugin that lacks one knows less of
+/// where it could be.
 fn failure_without(error: TrainingError, missing: Vec<String>) -> Failure {
     match (&error, missing.is_empty()) {
         (TrainingError::Library { .. }, false) => {

@@ -93,8 +93,8 @@ fn contradiction(task: Option<&Task>, classes: &[String]) -> Option<String> {
     let is_same = classes.is_empty() || own == classes;
     (!is_same).then(|| {
         format!(
-            "its metadata contradict each other: `fusebox.classes` has {}, `fusebox.task` is for {}; \
-             {ADVICE}",
+            "its metadata contradict each other: `fusebox.classes` has {}, `fusebox.task` is for \
+             {}; {ADVICE}",
             classes.join(", "),
             task.map_or_else(String::new, words)
         )

@@ -16,8 +16,8 @@ use super::plugins::{Choice, RunPlugin, load_chosen};
 use super::{EngineSettings, libraries};
 use crate::config::{Loaded, Problem};
 
-/// Every hyper-parameter that the plugin of `loaded` does not know or does not take; where `trains`,
-/// the native library that it lacks, too.
+/// Every hyper-parameter that the plugin of `loaded` does not know or does not take; where
+/// `trains`, the native library that it lacks, too.
 pub(crate) fn param_problems(
     loaded: &Loaded,
     settings: &EngineSettings,

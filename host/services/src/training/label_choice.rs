@@ -1,5 +1,5 @@
-//! Which of several labels a learner takes that learns one, and whose returns its metrics are counted
-//! on: mistakes that a configuration can be told of before any data are read.
+//! Which of several labels a learner takes that learns one, and whose returns its metrics are
+//! counted on: mistakes that a configuration can be told of before any data are read.
 
 use fusebox_engine::dataset::FORWARD_RETURN;
 use fusebox_engine::labels::LabelConfig;
