@@ -367,11 +367,25 @@ fn a_missing_plugin_names_the_nearest_one() {
     assert!(!dir.path().join("out").exists());
 }
 
+/// The binary with the library of the shipped pipeline, without which nothing begins.
+fn with_library(dir: &Path) -> std::process::Command {
+    let script = std::process::Command::new("python3")
+        .args(["plugins/native/fetch.py", "--only", "lightgbm"])
+        .current_dir(project_root())
+        .output()
+        .unwrap();
+    assert!(script.status.success(), "{script:?}");
+    let library = ".fusebox/native/lightgbm-4.7.0/lib_lightgbm.so";
+    let mut command = command(dir);
+    command.env("FUSEBOX_LIGHTGBM_LIBRARY", project_root().join(library));
+    command
+}
+
 #[test]
 fn an_output_that_cannot_be_written_fails_before_any_work() {
     let dir = tempfile::tempdir().unwrap();
     let run_into = |out: &str, more: &[&str]| {
-        command(dir.path())
+        with_library(dir.path())
             .args([
                 "run",
                 &shipped_pipeline(),
@@ -418,7 +432,7 @@ fn an_output_that_cannot_be_written_fails_before_any_work() {
 #[test]
 fn a_killed_run_leaves_nothing_under_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = command(dir.path())
+    let mut child = with_library(dir.path())
         .args(["run", &shipped_pipeline(), "--set", "data.source=simulated"])
         .args(["--out", "out", "--plugin-dir"])
         .arg(gbm_plugin_dir())
