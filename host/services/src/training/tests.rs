@@ -763,7 +763,7 @@ fn a_scaled_model_and_every_readout_serve_the_predictions_of_the_backtest_to_the
 #[test]
 fn an_update_fails_as_the_update_of_its_model() {
     let spec = spec(1);
-    let trainer = super::folds::Trainer::new(&spec, &InProcess).unwrap();
+    let trainer = folds::Trainer::new(&spec, &InProcess).unwrap();
     let error = trainer.updating("btc 1.0.2").try_artifact(b"no model");
     let told = error.unwrap_err().to_string();
     let words = "test.bayes 1.0.0 failed in the update of btc 1.0.2 while it was to load the model";
