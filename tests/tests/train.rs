@@ -82,7 +82,7 @@ fn a_library_that_is_not_there_is_told_before_any_data_are_read() {
     let told = without("train", "xgboost", &named);
     assert!(told.contains("/no/where.so (engine.libraries)"), "{told}");
     // A library, and not the one that is asked for.
-    let other = native("xgboost-3.4.1/xgboost/lib/libxgboost.so");
+    let other = native_dir().join("xgboost-3.4.1/xgboost/lib/libxgboost.so");
     let other = format!("engine.libraries.lightgbm={}", other.display());
     let told = without("run", "lightgbm", &["--set", &other]);
     assert!(told.contains("is not LightGBM 4.7 or newer"), "{told}");

@@ -300,11 +300,19 @@ impl LabelConfig {
                 report(key, format!("{one} is not from 1 to {MAX_BARS} bars"));
             } else if more[..position].contains(one) {
                 // The second of several says it for all.
-                if more[..position].iter().filter(|other| *other == one).count() == 1 {
+                if more[..position]
+                    .iter()
+                    .filter(|other| *other == one)
+                    .count()
+                    == 1
+                {
                     report(key, format!("names {one} bars more than once"));
                 }
             } else if *one == horizon {
-                report(key, format!("names {one} bars, which `labels.horizon_bars` has already"));
+                report(
+                    key,
+                    format!("names {one} bars, which `labels.horizon_bars` has already"),
+                );
             }
         }
         self.validate_quantiles(report);
