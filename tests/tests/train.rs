@@ -126,6 +126,20 @@ fn settings_that_name_what_is_not_there_are_told_before_any_data_are_read() {
         }
         assert_eq!(told.contains("horizon_bars"), !more.is_empty(), "{told}");
     }
+    // Each of several pipelines has its say, and what they share is told once.
+    let sets = wrong[..2].iter().flat_map(|value| ["--set", value]);
+    let sets: Vec<&str> = sets.chain(["--set", "data.source=files"]).collect();
+    let both = ["lightgbm", "xgboost"];
+    let told = refusal(dir.path(), train(dir.path(), &both, "out", &sets));
+    assert_eq!(
+        told.matches(parts[0]).count(),
+        2,
+        "once in words, once as a row: {told}"
+    );
+    let sets = ["--set", "model.params.drop_rate=0.1"];
+    let told = refusal(dir.path(), train(dir.path(), &both, "out", &sets));
+    let words = "`model.params.drop_rate` is";
+    assert_eq!(told.matches(words).count(), 2, "{told}");
     // That the values are no categories, only the data say; that is no less a wrong setting.
     let real = ["--set", "model.params.categorical=\"rsi(14)\""];
     let told = ran(train(dir.path(), &["xgboost"], "real", &real));

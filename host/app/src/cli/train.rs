@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::model::failure as registry_failure;
 use super::run::{LayerArgs, print_config, quoted, sources};
 use super::{Context, summary};
-use crate::config;
+use crate::config::{self, Problem};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
 use crate::wiring::{self, EngineSettings, Target, now_unix_s};
@@ -85,12 +85,14 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
     }
-    if !problems.is_empty() {
-        // The others may have wrong hyper-parameters, which only their plugins know.
+    // Only their plugins know what is wrong with hyper-parameters, and the first would speak alone.
+    if !problems.is_empty() || sound.len() > 1 {
         for (loaded, settings) in &sound {
             problems.extend(wiring::param_problems(loaded, settings, true));
         }
-        return Err(problems.into());
+    }
+    if !problems.is_empty() {
+        return Err(each_once(problems).into());
     }
     let (Some(out), false) = (&args.out, args.print_config) else {
         return Ok(());
@@ -117,6 +119,17 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
     context.output.show(&document(&summary, &registered), || {
         text(&summary, &registered)
     })
+}
+
+/// What several pipelines share, such as a setting of the command line, is told once.
+fn each_once(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut told: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems {
+        if !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    told
 }
 
 /// Puts the final models into the registry: what each is there, and whether it is new.
@@ -296,8 +309,8 @@ fn tests(summary: &TrainSummary) -> String {
         lines.add_row(row(test));
     }
     format!(
-        "{lines}\nintervals hold at {:.0} % for all comparisons together; DM p for each alone, Holm \
-         for all",
+        "{lines}\nintervals hold at {:.0} % for all comparisons together; DM p is for each alone, \
+         Holm for all",
         summary.evaluation.confidence * 100.0
     )
 }

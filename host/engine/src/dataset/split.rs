@@ -448,7 +448,7 @@ fn why_empty(counts: &PartCounts, longer: &str) -> String {
         (
             counts.unlabelled,
             "have no label",
-            "look at the settings of `labels`",
+            "look at the settings of `labels`, and whether the price moves there",
         ),
     ];
     let mut parts: Vec<_> = parts

@@ -363,7 +363,7 @@ fn a_plan_that_cannot_be_carried_out_reports_everything() {
         "fold 1 has no sample of class `up` in its training period",
         "train longer or bring the label thresholds nearer",
         "fold 1 has no samples in its validation period",
-        "have no label; lengthen `split.valid`, or look at the settings of `labels`",
+        "have no label; lengthen `split.valid`, or look at the settings of `labels`, and ",
         "fold 2 has no rows in its test period",
         "no bar there has every feature; lengthen `split.test`",
         "4 problem(s)",
