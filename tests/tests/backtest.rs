@@ -10,6 +10,9 @@ use std::path::Path;
 use fusebox_services::data::{Simulated, SimulatedConfig, parquet};
 use fusebox_tests::binary::{Ran, command};
 use fusebox_tests::fixtures::project_root;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
 
 /// Predictions of one symbol that wander from side to side, as a file.
@@ -119,11 +122,166 @@ fn a_sweep_tells_how_many_were_tried_and_does_not_depend_on_threads() {
     let told = document(&one);
     assert_eq!(told["trials"].as_array().unwrap().len(), 6);
     assert!(told["deflated_sharpe"].is_number(), "{told}");
+    assert_eq!(told["luck"]["runs"], 6, "{told}");
+    assert!(
+        told["luck"]["superior"]["consistent_p"].is_number(),
+        "{told}"
+    );
     let two = backtest(
         dir.path(),
         &[&sweep[..], &["--set", "run.threads=2"]].concat(),
     );
     assert_eq!(document(&two), told);
+}
+
+/// Predictions that know nothing.
+fn noise(dir: &Path) -> String {
+    let mut text = String::from("closed_at,symbol,p_down,p_flat,p_up\n");
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    for hour in 0..1200_u32 {
+        let (day, of_day) = (1 + hour / 24, hour % 24);
+        let (month, day) = if day > 30 { (7, day - 30) } else { (6, day) };
+        let up: f64 = random.random();
+        let down = 1.0 - up;
+        text.push_str(&format!(
+            "2022-{month:02}-{day:02}T{of_day:02}:00:00Z,BTCUSDT,{down:.4},0,{up:.4}\n"
+        ));
+    }
+    let path = dir.join("noise.csv");
+    fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// A venue that costs nothing, so that noise neither earns nor loses.
+const FREE: [&str; 6] = [
+    "--set",
+    "execution.fee_bps=0",
+    "--set",
+    "execution.slippage_bps=0",
+    "--set",
+    "execution.spread_bps=0",
+];
+
+#[test]
+fn the_best_of_a_sweep_over_noise_is_luck() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = noise(dir.path());
+    let sweep = [
+        "--predictions",
+        file.as_str(),
+        "--sweep",
+        "strategy.entry_threshold=0.1,0.3,0.5,0.7",
+        "--sweep",
+        "strategy.minimum_holding_bars=0,4,12",
+        "--set",
+        "evaluation.trials=5",
+    ];
+    let ran = backtest(dir.path(), &[&sweep[..], &FREE].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = document(&ran);
+    let luck = &told["luck"];
+    assert_eq!((&luck["runs"], &luck["trials"]), (&12.into(), &16.into()));
+    assert_eq!(told["known_trials"], 16);
+    assert_eq!(told["steps"], 1200);
+    assert_eq!(
+        (&told["stretches"], &told["stretch_steps"]),
+        (&600.into(), &2.into())
+    );
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .unwrap_or_else(|| panic!("{value} in {told}"))
+    };
+    assert!((1.0..12.0).contains(&number(&luck["effective_trials"])));
+    assert!(number(&told["deflated_sharpe"]) < 0.95, "{told}");
+    let overfitting = &luck["overfitting"];
+    assert_eq!(overfitting["blocks"], 16);
+    assert_eq!(overfitting["splits"], 12_870);
+    assert!((number(&overfitting["chance_level"]) - 0.5).abs() < 1e-9);
+    // Best-of-twelve is in the worse half as often as not, give or take what combinations share.
+    assert!(number(&overfitting["probability"]) > 0.1, "{overfitting}");
+    for test in [&luck["superior"], &luck["superior_to_holding"]] {
+        let [low, p, high, white] =
+            ["lower_p", "consistent_p", "upper_p", "reality_check_p"].map(|key| number(&test[key]));
+        assert!(
+            low <= p && p <= high && low > 0.05 && white > 0.05,
+            "{test}"
+        );
+    }
+    let [held, cash] = told["benchmarks"].as_array().unwrap().as_slice() else {
+        panic!("two benchmarks: {told}");
+    };
+    assert_eq!(
+        (&held["name"], &cash["name"]),
+        (&"buy and hold".into(), &"cash".into())
+    );
+    assert!(held["sharpe"].is_number() && cash["sharpe"].is_null());
+    assert!(number(&cash["total_return"]).abs() < 1e-12);
+    // Costs hurt the benchmark, too: it is that of the best one's settings.
+    assert!(number(&held["turnover"]) > 0.5);
+
+    let text = backtest_text(dir.path(), &[&sweep[..], &FREE].concat());
+    assert_eq!(text.code, Some(0), "{text:?}");
+    for part in [
+        "is the best one luck?",
+        "16 known, 12 combinations here worth",
+        "deflated Sharpe ratio of the best",
+        "probability of overfitting (CSCV, 16 blocks)",
+        "by chance 50.00 %",
+        "beats cash: p of Hansen's SPA",
+        "beats buy and hold: p of Hansen's SPA",
+        "12 combinations over 1,200 steps",
+        "600 stretches of 2 steps",
+    ] {
+        assert!(text.stdout.contains(part), "{part}: {}", text.stdout);
+    }
+}
+
+#[test]
+fn luck_that_cannot_be_told_is_no_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let swept = |more: &[&str]| {
+        let more = [&["--predictions", file.as_str()], more].concat();
+        let ran = backtest(dir.path(), &more);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let told = document(&ran);
+        (told, backtest_text(dir.path(), &more).stdout)
+    };
+    // One is the best of nothing.
+    let (told, text) = swept(&["--sweep", "strategy.entry_threshold=0.1"]);
+    assert_eq!(
+        (&told["luck"], &told["deflated_sharpe"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        (&told["known_trials"], &told["stretches"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(told["benchmarks"].as_array().unwrap().len(), 2);
+    let dashes = |text: &str| {
+        text.lines()
+            .filter(|line| line.trim_end().ends_with(" -"))
+            .count()
+    };
+    assert_eq!(dashes(&text), 6, "{text}");
+    // Three of the same are one, and there is nothing to choose.
+    let (told, text) = swept(&["--sweep", "strategy.entry_threshold=0.1,0.1,0.1"]);
+    assert_eq!(told["deflated_sharpe"], Value::Null);
+    let luck = &told["luck"];
+    assert_eq!(luck["overfitting"], Value::Null);
+    assert!(
+        (luck["effective_trials"].as_f64().unwrap() - 1.0).abs() < 1e-9,
+        "{luck}"
+    );
+    assert_eq!(dashes(&text), 2, "{text}");
+    // Where nobody trades, nothing varies.
+    let (told, _) = swept(&["--sweep", "strategy.entry_threshold=0.9,0.95"]);
+    let luck = &told["luck"];
+    for key in ["effective_trials", "overfitting", "superior"] {
+        assert_eq!(luck[key], Value::Null, "{key}: {luck}");
+    }
+    assert_eq!(told["deflated_sharpe"], Value::Null);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub use rehearsal::rehearse;
 pub use rules::{Rule, RuleSignals, rule_config, run_rule, without_loss_breakers};
 pub use signals::{PrecomputedSignals, SignalTableError};
 pub use stream::{StreamSpec, Streamed, require_possible, run_stream};
-pub use sweep::{SweepError, SweepResult, SweepTable};
+pub use sweep::{Stretches, SweepError, SweepResult, SweepTable};
 pub use waiting::rate_notes;
 
 /// Why a backtest stopped.

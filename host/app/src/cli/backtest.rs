@@ -7,10 +7,10 @@ use clap::Args;
 use fusebox_engine::backtest::{Reexecuted, Streamed};
 use fusebox_engine::risk::Refusal;
 use fusebox_engine::types::{Cash, CurrencyId};
-use fusebox_services::backtesting::{BacktestTarget, Swept};
+use fusebox_services::backtesting::{BacktestTarget, SweepLuck, Swept};
 use serde_json::{Value, json};
 
-use super::{Context, review};
+use super::{Context, luck, review};
 use crate::config::{self, ConfigError, Problem, Sources};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
@@ -22,11 +22,20 @@ const MAX_POINTS: usize = 100_000;
 /// Trials of a sweep that a table shows.
 const SHOWN_TRIALS: usize = 20;
 
+/// Figures of a trial and of what it has to beat.
+const FIGURES: [&str; 5] = ["Sharpe", "return", "drawdown", "fills", "traded, x cash"];
+
 /// Trade predictions that exist, without training: other costs, limits and thresholds
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Predictions are a CSV file with the columns closed_at, symbol, p_down, p_flat and p_up, and fold
 where there are folds: the predictions.csv of a run, or your own.
+
+A sweep tells how far luck explains the best of its combinations: how many trials are known (these,
+and what evaluation.trials says was tried before) and how many independent ones the combinations are
+worth, the deflated Sharpe ratio, the probability of backtest overfitting (CSCV), and Hansen's SPA
+and White's reality check against cash and against buy and hold. evaluation.bootstrap_samples
+histories are resampled, from run.seed.
 
 Examples:
   fusebox backtest direction.toml --data candles --predictions out/first/predictions.csv \\
@@ -343,7 +352,7 @@ fn sweep_text(swept: &Swept) -> String {
         keys.extend(first.settings.iter().map(|(key, _)| key.as_str()));
     }
     let mut titles = keys;
-    titles.extend(["Sharpe", "return", "drawdown", "fills", "traded, x cash"]);
+    titles.extend(FIGURES);
     let mut lines = table(&titles);
     for trial in swept.trials.iter().take(SHOWN_TRIALS) {
         let mut row: Vec<String> = trial
@@ -368,17 +377,80 @@ fn sweep_text(swept: &Swept) -> String {
             grouped((count - SHOWN_TRIALS) as u64)
         ));
     }
+    text.push_str(&format!("\n{}\n", benchmarks_text(swept)));
+    text.push_str(&format!("\n{}\n", luck_text(swept)));
     text.push_str(&format!(
-        "{} trials over {} steps; the best of them is worth this much after {} tries: deflated \
-         Sharpe ratio {}\n",
+        "{} combinations over {} steps",
         grouped(count as u64),
         grouped(swept.steps as u64),
-        grouped(count as u64),
+    ));
+    text.push_str(&match swept.stretches {
+        0 => "\n".to_owned(),
+        stretches => format!(
+            "; overfitting and p-values are of returns over {} stretches of {}\n",
+            grouped(stretches as u64),
+            match swept.stretch_steps {
+                1 => "1 step".to_owned(),
+                steps => format!("{} steps", grouped(steps as u64)),
+            },
+        ),
+    });
+    text
+}
+
+/// The best combination beside what it has to beat.
+fn benchmarks_text(swept: &Swept) -> String {
+    let mut lines = table(&[&["over the same steps"][..], &FIGURES].concat());
+    if let Some(best) = swept.trials.first() {
+        lines.add_row([
+            "the best".to_owned(),
+            ratio(best.sharpe),
+            percent(best.total_return),
+            percent(best.max_drawdown),
+            grouped(best.fills),
+            format!("{:.1}", best.turnover),
+        ]);
+    }
+    for one in &swept.benchmarks {
+        lines.add_row([
+            one.name.to_owned(),
+            ratio(one.sharpe),
+            percent(one.total_return),
+            percent(one.max_drawdown),
+            grouped(one.fills),
+            format!("{:.1}", one.turnover),
+        ]);
+    }
+    lines.to_string()
+}
+
+/// How far luck explains the best combination.
+fn luck_text(swept: &Swept) -> String {
+    let deflated = [
+        "deflated Sharpe ratio of the best".to_owned(),
         swept
             .deflated_sharpe
-            .map_or_else(|| "not defined".to_owned(), |share| format!("{share:.3}")),
-    ));
-    text
+            .map_or_else(|| "-".to_owned(), |share| format!("{share:.3}")),
+    ];
+    let name = |at: usize| {
+        let settings = &swept.trials.get(at)?.settings;
+        let words = settings.iter().map(|(key, value)| format!("{key}={value}"));
+        Some(words.collect::<Vec<_>>().join(", "))
+    };
+    let mut rows = match &swept.luck {
+        Some(SweepLuck { all, .. }) => luck::rows(all, "combinations", name),
+        None => {
+            let trials = format!("{} known", grouped(u64::from(swept.known_trials)));
+            let mut rows = vec![["trials".to_owned(), trials], luck::overfitting(None)];
+            rows.extend(luck::beats(None, "cash", name));
+            rows
+        }
+    };
+    rows.insert(1, deflated);
+    let held = swept.luck.as_ref();
+    let held = held.and_then(|one| one.superior_to_holding.as_ref());
+    rows.extend(luck::beats(held, "buy and hold", name));
+    luck::text(rows)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fusebox_services::backtesting::{RunsOptions, compare_runs};
-use fusebox_services::report::{Comparison, Estimate, RunsLuck, render_comparison};
+use fusebox_services::report::{Comparison, Estimate, render_comparison};
 use serde_json::json;
 
-use super::Context;
+use super::{Context, luck};
 use crate::failure::Failure;
 use crate::output::{grouped, table};
 
@@ -166,7 +166,11 @@ fn text(comparison: &Comparison, out: Option<&Path>) -> String {
     }
     text.push_str(&format!("{lines}\n\n{}\n", pairs(comparison)));
     if let Some(one) = &comparison.luck {
-        text.push_str(&format!("\n{}\n", luck(comparison, one)));
+        let name = |at: usize| comparison.runs.get(at).map(|run| run.name.clone());
+        text.push_str(&format!(
+            "\n{}\n",
+            luck::text(luck::rows(one, "runs", name))
+        ));
     }
     text.push_str(&format!(
         "{} shared closes; intervals hold at {:.0} % for all pairs together, p-values for each \
@@ -178,56 +182,6 @@ fn text(comparison: &Comparison, out: Option<&Path>) -> String {
         text.push_str(&format!("page {}\n", out.display()));
     }
     text
-}
-
-/// How far luck explains the best run.
-fn luck(comparison: &Comparison, luck: &RunsLuck) -> String {
-    let mut lines = table(&["is the best one luck?", ""]);
-    let p = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
-    let mut row = |name: String, value: String| {
-        lines.add_row([name, value]);
-    };
-    let effective = luck
-        .effective_trials
-        .map_or_else(|| "-".to_owned(), |one| format!("{one:.1}"));
-    row(
-        "trials".to_owned(),
-        format!(
-            "{} known, {} runs here worth {effective} independent ones",
-            grouped(u64::from(luck.trials)),
-            luck.runs
-        ),
-    );
-    if let Some(one) = &luck.overfitting {
-        row(
-            format!("probability of overfitting (CSCV, {} blocks)", one.blocks),
-            format!(
-                "{}; the chosen one loses in {}",
-                percent(Some(one.probability)),
-                percent(Some(one.probability_of_loss))
-            ),
-        );
-    }
-    if let Some(one) = &luck.superior {
-        let best = comparison
-            .runs
-            .get(one.best)
-            .map_or("", |run| run.name.as_str());
-        row(
-            format!("{best} beats cash: p of Hansen's SPA"),
-            format!(
-                "{} ({} to {})",
-                p(Some(one.consistent_p)),
-                p(Some(one.lower_p)),
-                p(Some(one.upper_p))
-            ),
-        );
-        row(
-            "White's reality check, p".to_owned(),
-            p(one.reality_check_p),
-        );
-    }
-    lines.to_string()
 }
 
 fn pairs(comparison: &Comparison) -> String {

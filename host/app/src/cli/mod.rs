@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod features;
 mod forecasts;
+mod luck;
 mod model;
 mod plugin;
 mod review;

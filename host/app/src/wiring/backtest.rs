@@ -8,7 +8,7 @@ use fusebox_engine::ports::SignalSource;
 use fusebox_engine::problem::Problem;
 use fusebox_engine::types::Timestamp;
 use fusebox_services::backtesting::{
-    BacktestDone, BacktestTarget, BacktestingError, PredictionStream, SweepPoint, Swept,
+    BacktestDone, BacktestTarget, BacktestingError, PredictionStream, SweepPoint, SweepSpec, Swept,
     read_predictions, replay_orders, stream_backtest, sweep, trade_and_review,
 };
 use fusebox_services::data::records::complete;
@@ -171,11 +171,12 @@ pub(crate) fn sweep_over(
         .collect();
     let signals = read_predictions(predictions, &run.spec.name, &loaded.market)
         .map_err(|error| failure(error.into()))?;
-    sweep(
-        &loaded.market,
-        &signals,
-        (&points, run.spec.threads),
-        progress,
-    )
-    .map_err(failure)
+    let spec = SweepSpec {
+        points: &points,
+        trials: run.spec.evaluation.trials,
+        bootstrap_samples: run.spec.evaluation.bootstrap_samples,
+        seed: run.spec.seed,
+        threads: run.spec.threads,
+    };
+    sweep(&loaded.market, &signals, &spec, progress).map_err(failure)
 }

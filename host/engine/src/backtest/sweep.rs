@@ -11,11 +11,13 @@
 //! | `run` | one run: the steps in which something is decided or filled |
 //! | `quiet` | the steps in between, which only value what is held |
 //! | `seat` | one symbol: what is held of it, and which orders wait |
+//! | `stretches` | where on the way equity is kept |
 //! | `venue` | what a market order gets at an open |
 
 mod quiet;
 mod run;
 mod seat;
+mod stretches;
 mod venue;
 
 use crate::backtest::SignalTableError;
@@ -30,6 +32,7 @@ use crate::types::{
     Bar, Cash, Market, MoneyError, Price, SymbolId, TimeFrame, Timestamp, VenueRecords,
 };
 use run::Run;
+pub use stretches::Stretches;
 
 /// One symbol at one step, as much as a step needs in which nothing happens.
 #[derive(Debug, Clone, Copy)]
@@ -299,11 +302,24 @@ impl<'a> SweepTable<'a> {
     /// # Errors
     /// [`SweepError::Unsupported`] with every setting that a sweep leaves out.
     pub fn run(&self, config: &SessionConfig) -> Result<SweepResult, SweepError> {
+        let (result, _) = self.run_along(config, &Stretches::default())?;
+        Ok(result)
+    }
+
+    /// The same, with equity at the end of each stretch that ends within the steps.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_along(
+        &self,
+        config: &SessionConfig,
+        stretches: &Stretches,
+    ) -> Result<(SweepResult, Vec<Cash>), SweepError> {
         let problems = self.problems(config);
         if !problems.is_empty() {
             return Err(SweepError::Unsupported(problems));
         }
-        Ok(Run::new(self, config)?.finish())
+        Ok(Run::new(self, config, stretches)?.finish())
     }
 
     /// Everything that is wrong with these settings, and every one that a sweep leaves out.

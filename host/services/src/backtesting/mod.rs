@@ -4,6 +4,7 @@
 mod compare;
 mod counting;
 mod directory;
+mod luck;
 mod pool;
 mod predictions;
 mod review;
@@ -33,7 +34,7 @@ pub use review::ReviewSpec;
 pub(crate) use review::{Curve, Reviewed, judge, market_summary, review, shown};
 pub use runs::{RunsError, RunsOptions, compare_runs};
 pub use stream::{PredictionStream, stream_backtest};
-pub use sweep::{SweepPoint, SweepTrial, Swept, sweep};
+pub use sweep::{SweepBenchmark, SweepLuck, SweepPoint, SweepSpec, SweepTrial, Swept, sweep};
 pub use tables::TableError;
 
 use crate::data::DataError;

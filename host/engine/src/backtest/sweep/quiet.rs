@@ -74,7 +74,9 @@ impl Run<'_> {
                 return step;
             }
             if self.holding == 0 {
-                return self.pass_flat(step);
+                step = self.pass_flat(step);
+                self.marks.pass(step, self.equity);
+                return step;
             }
             let breaker = &self.desk.breaker;
             if breaker.is_ruined() || breaker.awaits_reset() || !self.fits() {
@@ -86,6 +88,7 @@ impl Run<'_> {
             self.enter(at);
             let walked = self.pass_held(step, at);
             step = walked.step;
+            self.marks.pass(step, self.equity);
             if walked.is_due {
                 return step;
             }
@@ -199,7 +202,9 @@ impl Run<'_> {
         let (bands, until) = self.bands(at);
         let mut bounds = self.bounds(until);
         let table = self.table;
-        let times = table.times.get(from..).unwrap_or(&[]);
+        // A walk stops where equity is to be kept, so that no step has to ask whether it is.
+        let end = self.marks.next_end().min(table.times.len());
+        let times = table.times.get(from..end).unwrap_or(&[]);
         let glances = table.glances.get(from * table.symbols..).unwrap_or(&[]);
         let cash = self.cash.units() as i64;
         let (passed, is_due, equity) = match bands.as_slice() {
@@ -230,7 +235,7 @@ impl Run<'_> {
         }
         Walked {
             step: from + passed,
-            is_due,
+            is_due: is_due && passed < times.len(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! two of these are in `quiet`.
 
 use super::seat::{Seat, Slot};
+use super::stretches::{Marks, Stretches};
 use super::venue::{Deal, Met, Opening, Venue, Waiting};
 use super::{Cell, Glance, SweepError, SweepResult, SweepTable};
 use crate::execution::{OrderId, OrderReason};
@@ -32,6 +33,7 @@ pub(super) struct Run<'a> {
     pub(super) holding: usize,
     pub(super) totals: Totals,
     pub(super) watch: Watch,
+    pub(super) marks: Marks<'a>,
     intents: Vec<Intent>,
 }
 
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         table: &'a SweepTable<'a>,
         config: &'a SessionConfig,
+        stretches: &'a Stretches,
     ) -> Result<Self, SweepError> {
         // A sweep has one currency, so this is all there is.
         let only = config.portfolio.initial_cash.only().unwrap_or(0.0);
@@ -119,12 +122,13 @@ impl<'a> Run<'a> {
                 max_drawdown: config.risk.max_drawdown.unwrap_or(1.0),
                 max_daily_loss: config.risk.max_daily_loss,
             },
+            marks: Marks::new(stretches),
             intents: Vec::new(),
         })
     }
 
-    /// Takes all steps.
-    pub(super) fn finish(mut self) -> SweepResult {
+    /// Takes all steps; gives equity at the ends of the stretches, too.
+    pub(super) fn finish(mut self) -> (SweepResult, Vec<Cash>) {
         let mut step = 0;
         loop {
             step = self.pass_quiet(step);
@@ -133,11 +137,12 @@ impl<'a> Run<'a> {
             };
             self.step(step, at);
             step += 1;
+            self.marks.pass(step, self.equity);
         }
         let totals = self.totals;
         let count = totals.steps.max(1) as f64;
         let mean = totals.sum / count;
-        SweepResult {
+        let result = SweepResult {
             final_equity: self.equity,
             fees: totals.fees,
             slippage: totals.slippage,
@@ -147,7 +152,8 @@ impl<'a> Run<'a> {
             mean_return: mean,
             return_variance: (totals.squares / count - mean * mean).max(0.0),
             steps: totals.steps,
-        }
+        };
+        (result, self.marks.into_equity())
     }
 
     /// The rows of a step.

@@ -147,6 +147,7 @@ proptest! {
         seed: u64,
         symbols in 1_usize..4,
         allow_short: bool,
+        most in 1_usize..260,
     ) {
         let (market, predictions) = market(seed, symbols, 200);
         let signals = PrecomputedSignals::new(&market, vec![model()], predictions).unwrap();
@@ -161,7 +162,11 @@ proptest! {
             let config = config(seed ^ round, allow_short);
             let spec = BacktestSpec { market: &market, config: &config, config_digest: "" };
             let session = run_backtest(&spec, &mut signals.clone(), &mut NullJournal).unwrap();
-            let swept = table.run(&config).unwrap();
+            let stretches = Stretches::of(table.steps(), most);
+            let (swept, on_the_way) = table.run_along(&config, &stretches).unwrap();
+            let points = stretches.ends().iter().map(|end| session.equity[end - 1].equity);
+            prop_assert_eq!(&on_the_way, &points.collect::<Vec<_>>());
+            prop_assert_eq!(swept, table.run(&config).unwrap());
             prop_assert_eq!(swept.final_equity, session.final_equity());
             prop_assert_eq!(swept.fees, session.costs.fees);
             prop_assert_eq!(swept.slippage, session.costs.slippage);

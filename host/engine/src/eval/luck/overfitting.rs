@@ -17,10 +17,13 @@ pub const MAX_OVERFITTING_BLOCKS: usize = 20;
 /// What choosing the best of several strategies by their history is worth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestOverfitting {
-    /// Share of splits in which the chosen strategy is below the median of the other half. Where
-    /// choosing is no better than chance: 0.5 for an even number of strategies, and for an odd one,
-    /// whose middle rank is not below the median, half of the others over all of them (1/3 of 3).
+    /// Share of splits in which the chosen strategy is below the median of the other half.
     pub probability: f64,
+    /// The same where choosing is no better than chance: the mean share of strategies below the
+    /// median. 0.5 for an even number of strategies, and for an odd one, whose middle rank is not
+    /// below the median, half of the others over all of them (1/3 of 3); less where strategies are
+    /// alike and share the median.
+    pub chance_level: f64,
     /// Share of splits in which the chosen strategy loses money in the other half.
     pub probability_of_loss: f64,
     /// Slope of the chosen strategy's Sharpe ratio in the other half on that in the half it was
@@ -61,6 +64,7 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
     let empty = vec![0.0; splits];
     let (mut logits, mut in_sample, mut out_of_sample) = (empty.clone(), empty.clone(), empty);
     let mut ratios = [vec![0.0; table.strategies()], vec![0.0; table.strategies()]];
+    let mut below = BelowMedian::default();
     let all = (1_u32 << blocks) - 1;
     let mut differ = false;
     // In ascending order a half stands as far from the start as its complement from the end.
@@ -73,6 +77,7 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
         ] {
             let best = first_largest(chosen);
             differ |= other.iter().any(|one| (one - other[best]).abs() > 0.0);
+            below.take(other);
             let share = mean_rank(other, best) / (table.strategies() as f64 + 1.0);
             logits[split] = (share / (1.0 - share)).ln();
             in_sample[split] = chosen[best];
@@ -88,6 +93,7 @@ pub fn backtest_overfitting(table: &ReturnsTable, blocks: usize) -> Option<Backt
     };
     Some(BacktestOverfitting {
         probability: share_below_zero(&logits),
+        chance_level: below.sum as f64 / (splits as f64 * table.strategies() as f64),
         probability_of_loss: share_below_zero(&out_of_sample),
         degradation_slope: slope(&in_sample, &out_of_sample),
         logits,
@@ -196,6 +202,30 @@ fn mean_rank(values: &[f64], position: usize) -> f64 {
     f64::from(below) + (equal + 1.0) / 2.0
 }
 
+/// Counts strategies that are below the median, over all splits.
+#[derive(Debug, Default)]
+struct BelowMedian {
+    sum: u64,
+    values: Vec<f64>,
+}
+
+impl BelowMedian {
+    fn take(&mut self, values: &[f64]) {
+        self.values.clear();
+        self.values.extend_from_slice(values);
+        let (_, upper, _) = self
+            .values
+            .select_nth_unstable_by(values.len() / 2, f64::total_cmp);
+        // What is less than the upper of the two in the middle is below the median, and so is that
+        // one where its rank, which equal ones share, is in the lower half.
+        let upper = *upper;
+        let less = values.iter().filter(|value| **value < upper).count();
+        let equal = values.iter().filter(|value| **value <= upper).count() - less;
+        let is_below = 2 * less + equal < values.len();
+        self.sum += (less + if is_below { equal } else { 0 }) as u64;
+    }
+}
+
 fn slope(from: &[f64], to: &[f64]) -> Option<f64> {
     let (mean_from, mean_to) = (mean(from)?, mean(to)?);
     let pairs = || from.iter().map(|x| x - mean_from).zip(to);
@@ -266,10 +296,32 @@ mod tests {
                 .all(|logit| (logit - odds).abs() < 1e-12)
         );
         assert!(found.probability.abs() < 1e-12);
+        // The two that are alike share the median: of the three only the worse is below.
+        assert!((found.chance_level - 1.0 / 3.0).abs() < 1e-12);
         // Where all are alike, or none ever traded, nothing is chosen.
         for row in [row, vec![0.0; 40]] {
             let alike = ReturnsTable::new(&[row.clone(), row]).unwrap();
             assert_eq!(backtest_overfitting(&alike, 4), None);
+        }
+    }
+
+    #[test]
+    fn chance_is_the_share_of_strategies_below_the_median() {
+        for (count, level) in [(2, 0.5), (3, 1.0 / 3.0), (7, 3.0 / 7.0), (50, 0.5)] {
+            let found = backtest_overfitting(&strategies(3, count, 0.0), 6).unwrap();
+            assert!((found.chance_level - level).abs() < 1e-12, "{found:?}");
+        }
+        // By the ranks themselves, among values of which many are equal.
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for count in 1..40_usize {
+            let values: Vec<f64> = (0..count)
+                .map(|_| (rng.random::<f64>() * 6.0).floor())
+                .collect();
+            let is_below = |at: &usize| mean_rank(&values, *at) < (count as f64 + 1.0) / 2.0;
+            let mut found = BelowMedian::default();
+            found.take(&values);
+            let expected = (0..count).filter(is_below).count();
+            assert_eq!(found.sum, expected as u64, "{values:?}");
         }
     }
 

@@ -2,13 +2,13 @@
 //! whether one is better than another over the time that all of them cover.
 
 mod differ;
-mod luck;
 mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fusebox_engine::eval::bootstrap::Interval;
+use fusebox_engine::eval::luck::ReturnsTable;
 use fusebox_engine::eval::ranking::{InformationCoefficient, RankMetric, RankScores};
 use fusebox_engine::eval::trading::{
     AnnualVolatility, MaxDrawdown, PairedDifference, PairedOptions, Sharpe, TotalReturn,
@@ -18,6 +18,7 @@ use fusebox_engine::types::{TimeFrame, Timestamp};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::luck::{LEAST_CLOSES, Resampling, luck};
 use crate::report::{
     CommonFigures, ComparedRun, Comparison, CurveOnCommon, Estimate, PairRow, Period, RunsLuck,
 };
@@ -25,8 +26,6 @@ use read::Run;
 
 /// Most runs that a page holds.
 const MOST_RUNS: usize = 12;
-/// Fewest shared closing times that differences are judged over.
-const LEAST_STEPS: usize = 30;
 
 /// Why runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +70,9 @@ pub fn compare_runs(
     let names = names(&runs);
     let mut warnings = differ::warnings(&runs, &names);
     let shared = Shared::of(&runs);
-    if shared.times.len() < LEAST_STEPS {
+    if shared.times.len() < LEAST_CLOSES {
         warnings.push(format!(
-            "the runs share {} closing times, fewer than {LEAST_STEPS}: no difference between \
+            "the runs share {} closing times, fewer than {LEAST_CLOSES}: no difference between \
              them is judged",
             shared.times.len()
         ));
@@ -223,7 +222,13 @@ impl Shared {
     fn luck(&self, runs: &[Run], options: &RunsOptions) -> Option<RunsLuck> {
         let returns: Vec<Vec<f64>> = self.equity.iter().map(|one| returns(one)).collect();
         let stated = runs.iter().map(|run| run.metrics.trading.trials).max();
-        luck::luck(&returns, stated.unwrap_or(0), options)
+        let runs = u32::try_from(returns.len()).unwrap_or(u32::MAX);
+        let resampling = Resampling {
+            samples: options.bootstrap_samples,
+            seed: options.seed,
+        };
+        let table = ReturnsTable::new(&returns).ok()?;
+        luck(&table, stated.unwrap_or(0).max(runs), resampling)
     }
 
     /// Every pair, each with random numbers of its own, so that no pair depends on the others.
@@ -260,7 +265,7 @@ impl Shared {
             second,
             ..PairRow::default()
         };
-        if own.len() != other.len() || own.len() + 1 < LEAST_STEPS {
+        if own.len() != other.len() || own.len() + 1 < LEAST_CLOSES {
             return nothing;
         }
         let found = PairedDifference::of(own, other, options, random);

@@ -73,12 +73,15 @@ pub struct Comparison {
     pub seed: u64,
 }
 
-/// How far luck explains the best of several runs, over the closing times that all share.
+/// How far luck explains the best of several runs, or of the combinations of a sweep, over the same
+/// time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunsLuck {
-    /// Runs that are compared.
+    /// Runs, or combinations, that are compared.
     pub runs: u32,
-    /// Trials: the runs here, or as many as one of them says it is of, where those are more.
+    /// Trials that are known, these included. Of a comparison: the runs, or as many as one of them
+    /// says it is of, where those are more. Of a sweep: the combinations, and the variants that the
+    /// configuration says were tried before.
     pub trials: u32,
     /// Independent runs with the same mean correlation (Bailey, Lopez de Prado 2014).
     pub effective_trials: Option<f64>,
@@ -96,9 +99,10 @@ pub struct Overfitting {
     pub blocks: u64,
     /// Ways to cut them into halves.
     pub splits: u64,
-    /// Share of splits in which the best of one half is below the median of the other; 0.5 where
-    /// choosing is no better than chance.
+    /// Share of splits in which the best of one half is below the median of the other.
     pub probability: f64,
+    /// The same where choosing is no better than chance: the mean share of runs below the median.
+    pub chance_level: f64,
     /// Share of splits in which it loses in the other half.
     pub probability_of_loss: f64,
     /// Slope of its Sharpe ratio in the other half on that in the half it was chosen in.
@@ -110,9 +114,10 @@ pub struct Overfitting {
 pub struct SuperiorTest {
     /// Position of the best run.
     pub best: usize,
-    /// Its studentized mean return.
+    /// Its studentized mean return, less the benchmark's.
     pub statistic: f64,
-    /// p-value that no run beats cash; the one to use.
+    /// p-value that no run beats the benchmark, which is cash unless another is named; the one to
+    /// use.
     pub consistent_p: f64,
     /// Lower bound of it.
     pub lower_p: f64,
@@ -120,7 +125,7 @@ pub struct SuperiorTest {
     pub upper_p: f64,
     /// White's, which poor runs raise.
     pub reality_check_p: Option<f64>,
-    /// Mean length of the resampled blocks, in closes.
+    /// Mean length of the resampled blocks, in closes or stretches.
     pub mean_block_steps: f64,
 }
 

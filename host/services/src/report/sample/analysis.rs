@@ -248,6 +248,7 @@ pub(crate) fn comparison() -> Comparison {
                 blocks: 16,
                 splits: 12_870,
                 probability: 0.41,
+                chance_level: 1.0 / 3.0,
                 probability_of_loss: 0.38,
                 degradation_slope: Some(-0.6),
             }),
