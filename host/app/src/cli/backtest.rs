@@ -380,8 +380,9 @@ fn sweep_text(swept: &Swept) -> String {
     text.push_str(&format!("\n{}\n", benchmarks_text(swept)));
     text.push_str(&format!("\n{}\n", luck_text(swept)));
     text.push_str(&format!(
-        "{} combinations over {} steps",
+        "{} combination{} over {} steps",
         grouped(count as u64),
+        if count == 1 { "" } else { "s" },
         grouped(swept.steps as u64),
     ));
     text.push_str(&match swept.stretches {
@@ -434,7 +435,11 @@ fn luck_text(swept: &Swept) -> String {
     ];
     let name = |at: usize| {
         let settings = &swept.trials.get(at)?.settings;
-        let words = settings.iter().map(|(key, value)| format!("{key}={value}"));
+        // The table above has the whole keys.
+        let words = settings.iter().map(|(key, value)| {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            format!("{name}={value}")
+        });
         Some(words.collect::<Vec<_>>().join(", "))
     };
     let mut rows = match &swept.luck {

@@ -1,7 +1,7 @@
 //! How far luck explains the best of several runs or settings: what choosing it by its history is
-//! worth (PBO by CSCV), whether it beats holding cash or another benchmark (Hansen's SPA and White's
-//! reality check), and how many independent tries they are. `fusebox compare` and sweeps say the
-//! same of the same returns.
+//! worth (PBO by CSCV), whether it beats holding cash or another benchmark (Hansen's SPA and
+//! White's reality check), and how many independent tries they are. `fusebox compare` and sweeps
+//! say the same of the same returns.
 
 use fusebox_engine::eval::bootstrap::automatic_block_steps;
 use fusebox_engine::eval::luck::{

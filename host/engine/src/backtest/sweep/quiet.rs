@@ -203,7 +203,7 @@ impl Run<'_> {
         let mut bounds = self.bounds(until);
         let table = self.table;
         // A walk stops where equity is to be kept, so that no step has to ask whether it is.
-        let end = self.marks.next_end().min(table.times.len());
+        let end = self.marks.next_end.min(table.times.len());
         let times = table.times.get(from..end).unwrap_or(&[]);
         let glances = table.glances.get(from * table.symbols..).unwrap_or(&[]);
         let cash = self.cash.units() as i64;

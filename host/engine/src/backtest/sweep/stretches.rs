@@ -46,31 +46,37 @@ impl Stretches {
 /// What of the stretches has been passed.
 #[derive(Debug)]
 pub(super) struct Marks<'a> {
-    left: &'a [usize],
+    /// The next number of steps at which equity is to be kept; beyond all numbers where there is
+    /// none. It lies after what was passed.
+    pub(super) next_end: usize,
+    left: std::slice::Iter<'a, usize>,
     equity: Vec<Cash>,
 }
 
 impl<'a> Marks<'a> {
     pub(super) fn new(stretches: &'a Stretches) -> Self {
+        let mut left = stretches.ends.iter();
         Self {
-            left: &stretches.ends,
+            next_end: left.next().copied().unwrap_or(usize::MAX),
+            left,
             equity: Vec::with_capacity(stretches.ends.len()),
         }
     }
 
-    /// The next number of steps at which equity is to be kept; beyond all numbers where there is
-    /// none. It lies after what was passed.
-    pub(super) fn next_end(&self) -> usize {
-        self.left.first().copied().unwrap_or(usize::MAX)
+    /// `steps` are over, and since the end before, or for all of them, equity is what it is.
+    #[inline]
+    pub(super) fn pass(&mut self, steps: usize, equity: Cash) {
+        if steps >= self.next_end {
+            self.keep(steps, equity);
+        }
     }
 
-    /// `steps` are over, and since the end before, or for all of them, equity is what it is.
-    pub(super) fn pass(&mut self, steps: usize, equity: Cash) {
-        while let Some((end, left)) = self.left.split_first()
-            && *end <= steps
-        {
-            self.left = left;
+    // Apart, so that the steps between two ends do not carry it along.
+    #[cold]
+    fn keep(&mut self, steps: usize, equity: Cash) {
+        while steps >= self.next_end {
             self.equity.push(equity);
+            self.next_end = self.left.next().copied().unwrap_or(usize::MAX);
         }
     }
 
