@@ -250,10 +250,7 @@ fn luck_that_cannot_be_told_is_no_number() {
     };
     // One is the best of nothing.
     let (told, text) = swept(&["--sweep", "strategy.entry_threshold=0.1"]);
-    assert_eq!(
-        (&told["luck"], &told["deflated_sharpe"]),
-        (&Value::Null, &Value::Null)
-    );
+    assert_eq!(told["luck"], Value::Null);
     assert_eq!(
         (&told["known_trials"], &told["stretches"]),
         (&1.into(), &0.into())
@@ -264,10 +261,12 @@ fn luck_that_cannot_be_told_is_no_number() {
             .filter(|line| line.trim_end().ends_with(" -"))
             .count()
     };
-    assert_eq!(dashes(&text), 6, "{text}");
+    assert_eq!(dashes(&text), 5, "{text}");
     // Three of the same are one, and there is nothing to choose.
-    let (told, text) = swept(&["--sweep", "strategy.entry_threshold=0.1,0.1,0.1"]);
-    assert_eq!(told["deflated_sharpe"], Value::Null);
+    let (copies, text) = swept(&["--sweep", "risk.max_gross_exposure=7,8,9"]);
+    let (told, copied) = (copies, told);
+    let deflated = |told: &Value| told["deflated_sharpe"].as_f64().unwrap();
+    assert!(deflated(&told) < deflated(&copied), "{told}");
     let luck = &told["luck"];
     assert_eq!(luck["overfitting"], Value::Null);
     assert!(
@@ -331,6 +330,77 @@ fn what_cannot_be_traded_says_every_problem() {
         "{}",
         ran.stderr
     );
+}
+
+/// A combination that loses everything has no Sharpe ratio, however it began.
+#[test]
+fn what_is_ruined_is_a_trial_and_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let bold = [
+        "portfolio.allow_short=true",
+        "strategy.allow_short=true",
+        "risk.max_gross_exposure=1000",
+        "risk.max_symbol_weight=1000",
+        "risk.max_order_notional=1e10",
+        "risk.max_drawdown=1.0",
+    ];
+    let mut more = vec!["--predictions", file.as_str()];
+    more.extend(bold.iter().flat_map(|one| ["--set", one]));
+    more.extend(["--sweep", "risk.position_fraction=0.1,0.2,300"]);
+    let ran = backtest(dir.path(), &more);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = document(&ran);
+    assert_eq!(told["ruined"], 1, "{told}");
+    let last = &told["trials"][2];
+    assert_eq!(last["settings"][0][1], "300", "{last}");
+    assert!(last["sharpe"].is_null() && last["max_drawdown"].as_f64().unwrap() >= 1.0);
+    assert_eq!(
+        (&told["known_trials"], &told["luck"]["runs"]),
+        (&3.into(), &2.into())
+    );
+    let text = backtest_text(dir.path(), &more).stdout;
+    assert!(text.contains("1 combination lost everything"), "{text}");
+    // Of those that lost everything none is the best.
+    let at = more.len() - 1;
+    more[at] = "risk.position_fraction=300,400";
+    let told = document(&backtest(dir.path(), &more));
+    assert_eq!(told["ruined"], 2, "{told}");
+    assert!(
+        told["luck"].is_null() && told["deflated_sharpe"].is_null(),
+        "{told}"
+    );
+}
+
+/// What a sweep cannot apply, and what would be counted as a trial and is none.
+#[test]
+fn keys_that_a_sweep_would_ignore_are_refused_all_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = predictions(dir.path());
+    let sweep = [
+        "--predictions",
+        file.as_str(),
+        "--sweep",
+        "data.simulated.seed=1,2",
+        "--sweep",
+        "strategy.entry_threshold=0.1,0.10,0.2,0.1",
+        "--sweep",
+        "strategy.entry_threshold=0.3",
+    ];
+    let ran = backtest(dir.path(), &sweep);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    for part in [
+        "--sweep data.simulated.seed: a sweep trades the same predictions",
+        "--sweep strategy.entry_threshold: 0.10 stands more than once",
+        "--sweep strategy.entry_threshold: the key stands twice",
+    ] {
+        assert_eq!(
+            ran.stderr.matches(part).count(),
+            1,
+            "{part}: {}",
+            ran.stderr
+        );
+    }
 }
 
 /// What is wrong with any combination is told with the rest, once, whether the settings or the

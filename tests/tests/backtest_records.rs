@@ -152,7 +152,7 @@ fn finer_bars_resolve_the_hour_and_the_journal_repeats_with_them() {
         "--predictions",
         "predictions.csv",
         "--sweep",
-        "run.seed=1,2",
+        "strategy.entry_threshold=0.1,0.2",
     ];
     let swept = backtest(dir.path(), &[&sweep[..], &fine].concat());
     assert_eq!(swept.code, Some(2));

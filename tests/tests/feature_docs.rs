@@ -22,10 +22,10 @@ computes it on the bars of another symbol of the run that have closed by then. B
 it.
 
 The warm-up is the number of bars up to and including the first value, here with the default
-parameters. After that a *window* depends on the bars of the warm-up only; a *recursive* kind
-depends on every earlier bar with weights that fade, and is settled when where the history
-begins moves it by less than about a millionth of its size. A column that the data lacks is
-refused when the configuration is read.
+parameters. After that a *window* depends on the bars of the warm-up only, what is called *day* on
+the UTC day so far and the end of the one before; a *recursive* kind depends on every earlier bar
+with weights that fade, and is settled when where the history begins moves it by less than about a
+millionth of its size. A column that the data lacks is refused when the configuration is read.
 
 ## One implementation
 
@@ -105,6 +105,7 @@ fn describe(kind: &FeatureKind, text: &mut String) {
     let inputs: Vec<&str> = kind.inputs.iter().map(|one| Input::name(*one)).collect();
     let memory = match kind.memory {
         Memory::Window => "window".to_owned(),
+        Memory::Day => "day".to_owned(),
         Memory::Recursive { .. } => format!(
             "recursive, settled {} bars after the warm-up",
             kind.settling_bars(&arguments)

@@ -31,7 +31,8 @@ const FIGURES: [&str; 5] = ["Sharpe", "return", "drawdown", "fills", "traded, x 
 Predictions are a CSV file with the columns closed_at, symbol, p_down, p_flat and p_up, and fold
 where there are folds: the predictions.csv of a run, or your own.
 
-A sweep tells how far luck explains the best of its combinations: how many trials are known (these,
+A sweep trades the same predictions with other settings of strategy, risk, execution and portfolio.
+It tells how far luck explains the best of its combinations: how many trials are known (these,
 and what evaluation.trials says was tried before) and how many independent ones the combinations are
 worth, the deflated Sharpe ratio, the probability of backtest overfitting (CSCV), and Hansen's SPA
 and White's reality check against cash and against buy and hold. evaluation.bootstrap_samples
@@ -147,7 +148,11 @@ fn sweep_over(args: &BacktestArgs, predictions: &Path, context: &Context) -> Res
         }
         Err(other) => Err(other),
     };
-    let run = one(&[])?;
+    // All of them have the same data and predictions, so any of them stands for the run.
+    let run = match combinations.first() {
+        Some(first) => one(first)?,
+        None => None,
+    };
     let mut points = Vec::with_capacity(combinations.len());
     for settings in combinations {
         if let Some(point) = one(&settings)? {
@@ -188,9 +193,53 @@ fn checked(
     Ok(wiring::check_again(&loaded, problems, by, asked)?)
 }
 
+/// Settings that the same predictions can be traded with.
+const SWEPT_SECTIONS: [&str; 4] = ["strategy", "risk", "execution", "portfolio"];
+
+/// What is wrong with the keys and values of a sweep, apart from what the settings say of them.
+fn swept_twice_or_in_vain(sweep: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut keys: Vec<&str> = Vec::new();
+    for (key, values) in sweep.iter().filter_map(|text| text.split_once('=')) {
+        let key = key.trim();
+        let section = key.split('.').next().unwrap_or(key);
+        if !SWEPT_SECTIONS.contains(&section) {
+            problems.push(format!(
+                "--sweep {key}: a sweep trades the same predictions with other settings of {}; \
+                 what else changes them needs a run of its own",
+                SWEPT_SECTIONS.join(", ")
+            ));
+        }
+        if keys.contains(&key) {
+            problems.push(format!(
+                "--sweep {key}: the key stands twice; put all of its values into one list"
+            ));
+        }
+        keys.push(key);
+        let values: Vec<&str> = values.split(',').map(str::trim).collect();
+        let is_same = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(a), Ok(b)) => a.total_cmp(&b).is_eq(),
+            _ => a == b,
+        };
+        for (at, value) in values.iter().enumerate() {
+            let before = values[..at].iter();
+            if before.filter(|one| is_same(one, value)).count() == 1 {
+                problems.push(format!(
+                    "--sweep {key}: {value} stands more than once, and copies are no trials"
+                ));
+            }
+        }
+    }
+    problems
+}
+
 /// Every combination of the values.
 fn combinations(sweep: &[String]) -> Result<Vec<Vec<(String, String)>>, Failure> {
     let mut all: Vec<Vec<(String, String)>> = vec![Vec::new()];
+    let problems = swept_twice_or_in_vain(sweep);
+    if !problems.is_empty() {
+        return Err(Failure::Usage(problems.join("; ")));
+    }
     for text in sweep {
         let split = text
             .split_once('=')
@@ -385,17 +434,27 @@ fn sweep_text(swept: &Swept) -> String {
         if count == 1 { "" } else { "s" },
         grouped(swept.steps as u64),
     ));
-    text.push_str(&match swept.stretches {
-        0 => "\n".to_owned(),
-        stretches => format!(
+    text.push_str(&match &swept.luck {
+        None => "\n".to_owned(),
+        Some(_) => format!(
             "; overfitting and p-values are of returns over {} stretches of {}\n",
-            grouped(stretches as u64),
+            grouped(swept.stretches as u64),
             match swept.stretch_steps {
                 1 => "1 step".to_owned(),
                 steps => format!("{} steps", grouped(steps as u64)),
             },
         ),
     });
+    match swept.ruined {
+        0 => {}
+        1 => {
+            text.push_str("1 combination lost everything; it counts as a trial and is not judged\n")
+        }
+        ruined => text.push_str(&format!(
+            "{} combinations lost everything; they count as trials and are not judged\n",
+            grouped(ruined as u64)
+        )),
+    }
     text
 }
 

@@ -3,7 +3,9 @@
 mod audit;
 
 use clap::{Args, Subcommand};
-use fusebox_engine::features::{Arguments, FeatureKind, Input, TIERS, find, nearest, registry};
+use fusebox_engine::features::{
+    Arguments, FeatureKind, Input, Memory, TIERS, find, nearest, registry,
+};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -135,9 +137,13 @@ fn text(kind: &FeatureKind) -> String {
         .iter()
         .map(|input| Input::name(*input))
         .collect();
-    let memory = match kind.settling_bars(&Arguments::defaults(kind)) {
-        0 => "the bars of the warm-up only".to_owned(),
-        bars => format!("every earlier bar, fading: settled {bars} bars after the warm-up"),
+    let memory = match kind.memory {
+        Memory::Window => "the bars of the warm-up only".to_owned(),
+        Memory::Day => "the UTC day so far, and the end of the one before".to_owned(),
+        Memory::Recursive { .. } => format!(
+            "every earlier bar, fading: settled {} bars after the warm-up",
+            kind.settling_bars(&Arguments::defaults(kind))
+        ),
     };
     let mut text = format!(
         "{} ({}, tier {})\n  {}\n\n  formula   {}\n  source    {}\n  units     {}\n  \

@@ -56,7 +56,7 @@ pub(super) fn beats(
     let best = test
         .and_then(|one| name(one.best))
         .unwrap_or_else(|| "the best".to_owned());
-    let p = |value: Option<f64>| value.map_or_else(dash, |p| format!("{p:.3}"));
+    let p = |value: Option<f64>| value.map_or_else(dash, |p| format!("{p:.4}"));
     let bounds = |one: &SuperiorTest| {
         let [consistent, lower, upper] =
             [one.consistent_p, one.lower_p, one.upper_p].map(|value| p(Some(value)));

@@ -155,10 +155,18 @@ pub struct SweepResult {
 }
 
 impl SweepResult {
-    /// Sharpe ratio of one step, not annualised; `None` where nothing varied.
+    /// Sharpe ratio of one step, not annualised; `None` where nothing varied, and where everything
+    /// was lost.
     #[must_use]
     pub fn sharpe(&self) -> Option<f64> {
-        (self.return_variance > 0.0).then(|| self.mean_return / self.return_variance.sqrt())
+        let is_defined = self.return_variance > 0.0 && !self.is_ruined();
+        is_defined.then(|| self.mean_return / self.return_variance.sqrt())
+    }
+
+    /// Whether equity was gone at some step, so that returns after it mean nothing.
+    #[must_use]
+    pub fn is_ruined(&self) -> bool {
+        self.max_drawdown >= 1.0
     }
 }
 

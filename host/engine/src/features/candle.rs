@@ -2,7 +2,7 @@
 
 use super::Operator;
 use super::kind::{Family, FeatureKind, Input, Memory, Parameter};
-use super::parts::{BARS_OF_A_DAY, Prices, Terms, day_of, log_ratio, share, sums, window};
+use super::parts::{Prices, Terms, day_of, log_ratio, share, sums, window};
 use super::returns::PerBar;
 use crate::types::Bar;
 
@@ -18,9 +18,7 @@ const OHLC: &[Input] = &[Input::Open, Input::High, Input::Low, Input::Close];
 const DAY: FeatureKind = FeatureKind {
     units: "log return",
     inputs: &[Input::Open, Input::Close, Input::Time],
-    memory: Memory::Recursive {
-        settling_bars: |_| BARS_OF_A_DAY,
-    },
+    memory: Memory::Day,
     ..BASE
 };
 

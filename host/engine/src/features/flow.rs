@@ -6,8 +6,7 @@ use super::kind::{
 use super::momentum::typical_price;
 use super::movement::differences;
 use super::parts::{
-    BARS_OF_A_DAY, Prices, Terms, day_of, in_warm_parts, log_ratio, log_return, pairs, rank, share,
-    sums, window,
+    Prices, Terms, day_of, in_warm_parts, log_ratio, log_return, pairs, rank, share, sums, window,
 };
 use super::returns::close_location;
 use super::totals::total_slope;
@@ -232,9 +231,7 @@ pub(super) const KINDS: &[FeatureKind] = &[
             Input::Volume,
             Input::Time,
         ],
-        memory: Memory::Recursive {
-            settling_bars: |_| BARS_OF_A_DAY,
-        },
+        memory: Memory::Day,
         warmup_bars: |_| 1,
         operator: |_| Box::new(SessionVwap::default()),
         ..BASE

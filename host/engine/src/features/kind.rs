@@ -165,6 +165,9 @@ impl Input {
     }
 }
 
+/// One-minute bars of a day.
+const MINUTES_OF_A_DAY: u32 = 1440;
+
 /// How far back a value depends on bars.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -172,6 +175,9 @@ pub enum Memory {
     /// On the bars of the warm-up only: two histories that share them agree, up to rounding in the
     /// last digits where sums are carried along.
     Window,
+    /// On the UTC day so far and the end of the one before: two histories agree once a day has
+    /// begun in both.
+    Day,
     /// On every earlier bar, with weights that fade.
     Recursive {
         /// Bars after the warm-up until the start of the history moves the value by less than
@@ -286,11 +292,14 @@ impl FeatureKind {
         self.family.tier()
     }
 
-    /// Bars after the warm-up until the start of the history no longer matters; 0 for a window.
+    /// Bars after the warm-up until the start of the history no longer matters; 0 for a window,
+    /// and a day of one-minute bars for what depends on the day
+    /// ([`Feature::settled_bars`](super::Feature::settled_bars) knows the time frame).
     #[must_use]
     pub fn settling_bars(&self, arguments: &Arguments) -> u32 {
         match self.memory {
             Memory::Window => 0,
+            Memory::Day => MINUTES_OF_A_DAY,
             Memory::Recursive { settling_bars } => settling_bars(arguments),
         }
     }

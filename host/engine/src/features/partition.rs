@@ -163,7 +163,7 @@ pub fn overlap_bars(set: &FeatureSet, base: TimeFrame) -> usize {
     let needed = set.features().iter().map(|feature| {
         let settled = feature.settled_bars(base);
         match feature.kind().memory {
-            Memory::Window => settled,
+            Memory::Window | Memory::Day => settled,
             Memory::Recursive { .. } => settled.saturating_mul(SETTLINGS),
         }
     });

@@ -531,10 +531,6 @@ pub(super) fn day_of(bar: &Bar) -> i64 {
     bar.opened_at.as_millis().div_euclid(86_400_000)
 }
 
-/// Bars until the next UTC day has begun for sure: a day of one-minute bars, the shortest that
-/// these kinds are meant for.
-pub(super) const BARS_OF_A_DAY: u32 = 1440;
-
 crate::state! {
     Prices { open, high, low, close, volume }
 }

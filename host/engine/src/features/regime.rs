@@ -152,14 +152,17 @@ pub(super) const KINDS: &[FeatureKind] = &[
         parameters: &[Parameter {
             name: "drift",
             default: 0.5,
-            min: 0.05,
+            min: 0.1,
             max: 5.0,
             whole: false,
             doc: "what is forgiven per bar, in standard deviations",
         }],
         memory: Memory::Recursive {
-            // The sums forget at their next zero, not by fading.
-            settling_bars: |_| settling_steps(0.94, 1) + 500,
+            // The sums forget at their next zero, not by fading. A walk that is pulled to zero by
+            // `drift` a step gets there like exp(-drift^2 / 2) a step (D. Siegmund 1985).
+            settling_bars: |a| {
+                settling_steps(0.94, 1) + 500.max((60.0 / a.number(0).powi(2)) as u32)
+            },
         },
         warmup_bars: |_| 3,
         operator: |a| Box::new(Cusum::new(a.number(0))),

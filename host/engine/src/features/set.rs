@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::expression::{self, Argument};
-use super::{Arguments, FeatureKind, Input, Operator, Reads, find, nearest};
+use super::{Arguments, FeatureKind, Input, Memory, Operator, Reads, find, nearest};
 use crate::types::{Market, SymbolId, TimeFrame};
 
 /// What a market offers to features.
@@ -141,7 +141,10 @@ impl Feature {
     /// its size for a recursive kind.
     #[must_use]
     pub fn settled_bars(&self, base: TimeFrame) -> u32 {
-        let own = self.kind.settling_bars(&self.arguments);
+        let own = match self.kind.memory {
+            Memory::Day => bars_of_a_day(self.time_frame.unwrap_or(base)),
+            Memory::Window | Memory::Recursive { .. } => self.kind.settling_bars(&self.arguments),
+        };
         self.warmup_bars(base)
             .saturating_add(own.saturating_mul(self.base_bars(base)))
     }
@@ -159,6 +162,12 @@ impl Feature {
         let ratio = self.base_bars(base);
         own.saturating_mul(ratio).saturating_add(ratio - 1)
     }
+}
+
+/// Bars of a day, the last one begun included.
+fn bars_of_a_day(time_frame: TimeFrame) -> u32 {
+    const DAY_NANOS: i64 = 86_400_000_000_000;
+    u32::try_from(DAY_NANOS.div_euclid(time_frame.nanos()) + 1).unwrap_or(u32::MAX)
 }
 
 /// The features of a run, in column order.

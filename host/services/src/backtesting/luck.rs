@@ -16,6 +16,8 @@ use crate::report::{Overfitting, RunsLuck, SuperiorTest};
 pub(super) const LEAST_CLOSES: usize = 30;
 /// Blocks of the cross-validation where there are steps enough: 12,870 splits.
 const BLOCKS: usize = 16;
+/// Fewest blocks: 20 splits. Of less a share says nothing.
+const LEAST_BLOCKS: usize = 6;
 /// Fewest steps of a block.
 const BLOCK_STEPS: usize = 8;
 /// Random numbers of their own, apart from those of pairs of runs.
@@ -57,6 +59,9 @@ pub(super) fn luck(
 fn overfitting(returns: &ReturnsTable) -> Option<Overfitting> {
     // An even number, and every block long enough to have a Sharpe ratio.
     let blocks = (returns.steps() / BLOCK_STEPS).min(BLOCKS) / 2 * 2;
+    if blocks < LEAST_BLOCKS {
+        return None;
+    }
     backtest_overfitting(returns, blocks).map(|one| Overfitting {
         blocks: blocks as u64,
         splits: one.logits.len() as u64,
@@ -85,13 +90,17 @@ pub(super) fn superior_to_nothing(
         superior_ability(excess, &how, &mut random)
     };
     let (hansen, white) = (test(true), test(false));
+    // What was seen is one of the histories, so that no p-value is below what so few can show
+    // (Davison, Hinkley 1997, 4.2).
+    let samples = f64::from(resampling.samples);
+    let counted = |p: f64| (p * samples + 1.0) / (samples + 1.0);
     hansen.map(|one| SuperiorTest {
         best: one.best,
         statistic: one.statistic,
-        consistent_p: one.consistent,
-        lower_p: one.lower,
-        upper_p: one.upper,
-        reality_check_p: white.map(|white| white.upper),
+        consistent_p: counted(one.consistent),
+        lower_p: counted(one.lower),
+        upper_p: counted(one.upper),
+        reality_check_p: white.map(|white| counted(white.upper)),
         mean_block_steps,
     })
 }

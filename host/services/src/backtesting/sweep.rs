@@ -76,13 +76,14 @@ pub struct Swept {
     /// Trials that are known: the combinations, and what was tried before.
     pub known_trials: u32,
     /// Probability that the best one's Sharpe ratio is above what the best of as many tries as are
-    /// known would show without skill (deflated Sharpe ratio); `None` for less than two trials that
-    /// varied, and where all of them have the same ratio.
+    /// known would show without skill (deflated Sharpe ratio); `None` where it has none.
     pub deflated_sharpe: Option<f64>,
     /// Buying and holding, and holding cash, over the same steps and at the best one's settings.
     pub benchmarks: Vec<SweepBenchmark>,
     /// How far luck explains the best; `None` for one combination, and for too few stretches.
     pub luck: Option<SweepLuck>,
+    /// Combinations that lost everything: they are trials, stand last and are not judged.
+    pub ruined: usize,
     /// Stretches of steps over whose returns luck is judged.
     pub stretches: usize,
     /// Steps of each stretch; some are a step longer.
@@ -128,14 +129,20 @@ pub fn sweep(
     let mut found = found?;
     let mut order: Vec<usize> = (0..points.len()).collect();
     let ratio = |at: &usize| found[*at].result.sharpe().unwrap_or(f64::NEG_INFINITY);
-    order.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then(a.cmp(b)));
+    let is_ruined = |at: &usize| found[*at].result.is_ruined();
+    order.sort_by(|a, b| {
+        let sound = is_ruined(a).cmp(&is_ruined(b));
+        sound.then(ratio(b).total_cmp(&ratio(a))).then(a.cmp(b))
+    });
+    let ruined = order.iter().filter(|at| is_ruined(at)).count();
     let steps_per_year = market.time_frame().bars_per_year();
     let trials = order
         .iter()
         .map(|at| trial(&points[*at], &found[*at].result, steps_per_year));
     let trials: Vec<SweepTrial> = trials.collect();
     let ratios: Vec<f64> = found.iter().filter_map(|one| one.result.sharpe()).collect();
-    let returns = order
+    let sound = &order[..order.len() - ruined];
+    let returns = sound
         .iter()
         .map(|at| std::mem::take(&mut found[*at].returns));
     let judging = judge::Judging {
@@ -144,6 +151,7 @@ pub fn sweep(
         spec,
         stretches: &stretches,
         best: order.first().map(|at| &points[*at].config),
+        has_sound: !sound.is_empty(),
     };
     progress.start("luck", 1);
     let judged = judging.judge(&ratios, returns.collect());
@@ -155,6 +163,7 @@ pub fn sweep(
         deflated_sharpe: judged.deflated_sharpe,
         benchmarks: judged.benchmarks,
         luck: judged.luck,
+        ruined,
         stretches: stretches.ends().len(),
         stretch_steps: stretches.length(),
         steps: table.steps(),
@@ -169,13 +178,10 @@ fn stretches(steps: usize, combinations: usize) -> Stretches {
     }
 }
 
-/// Return in each stretch. Where equity is gone it stays so, and there is nothing to lose.
+/// Return in each stretch, of equity that is never gone.
 fn returns(initial: f64, equity: &[Cash]) -> Vec<f64> {
     let mut last = initial;
     let stretch = |equity: &Cash| {
-        if last <= 0.0 {
-            return 0.0;
-        }
         let equity = equity.to_f64();
         equity / std::mem::replace(&mut last, equity) - 1.0
     };
@@ -226,15 +232,5 @@ mod tests {
         }
         assert_eq!(stretches(700, 20).ends().len(), 700);
         assert_eq!(stretches(700, 1), Stretches::default());
-    }
-
-    #[test]
-    fn equity_that_is_gone_earns_and_loses_nothing_more() {
-        let cash = |value: f64| Cash::from_f64(value).unwrap();
-        let equity = [110.0, 55.0, -11.0, -20.0, 30.0].map(cash);
-        let found = returns(100.0, &equity);
-        for (found, expected) in found.iter().zip([0.1, -0.5, -1.2, 0.0, 0.0]) {
-            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
-        }
     }
 }

@@ -27,8 +27,9 @@ use crate::wiring::models::ModelPlugins;
 #[command(after_help = "\
 package: DIR/NAME/VERSION with model.toml, which `fusebox plugin serve --model NAME` takes live; DIR
 is the first of engine.live.model_dirs unless --out names another. Its known answers are checked
-before it goes live. The gate is that of `fusebox plugin model`: its features, and its scaler, must
-have passed `fusebox features audit`, or --allow-unaudited is given and recorded.
+before it goes live. The gate is that of `fusebox plugin model`: its features, its scaler and the
+readout of its returns must have passed `fusebox features audit`, or --allow-unaudited is given and
+recorded.
 files: the artifact and what lies beside it, as the run wrote them, into the directory --out.
 onnx: one file at --out, where the plugin can write the model with the operator set --opset. It
 says of itself which features and which artifact it comes from. A scaler and a readout are written

@@ -27,9 +27,10 @@ features (NAME.features.json), without which nobody can tell whether the model f
 scaler and its readout.
 
 A trained model goes on only where its features passed their last `fusebox features audit`, with
-its scaler, if it has one. --allow-unaudited lets one through that nobody audited, never one that
-failed; the package records that, and whoever serves it is told. Rows that a program of yours makes
-are vouched for by the audit of that program as it is now (--features-by).
+its scaler and the readout of its returns, where it has them. --allow-unaudited lets one through
+that nobody audited, never one that failed; the package records that, and whoever serves it is told.
+Rows that a program of yours makes are vouched for by the audit of that program as it is now
+(--features-by).
 `fusebox plugin serve --model NAME` keeps it live; weights are replaced without loading the
 plugin's code again.
 

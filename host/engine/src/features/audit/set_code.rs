@@ -53,7 +53,7 @@ impl FeatureCode for SetCode {
                 settled
             },
             tolerance: match kind.memory {
-                Memory::Window => WINDOW_TOLERANCE,
+                Memory::Window | Memory::Day => WINDOW_TOLERANCE,
                 Memory::Recursive { .. } => RECURSIVE_TOLERANCE,
             },
         })

@@ -50,6 +50,8 @@ pub(super) struct Judging<'a> {
     pub(super) stretches: &'a Stretches,
     /// Settings of the best.
     pub(super) best: Option<&'a SessionConfig>,
+    /// Whether anybody kept something; the best of those that lost everything is worth nothing.
+    pub(super) has_sound: bool,
 }
 
 /// What was found.
@@ -96,17 +98,23 @@ impl Judging<'_> {
         best: &SessionConfig,
         ratios: &[f64],
     ) -> Result<Option<f64>, BacktestingError> {
-        let differ = ratios
-            .windows(2)
-            .any(|pair| pair[0].total_cmp(&pair[1]).is_ne());
-        let Some(variance) = ratios_variance(ratios).filter(|_| differ) else {
+        if ratios.is_empty() {
             return Ok(None);
-        };
+        }
         let mut signals = self.signals.clone();
         let session = crate::backtesting::backtest(self.market, (best, ""), &mut signals, None)?;
-        let evidence = SharpeEvidence::of(&step_returns(&session));
-        let trials = self.known_trials();
-        Ok(evidence.and_then(|evidence| deflated_sharpe(&evidence, trials, Some(variance))))
+        let Some(evidence) = SharpeEvidence::of(&step_returns(&session)) else {
+            return Ok(None);
+        };
+        // Neighbouring settings have ratios that hardly differ, and whatever was tried before them
+        // is not among them: without skill the tries would differ by this much at least.
+        let worthless = 1.0 / evidence.observations.saturating_sub(1).max(1) as f64;
+        let variance = ratios_variance(ratios).map_or(worthless, |one| one.max(worthless));
+        Ok(deflated_sharpe(
+            &evidence,
+            self.known_trials(),
+            Some(variance),
+        ))
     }
 
     fn benchmark(&self, name: &'static str, result: &BacktestResult) -> SweepBenchmark {
@@ -129,6 +137,9 @@ impl Judging<'_> {
             samples: self.spec.bootstrap_samples,
             seed: self.spec.seed,
         };
+        if !self.has_sound {
+            return None;
+        }
         let table = ReturnsTable::new(rows).ok()?;
         let (all, superior_to_holding) = rayon::join(
             || luck(&table, self.known_trials(), resampling),
