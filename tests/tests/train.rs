@@ -90,7 +90,7 @@ fn a_library_that_is_not_there_is_told_before_any_data_are_read() {
     for part in [
         "2 problems",
         "`labels.horizon_bars`",
-        "`engine.libraries` lack one: lightgbm",
+        "`engine.libraries` lack a library that can be used: lightgbm",
     ] {
         assert!(told.contains(part), "{part:?} is not in: {told}");
     }

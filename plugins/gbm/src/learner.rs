@@ -49,8 +49,16 @@ impl Learner for GbmLearner {
 fn fit(request: FitRequest<'_>) -> Result<GbmModel> {
     let params = Params::resolve(request.config)?;
     params::check_task(params.booster, request.task)?;
-    check_names(&params, request.train.schema())?;
-    let library = params.booster.load(request.config)?;
+    let names = check_names(&params, request.train.schema());
+    let library = params.booster.load(request.config);
+    let library = match (names, library) {
+        (Ok(()), library) => library?,
+        (Err(names), Ok(_)) => return Err(names),
+        (Err(names), Err(library)) => {
+            let both = format!("{}; besides, {}", names.message(), library.message());
+            return Err(PluginError::config(both));
+        }
+    };
     let plan = Plan::new(&request, params)?;
     let (threads, progress) = (request.max_threads.max(1), request.progress);
     let (header, texts) = grow(library, &plan, threads, progress)?;

@@ -99,7 +99,11 @@ pub(super) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
     };
     // A registry that cannot be used is told before hours of work, not after.
     let registry = match (registry_dir, args.no_register) {
-        (Some(dir), false) => Some(Registry::open_or_create(&dir).map_err(registry_failure)?),
+        (Some(dir), false) => {
+            let registry = Registry::open_or_create(&dir).map_err(registry_failure)?;
+            registry.list().map_err(registry_failure)?;
+            Some(registry)
+        }
         _ => None,
     };
     let target = Target {

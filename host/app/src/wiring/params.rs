@@ -87,10 +87,16 @@ fn rehearsed(
     let told = fit_without_rows(plugin.learner()?, &config, &outline)?;
     let problem = match told.status() {
         Status::Library => {
-            let words = [&missing[..], &[told.message().to_owned()]].concat();
-            loaded.problem(
-                "engine.libraries",
-                format!("lack one: {}", words.join("; ")),
+            // The plugin knows less of where its library could be.
+            let words = match missing.is_empty() {
+                true => told.message().to_owned(),
+                false => missing.join("; "),
+            };
+            // Whoever named the library, if anybody, is in the words.
+            Problem::invalid(
+                "engine.libraries".to_owned(),
+                None,
+                format!("lack a library that can be used: {words}"),
             )
         }
         _ => loaded.problem("model.params", format!("are wrong: {}", told.message())),

@@ -38,6 +38,8 @@ pub struct FoundModel {
     pub found: Found,
     /// Its `model.toml`; `None` where it is not usable.
     pub manifest: Option<ModelManifest>,
+    /// Why it is not usable, in words; `None` where it is.
+    pub problem: Option<String>,
 }
 
 /// Everything that was found.
@@ -54,8 +56,15 @@ impl Catalog {
     #[must_use]
     pub fn read(plugin_dirs: &[PathBuf], model_dirs: &[PathBuf]) -> Self {
         let models = packages(model_dirs, MODEL_FILE).into_iter().map(|found| {
-            let manifest = ModelManifest::read(&found.path).ok();
-            FoundModel { found, manifest }
+            let (manifest, problem) = match ModelManifest::read(&found.path) {
+                Ok(manifest) => (Some(manifest), None),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            FoundModel {
+                found,
+                manifest,
+                problem,
+            }
         });
         Self {
             plugins: packages(plugin_dirs, MANIFEST_FILE),
@@ -100,6 +109,19 @@ impl Catalog {
         self.plugins.retain(|one| one.fingerprint == plugin);
         self.models
             .retain(|one| Some(one.found.fingerprint.as_str()) == model);
+    }
+
+    /// Model packages that cannot be used, with why, and that were the same when `before` was read:
+    /// nobody is about to finish them.
+    pub fn unusable_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a Found, &'a str)> {
+        self.models.iter().filter_map(|one| {
+            let words = one.problem.as_deref()?;
+            let was_there = before.models.iter().any(|other| other.found == one.found);
+            was_there.then_some((&one.found, words))
+        })
     }
 
     /// The packages of `before` whose directory is gone.
@@ -188,6 +210,25 @@ fn fingerprint(marker: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use crate::disk::replace_file;
+
+    #[test]
+    fn a_package_that_cannot_be_read_is_told_once_nobody_writes_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let marker = root.path().join("btc/1.0.0/model.toml");
+        replace_file(&marker, b"").unwrap();
+        let read = || Catalog::read(&[], &[root.path().to_owned()]);
+        let first = read();
+        assert_eq!(first.unusable_since(&Catalog::default()).count(), 0);
+        let again = read();
+        let told: Vec<&str> = again.unusable_since(&first).map(|one| one.1).collect();
+        assert!(
+            told.len() == 1 && told[0].contains("model.toml"),
+            "{told:?}"
+        );
+        // One that changed meanwhile is being written.
+        replace_file(&marker, b"model = 1").unwrap();
+        assert_eq!(read().unusable_since(&again).count(), 0);
+    }
 
     #[test]
     fn only_committed_packages_with_proper_names_are_found() {

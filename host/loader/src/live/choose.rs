@@ -176,6 +176,7 @@ mod tests {
     fn model(version: &str, range: Option<&str>) -> FoundModel {
         FoundModel {
             found: found("m", version),
+            problem: None,
             manifest: Some(ModelManifest {
                 model: 1,
                 name: "m".to_owned(),

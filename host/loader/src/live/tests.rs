@@ -264,6 +264,7 @@ impl Store for FakeStore {
             .iter()
             .map(|(numbers, (content, _))| FoundModel {
                 found: found(MODEL, *numbers, *content),
+                problem: None,
                 manifest: Some(ModelManifest {
                     audit: None,
                     model: 1,

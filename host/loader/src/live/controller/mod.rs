@@ -11,7 +11,8 @@ mod revoked;
 mod running;
 mod slot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,6 +70,8 @@ pub(crate) struct Controller {
     reaper: Reaper,
     slots: BTreeMap<String, Slot>,
     catalog: Catalog,
+    /// Directories and fingerprints of packages that were said to be unusable.
+    told_unusable: BTreeSet<(PathBuf, String)>,
     desired: Desired,
     /// Requests up to this number were seen.
     seen_request: u64,
@@ -107,6 +110,7 @@ impl Controller {
             next_scan_ns: 0,
             slots: BTreeMap::new(),
             catalog: Catalog::default(),
+            told_unusable: BTreeSet::new(),
             // Old requests were for another run; pins stay.
             seen_request: desired.requests.last().map_or(0, |last| last.request),
             desired,
@@ -191,8 +195,27 @@ impl Controller {
                 digest: gone.fingerprint.clone(),
                 ..AuditEvent::new(Occasion::Removed, "")
             });
+            self.told_unusable.retain(|(path, _)| *path != gone.path);
         }
+        self.tell_unusable(&before);
         true
+    }
+
+    /// Says once of each package of a live model that it can never be chosen, and why.
+    fn tell_unusable(&mut self, before: &Catalog) {
+        for (found, words) in self.catalog.unusable_since(before) {
+            let is_ours = self.slots.contains_key(&found.name);
+            let known = (found.path.clone(), found.fingerprint.clone());
+            if !is_ours || !self.told_unusable.insert(known) {
+                continue;
+            }
+            let event = AuditEvent {
+                weights: Some(found.version.clone()),
+                digest: found.fingerprint.clone(),
+                ..AuditEvent::new(Occasion::Rejected, &found.name)
+            };
+            self.env.audit.write(event.because(Reason::Manifest, words));
+        }
     }
 
     /// Starts a reload for every model that should run something else.
