@@ -78,6 +78,12 @@ fn a_library_that_is_not_there_is_told_before_any_data_are_read() {
             assert!(told.contains(part), "{part:?} is not in: {told}");
         }
     }
+    // A column that is not there hides nothing.
+    let column = ["--set", "model.params.categorical=zip"];
+    let told = without("train", "lightgbm", &column);
+    for part in ["names `zip`", "besides, LightGBM cannot be loaded"] {
+        assert!(told.contains(part), "{part:?} is not in: {told}");
+    }
     let named = ["--set", "engine.libraries.xgboost=/no/where.so"];
     let told = without("train", "xgboost", &named);
     assert!(told.contains("/no/where.so (engine.libraries)"), "{told}");
