@@ -403,8 +403,7 @@ typedef struct fb_learner_vt {
   fb_status (*describe)(const fb_host *host, const fb_sink *out, fb_error *err);
   /* [any-thread] Learns; blocks. *model is an instance for this plugin's "fb.model/1" table, and
    * is left as it was on failure. A learner of windows makes them from the rows itself: the steps
-   * before a sample within its symbol and segment; rows of role 0 lead up to the first samples.
-   * The host may ask without rows first, to hear E_CONFIG and E_LIBRARY before it reads data. */
+   * before a sample within its symbol and segment; rows of role 0 lead up to the first samples. */
   fb_status (*fit)(const fb_host *host, const fb_fit_request *request, fb_instance **model,
                    fb_error *err);
   /* [any-thread] Table of an optional capability of the learner, or NULL. Optional. */

@@ -523,23 +523,26 @@ mod tests {
 
     #[test]
     fn every_combination_is_made_once() {
-        let sweep = ["a=1,2".to_owned(), "b=x, y,z".to_owned()];
+        let sweep = ["risk.a=1,2".to_owned(), "strategy.b=x, y,z".to_owned()];
         let found = combinations(&sweep).unwrap();
         assert_eq!(found.len(), 6);
         let pair = |a: &str, b: &str| {
             vec![
-                ("a".to_owned(), a.to_owned()),
-                ("b".to_owned(), b.to_owned()),
+                ("risk.a".to_owned(), a.to_owned()),
+                ("strategy.b".to_owned(), b.to_owned()),
             ]
         };
         assert_eq!(found[0], pair("1", "x"));
         assert_eq!(found[4], pair("2", "y"));
-        for wrong in ["a", "a="] {
-            assert!(combinations(&[wrong.to_owned()]).is_err());
+        for wrong in ["risk.a", "risk.a=", "run.seed=1,2", "risk.a=1,1.0"] {
+            assert!(combinations(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
+        let ten: Vec<String> = (0..10).map(|one| one.to_string()).collect();
         let many: Vec<String> = (0..6)
-            .map(|key| format!("k{key}={}", ["1"; 10].join(",")))
+            .map(|key| format!("risk.k{key}={}", ten.join(",")))
             .collect();
-        assert!(combinations(&many).is_err());
+        assert!(combinations(&many[..5]).is_ok());
+        let told = format!("{:?}", combinations(&many).unwrap_err());
+        assert!(told.contains("more than 100000 combinations"), "{told}");
     }
 }
