@@ -7,7 +7,7 @@ use clap::Args;
 use fusebox_engine::backtest::{Reexecuted, Streamed};
 use fusebox_engine::risk::Refusal;
 use fusebox_engine::types::{Cash, CurrencyId};
-use fusebox_services::backtesting::{BacktestTarget, SweepLuck, Swept};
+use fusebox_services::backtesting::{BacktestTarget, SweepFigures, SweepLuck, Swept};
 use serde_json::{Value, json};
 
 use super::{Context, luck, review};
@@ -409,13 +409,7 @@ fn sweep_text(swept: &Swept) -> String {
             .iter()
             .map(|(_, value)| value.clone())
             .collect();
-        row.extend([
-            ratio(trial.sharpe),
-            percent(trial.total_return),
-            percent(trial.max_drawdown),
-            grouped(trial.fills),
-            format!("{:.1}", trial.turnover),
-        ]);
+        row.extend(cells(&trial.figures));
         lines.add_row(row);
     }
     let mut text = format!("{lines}\n");
@@ -461,27 +455,24 @@ fn sweep_text(swept: &Swept) -> String {
 /// The best combination beside what it has to beat.
 fn benchmarks_text(swept: &Swept) -> String {
     let mut lines = table(&[&["over the same steps"][..], &FIGURES].concat());
-    if let Some(best) = swept.trials.first() {
-        lines.add_row([
-            "the best".to_owned(),
-            ratio(best.sharpe),
-            percent(best.total_return),
-            percent(best.max_drawdown),
-            grouped(best.fills),
-            format!("{:.1}", best.turnover),
-        ]);
-    }
-    for one in &swept.benchmarks {
-        lines.add_row([
-            one.name.to_owned(),
-            ratio(one.sharpe),
-            percent(one.total_return),
-            percent(one.max_drawdown),
-            grouped(one.fills),
-            format!("{:.1}", one.turnover),
-        ]);
+    let best = swept.trials.first();
+    let best = best.map(|best| ("the best", &best.figures));
+    let others = swept.benchmarks.iter().map(|one| (one.name, &one.figures));
+    for (name, figures) in best.into_iter().chain(others) {
+        lines.add_row(std::iter::once(name.to_owned()).chain(cells(figures)));
     }
     lines.to_string()
+}
+
+/// Under the titles [`FIGURES`].
+fn cells(figures: &SweepFigures) -> [String; 5] {
+    [
+        ratio(figures.sharpe),
+        percent(figures.total_return),
+        percent(figures.max_drawdown),
+        grouped(figures.fills),
+        format!("{:.1}", figures.turnover),
+    ]
 }
 
 /// How far luck explains the best combination.

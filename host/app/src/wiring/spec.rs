@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet, SymbolInputs};
+use fusebox_engine::features::{ExtractOptions, FeatureContext, FeatureSet};
 use fusebox_engine::fusion::FusionConfig;
 use fusebox_engine::labels::LabelConfig;
 use fusebox_engine::session::SessionConfig;
@@ -293,16 +293,7 @@ impl Check<'_> {
         let Some(data) = data else {
             return;
         };
-        let inputs = |name: &String| SymbolInputs {
-            name: name.clone(),
-            quote_volume: true,
-            trades: true,
-            taker_buy_volume: true,
-        };
-        let context = FeatureContext {
-            time_frame: data.time_frame,
-            symbols: data.symbols.iter().map(inputs).collect(),
-        };
+        let context = FeatureContext::before_data(data.time_frame, &data.symbols);
         if let Err(error) = FeatureSet::parse(&raw.features.set, &context) {
             for problem in error.problems {
                 self.report(key, format!("is wrong: {problem}"));

@@ -50,6 +50,22 @@ impl FeatureContext {
 }
 
 impl FeatureContext {
+    /// The context before any data is read: every column counts as there, and the data has the
+    /// last word.
+    #[must_use]
+    pub fn before_data(time_frame: TimeFrame, symbols: &[String]) -> Self {
+        let inputs = |name: &String| SymbolInputs {
+            name: name.clone(),
+            quote_volume: true,
+            trades: true,
+            taker_buy_volume: true,
+        };
+        Self {
+            time_frame,
+            symbols: symbols.iter().map(inputs).collect(),
+        }
+    }
+
     /// The context of a market without a look at its columns, for what needs the names only.
     pub(super) fn of_names(market: &Market) -> Self {
         let symbols = market.names().map(|name| SymbolInputs {

@@ -34,7 +34,9 @@ pub use review::ReviewSpec;
 pub(crate) use review::{Curve, Reviewed, judge, market_summary, review, shown};
 pub use runs::{RunsError, RunsOptions, compare_runs};
 pub use stream::{PredictionStream, stream_backtest};
-pub use sweep::{SweepBenchmark, SweepLuck, SweepPoint, SweepSpec, SweepTrial, Swept, sweep};
+pub use sweep::{
+    SweepBenchmark, SweepFigures, SweepLuck, SweepPoint, SweepSpec, SweepTrial, Swept, sweep,
+};
 pub use tables::TableError;
 
 use crate::data::DataError;

@@ -51,14 +51,13 @@ pub struct SweepSpec<'a> {
     pub threads: usize,
 }
 
-/// What one combination came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SweepTrial {
-    /// The settings that are swept, by key.
-    pub settings: Vec<(String, String)>,
+/// What a combination, or a benchmark beside it, came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SweepFigures {
     /// Return over the whole time, as a fraction.
     pub total_return: f64,
-    /// Annualised Sharpe ratio; `None` where nothing varied.
+    /// Annualised Sharpe ratio; `None` where nothing varied, and where
+    /// everything was lost.
     pub sharpe: Option<f64>,
     /// Largest loss from a peak of equity, as a fraction of the peak.
     pub max_drawdown: f64,
@@ -66,6 +65,16 @@ pub struct SweepTrial {
     pub fills: u64,
     /// Value of all fills, in parts of the initial cash.
     pub turnover: f64,
+}
+
+/// One combination.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SweepTrial {
+    /// The settings that are swept, by key.
+    pub settings: Vec<(String, String)>,
+    /// What it came to.
+    #[serde(flatten)]
+    pub figures: SweepFigures,
 }
 
 /// A sweep.
@@ -198,11 +207,13 @@ fn trial(point: &SweepPoint, result: &SweepResult, steps_per_year: f64) -> Sweep
     let initial = initial(point);
     SweepTrial {
         settings: point.settings.clone(),
-        total_return: result.final_equity.to_f64() / initial - 1.0,
-        sharpe: result.sharpe().map(|sharpe| sharpe * steps_per_year.sqrt()),
-        max_drawdown: result.max_drawdown,
-        fills: result.fills,
-        turnover: result.turnover.to_f64() / initial,
+        figures: SweepFigures {
+            total_return: result.final_equity.to_f64() / initial - 1.0,
+            sharpe: result.sharpe().map(|sharpe| sharpe * steps_per_year.sqrt()),
+            max_drawdown: result.max_drawdown,
+            fills: result.fills,
+            turnover: result.turnover.to_f64() / initial,
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use fusebox_engine::session::SessionConfig;
 use fusebox_engine::types::{Cash, Market};
 use serde::Serialize;
 
-use super::{SweepSpec, returns};
+use super::{SweepFigures, SweepSpec, returns};
 use crate::backtesting::BacktestingError;
 use crate::backtesting::luck::{Resampling, luck, superior_to_nothing};
 use crate::backtesting::pool::in_pool;
@@ -20,16 +20,9 @@ use crate::report::{RunsLuck, SuperiorTest};
 pub struct SweepBenchmark {
     /// What it is.
     pub name: &'static str,
-    /// Return over the whole time, as a fraction.
-    pub total_return: f64,
-    /// Annualised Sharpe ratio; `None` where nothing varied.
-    pub sharpe: Option<f64>,
-    /// Largest loss from a peak of equity, as a fraction of the peak.
-    pub max_drawdown: f64,
-    /// Fills.
-    pub fills: u64,
-    /// Value of all fills, in parts of the initial cash.
-    pub turnover: f64,
+    /// What it came to.
+    #[serde(flatten)]
+    pub figures: SweepFigures,
 }
 
 /// How far luck explains the best combination; positions are those of the trials.
@@ -124,11 +117,13 @@ impl Judging<'_> {
         let below = drawdowns(&equity(result));
         SweepBenchmark {
             name,
-            total_return: result.final_equity().to_f64() / initial - 1.0,
-            sharpe: evidence.map(|one| one.sharpe * per_year.sqrt()),
-            max_drawdown: below.into_iter().fold(0.0, f64::max),
-            fills: result.costs.fills,
-            turnover: result.costs.turnover.to_f64() / initial,
+            figures: SweepFigures {
+                total_return: result.final_equity().to_f64() / initial - 1.0,
+                sharpe: evidence.map(|one| one.sharpe * per_year.sqrt()),
+                max_drawdown: below.into_iter().fold(0.0, f64::max),
+                fills: result.costs.fills,
+                turnover: result.costs.turnover.to_f64() / initial,
+            },
         }
     }
 

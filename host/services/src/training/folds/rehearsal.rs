@@ -6,7 +6,7 @@
 //! as ready.
 
 use fusebox_engine::dataset::FORWARD_RETURN;
-use fusebox_engine::features::{FeatureContext, FeatureSet, SymbolInputs};
+use fusebox_engine::features::{FeatureContext, FeatureSet};
 use fusebox_engine::labels::LabelConfig;
 use fusebox_plugin_api::config::Config;
 use fusebox_plugin_api::error::{PluginError, Status};
@@ -46,16 +46,7 @@ impl<'a> FitOutline<'a> {
     /// The columns of a fit, without rows; `None` where features cannot be read, which is told
     /// elsewhere.
     fn dataset(&self, forward_return: bool) -> Option<Dataset> {
-        let inputs = |name: &String| SymbolInputs {
-            name: name.clone(),
-            quote_volume: true,
-            trades: true,
-            taker_buy_volume: true,
-        };
-        let context = FeatureContext {
-            time_frame: self.data.time_frame,
-            symbols: self.data.symbols.iter().map(inputs).collect(),
-        };
+        let context = FeatureContext::before_data(self.data.time_frame, &self.data.symbols);
         let set = FeatureSet::parse(self.features, &context).ok()?;
         let learned = self.labels.task();
         let mut labels = learned.columns();
@@ -226,16 +217,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_learner_is_shown_columns_and_no_rows_and_heard_about_its_settings_alone() {
-        let data = DataRequest {
+    fn no_data() -> DataRequest {
+        DataRequest {
             dir: "unused".into(),
             exchange: String::new(),
             symbols: vec!["BTCUSDT".to_owned()],
             time_frame: "1h".parse().unwrap(),
             from: None,
             to: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_learner_is_shown_columns_and_no_rows_and_heard_about_its_settings_alone() {
+        let data = no_data();
         let features = ["rsi(14)".to_owned(), "log_return(3)".to_owned()];
         let outline = FitOutline {
             features: &features,
@@ -267,14 +262,7 @@ mod tests {
             ParamSpec::integer("rounds", 100, "Trees.").at_least(1.0),
             ParamSpec::text(RETURN_PARAM, "", "Whose returns count."),
         ];
-        let data = DataRequest {
-            dir: "unused".into(),
-            exchange: String::new(),
-            symbols: vec!["BTCUSDT".to_owned()],
-            time_frame: "1h".parse().unwrap(),
-            from: None,
-            to: None,
-        };
+        let data = no_data();
         let features = ["rsi(14)".to_owned()];
         let outline = FitOutline {
             features: &features,
